@@ -1,0 +1,184 @@
+//! Where a message goes: parsed once at the edge, valid ever after, never printed in a log.
+
+use std::fmt;
+
+use super::method::Method;
+
+/// A valid recipient of one method. `Debug` shows no personal data.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    method: Method,
+    text: String,
+}
+
+/// Why a text is no address; the message says what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnAddress {
+    #[error("is not an email address: write it like ana@example.com")]
+    Email,
+    #[error("is not a phone number: write it in the international form, like +14155550123")]
+    Phone,
+    #[error("is not a push target: 1 to 4096 visible ASCII characters without spaces")]
+    Push,
+    #[error("messages of this method are not sent")]
+    Method,
+}
+
+/// RFC 5321 4.5.3.1.3: a path of 256 octets less its angle brackets.
+const EMAIL_LENGTH_MAX: usize = 254;
+/// RFC 5321 4.5.3.1.1.
+const LOCAL_PART_LENGTH_MAX: usize = 64;
+/// FCM tokens are the longest targets known (a few hundred characters); ARNs reach 2048.
+const PUSH_TARGET_LENGTH_MAX: usize = 4096;
+
+impl Address {
+    pub fn parse(method: Method, text: &str) -> Result<Self, NotAnAddress> {
+        let text = text.trim();
+        let valid = match method {
+            Method::Email => email(text).ok_or(NotAnAddress::Email)?,
+            Method::Sms => phone(text).ok_or(NotAnAddress::Phone)?,
+            Method::Push => push_target(text).ok_or(NotAnAddress::Push)?,
+            Method::InPerson | Method::Mail | Method::Phone => return Err(NotAnAddress::Method),
+        };
+        Ok(Self {
+            method,
+            text: valid,
+        })
+    }
+
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The address itself: for the provider, the database and the people allowed to read it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({})", self.method)
+    }
+}
+
+/// `local@domain.tld`, no display name, no quoted local part, no IP literal (RFC 5321 4.1.2 less
+/// what mail providers refuse).
+fn email(text: &str) -> Option<String> {
+    if text.len() > EMAIL_LENGTH_MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return None;
+    }
+    let (local, domain) = text.rsplit_once('@')?;
+    if local.len() > LOCAL_PART_LENGTH_MAX || local.contains(['"', '@', '<', '>', ',', ';', ':']) {
+        return None;
+    }
+    if !domain.contains('.') || domain.starts_with('[') {
+        return None;
+    }
+    email_address::EmailAddress::is_valid(text).then(|| text.to_owned())
+}
+
+/// E.164: a plus sign and 7 to 15 digits, the first not zero. Spaces, dots, hyphens and brackets
+/// are taken out.
+fn phone(text: &str) -> Option<String> {
+    let bare: String = text
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')'))
+        .collect();
+    let digits = bare.strip_prefix('+')?;
+    let valid = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && !digits.starts_with('0');
+    valid.then_some(bare)
+}
+
+fn push_target(text: &str) -> Option<String> {
+    let valid = (1..=PUSH_TARGET_LENGTH_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic());
+    valid.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_by_method() {
+        for good in [
+            "ana@example.com",
+            "ana+tag@sub.example.co.uk",
+            "josé@exämple.com",
+        ] {
+            assert!(Address::parse(Method::Email, good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ana",
+            "ana@",
+            "@example.com",
+            "ana@localhost",
+            "a b@example.com",
+            "ana@example.com\r\nBcc: x@example.com",
+            "Ana <ana@example.com>",
+            "a@b@example.com",
+            "a@[127.0.0.1]",
+            "a,b@example.com",
+            "ana@-example.com",
+            "ana@example..com",
+        ] {
+            assert_eq!(
+                Address::parse(Method::Email, bad),
+                Err(NotAnAddress::Email),
+                "{bad:?}"
+            );
+        }
+        assert_eq!(
+            Address::parse(Method::Sms, "+1 (415) 555-0123")
+                .unwrap()
+                .as_str(),
+            "+14155550123"
+        );
+        for bad in [
+            "",
+            "4155550123",
+            "+0155550123",
+            "+1415555",
+            "+1415555012345678",
+            "+1415555x123",
+        ] {
+            if bad == "+1415555" {
+                assert!(
+                    Address::parse(Method::Sms, bad).is_ok(),
+                    "seven digits is the least"
+                );
+                continue;
+            }
+            assert_eq!(
+                Address::parse(Method::Sms, bad),
+                Err(NotAnAddress::Phone),
+                "{bad:?}"
+            );
+        }
+        assert!(
+            Address::parse(
+                Method::Push,
+                "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app/x"
+            )
+            .is_ok()
+        );
+        assert_eq!(
+            Address::parse(Method::Push, "two words"),
+            Err(NotAnAddress::Push)
+        );
+        assert_eq!(
+            Address::parse(Method::Mail, "1 Main St"),
+            Err(NotAnAddress::Method)
+        );
+    }
+
+    #[test]
+    fn an_address_is_not_in_its_debug_form() {
+        let address = Address::parse(Method::Email, "ana@example.com").unwrap();
+        assert!(!format!("{address:?}").contains("ana"));
+    }
+}

@@ -1,0 +1,157 @@
+//! What happened to a notification: one event, its kind, its detail and its unique key.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::id::NotificationId;
+use super::reason::Category;
+use super::time::Timestamp;
+
+/// Identifies a *happening*, not the envelope that told us of it: the same bounce in two envelopes
+/// has one key. A `UUIDv8` (RFC 9562) made by the caller from a digest of the identifying parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey(pub Uuid);
+
+impl EventKey {
+    /// From the first 16 bytes of a digest of the parts that identify the happening.
+    pub fn from_digest(digest: [u8; 16]) -> Self {
+        Self(Uuid::new_v8(digest))
+    }
+}
+
+/// One entry of the append-only ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub notification: NotificationId,
+    pub key: EventKey,
+    /// The provider's time; where it gives none, the time of receipt.
+    pub occurred_at: Timestamp,
+    /// Who says so: `ses`, `smtp`, `sns`, `worker`, `staff`.
+    pub source: String,
+    pub what: What,
+}
+
+/// How final a bounce is, from the mildest to the most severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Transient,
+    Undetermined,
+    Permanent,
+}
+
+impl Severity {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Undetermined => "undetermined",
+            Self::Permanent => "permanent",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Transient, Self::Undetermined, Self::Permanent]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+    }
+}
+
+/// What happened. The serialised form is the `detail` column of the ledger; `kind()` is its `kind`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// A provider took the message over.
+    Accepted {
+        provider: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider_message_id: Option<String>,
+        /// An open of this message would be reported to us.
+        #[serde(default)]
+        opens_tracked: bool,
+    },
+    /// A provider refused the message for good.
+    Rejected(Failure),
+    Delivered {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        response: Option<String>,
+    },
+    Delayed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delay_type: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        diagnostic: Option<String>,
+    },
+    Bounced(Bounce),
+    Complained {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        feedback_type: Option<String>,
+    },
+    /// The recipient said "not spam": a correction of a complaint; erases nothing.
+    ComplaintWithdrawn,
+    Opened {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_agent: Option<String>,
+        /// The user agent is a known prefetcher or image proxy.
+        #[serde(default)]
+        by_machine: bool,
+    },
+    Clicked {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
+    },
+    Unsubscribed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        how: Option<String>,
+    },
+    /// An SMS or push message that a provider had accepted did not arrive.
+    Undelivered(Failure),
+    /// We stopped trying: attempts exhausted, expired, cancelled, suppressed, deactivated.
+    GaveUp(Failure),
+}
+
+/// Why a message will never go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub category: Category,
+    /// The provider's code, as it gave it: `550`, `MessageRejected`, `EndpointDisabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The provider's own words, for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_text: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bounce {
+    pub severity: Severity,
+    pub category: Category,
+    /// The provider's finer name: `MailboxFull`, `OnAccountSuppressionList`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subtype: Option<String>,
+    /// Enhanced status code (RFC 3463), where the bounce report has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The remote server's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostic: Option<String>,
+}
+
+impl What {
+    /// The word of the ledger and of the timeline.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Rejected(_) => "rejected",
+            Self::Delivered { .. } => "delivered",
+            Self::Delayed { .. } => "delayed",
+            Self::Bounced(_) => "bounced",
+            Self::Complained { .. } => "complained",
+            Self::ComplaintWithdrawn => "complaint_withdrawn",
+            Self::Opened { .. } => "opened",
+            Self::Clicked { .. } => "clicked",
+            Self::Unsubscribed { .. } => "unsubscribed",
+            Self::Undelivered(_) => "undelivered",
+            Self::GaveUp(_) => "gave_up",
+        }
+    }
+}

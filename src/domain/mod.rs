@@ -1,0 +1,13 @@
+//! The words of the trade: pure values and rules. No I/O, no async, no clock; time and chance are
+//! arguments.
+
+pub mod address;
+pub mod event;
+pub mod facts;
+pub mod id;
+pub mod message;
+pub mod method;
+pub mod outcome;
+pub mod reason;
+pub mod status;
+pub mod time;

@@ -1,0 +1,120 @@
+//! Plain reasons: a category, one sentence for staff that is true for it, and a remedy.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a message failed or bounced, in the words of `status.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    InvalidAddress,
+    MailboxFull,
+    AddressSuppressed,
+    ContentRejected,
+    PolicyOrReputation,
+    ProviderUnavailable,
+    ThrottledTooLong,
+    Credentials,
+    Expired,
+    Cancelled,
+    Unsubscribed,
+    ClientDeactivated,
+    Unknown,
+}
+
+impl Category {
+    pub const ALL: [Self; 13] = [
+        Self::InvalidAddress,
+        Self::MailboxFull,
+        Self::AddressSuppressed,
+        Self::ContentRejected,
+        Self::PolicyOrReputation,
+        Self::ProviderUnavailable,
+        Self::ThrottledTooLong,
+        Self::Credentials,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unsubscribed,
+        Self::ClientDeactivated,
+        Self::Unknown,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "invalid_address",
+            Self::MailboxFull => "mailbox_full",
+            Self::AddressSuppressed => "address_suppressed",
+            Self::ContentRejected => "content_rejected",
+            Self::PolicyOrReputation => "policy_or_reputation",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::ThrottledTooLong => "throttled_too_long",
+            Self::Credentials => "credentials",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Unsubscribed => "unsubscribed",
+            Self::ClientDeactivated => "client_deactivated",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == text)
+    }
+
+    /// One sentence for staff, true for every case of the category.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "The address does not exist or cannot receive messages.",
+            Self::MailboxFull => "The recipient's mailbox is full.",
+            Self::AddressSuppressed => {
+                "The address is on a suppression list, so the message was not sent to it; \
+                 the address itself may be fine."
+            }
+            Self::ContentRejected => {
+                "The message was refused because of its content, size or attachments."
+            }
+            Self::PolicyOrReputation => {
+                "The receiving side refused the message by its rules or because of the sender's \
+                 reputation."
+            }
+            Self::ProviderUnavailable => {
+                "The delivery service or the receiving server could not be reached."
+            }
+            Self::ThrottledTooLong => {
+                "The delivery service limited the sending rate for so long that sending was given \
+                 up."
+            }
+            Self::Credentials => "The delivery service did not accept our account or set-up.",
+            Self::Expired => "The message was not sent before its last moment.",
+            Self::Cancelled => "The message was cancelled before it was sent.",
+            Self::Unsubscribed => "The recipient has unsubscribed from these messages.",
+            Self::ClientDeactivated => "The client is deactivated.",
+            Self::Unknown => "The message did not arrive, and no cause was given.",
+        }
+    }
+
+    /// What staff can do, where something can be done.
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidAddress => {
+                Some("Check the address with the client, correct it and resend.")
+            }
+            Self::MailboxFull => Some("Resend later, or contact the client in another way."),
+            Self::AddressSuppressed => {
+                Some("Ask the client whether the address works; then have it taken off the list.")
+            }
+            Self::ContentRejected => Some("Change or shorten the message and send it again."),
+            Self::PolicyOrReputation => {
+                Some("Contact the client in another way and tell your administrator.")
+            }
+            Self::ProviderUnavailable => Some("Resend later."),
+            Self::ThrottledTooLong => Some("Resend later, and tell your administrator."),
+            Self::Credentials => {
+                Some("Tell your administrator: the provider's set-up needs mending.")
+            }
+            Self::Expired => Some("Resend if it still matters."),
+            Self::Unsubscribed => Some("Contact the client in another way."),
+            Self::ClientDeactivated => Some("Activate the client first."),
+            Self::Cancelled | Self::Unknown => None,
+        }
+    }
+}
