@@ -5,4 +5,5 @@ pub mod clock;
 pub mod domain;
 pub mod feedback;
 pub mod sandbox;
+pub mod store;
 pub mod transport;

@@ -17,6 +17,19 @@ impl EventKey {
     pub fn from_digest(digest: [u8; 16]) -> Self {
         Self(Uuid::new_v8(digest))
     }
+
+    /// Of what one of our own attempts brought about.
+    pub fn of_attempt(attempt: u32) -> Self {
+        let mut bytes = *b"our attempt\0\0\0\0\0";
+        let [.., a, b, c, d] = &mut bytes;
+        [*a, *b, *c, *d] = attempt.to_be_bytes();
+        Self(Uuid::new_v8(bytes))
+    }
+
+    /// Of our giving up without an attempt: it can happen once.
+    pub fn of_giving_up() -> Self {
+        Self(Uuid::new_v8(*b"we gave up\0\0\0\0\0\0"))
+    }
 }
 
 /// One entry of the append-only ledger.

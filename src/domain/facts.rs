@@ -1,6 +1,7 @@
 //! Facts: a pure fold of a notification's events. Commutative, associative and idempotent, so no
 //! order, repetition or delay of events can change the result.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -104,86 +105,90 @@ impl Facts {
                 provider_message_id,
                 opens_tracked,
             } => {
-                let new = Sent {
+                let sent = Sent {
                     at,
                     key,
                     provider: provider.clone(),
                     provider_message_id: provider_message_id.clone(),
                     opens_tracked: *opens_tracked,
                 };
-                keep_least(&mut self.sent, new, |s| (s.at, s.key));
+                self.accept(sent);
             }
             What::Rejected(failure) | What::Undelivered(failure) | What::GaveUp(failure) => {
-                let new = Failed {
+                let failed = Failed {
                     at,
                     key,
                     failure: failure.clone(),
                 };
-                keep_least(&mut self.failed, new, |f| (f.at, f.key));
+                keep_least(&mut self.failed, failed, |f| (f.at, f.key));
             }
             What::Delivered { .. } => earliest(&mut self.delivered_at, at),
             What::Delayed { delay_type, .. } => {
-                let new = Delayed {
+                let delayed = Delayed {
                     at,
                     key,
                     delay_type: delay_type.clone(),
                 };
-                keep_least(&mut self.delayed, new, |d| std::cmp::Reverse((d.at, d.key)));
+                keep_least(&mut self.delayed, delayed, |d| Reverse((d.at, d.key)));
             }
             What::Bounced(bounce) => {
-                let new = Bounced {
+                let bounced = Bounced {
                     at,
                     key,
                     bounce: bounce.clone(),
                 };
-                keep_least(&mut self.bounced, new, |b| {
-                    (std::cmp::Reverse(b.bounce.severity), b.at, b.key)
+                keep_least(&mut self.bounced, bounced, |b| {
+                    (Reverse(b.bounce.severity), b.at, b.key)
                 });
             }
             What::Complained { feedback_type } => {
-                let new = Complained {
+                let complained = Complained {
                     at,
                     key,
                     feedback_type: feedback_type.clone(),
                 };
-                keep_least(&mut self.complained, new, |c| (c.at, c.key));
+                keep_least(&mut self.complained, complained, |c| (c.at, c.key));
             }
             What::ComplaintWithdrawn => {}
-            What::Opened { by_machine, .. } => {
-                let person = (!by_machine).then_some(at);
-                match &mut self.opened {
-                    None => {
-                        self.opened = Some(Opened {
-                            first_at: at,
-                            last_at: at,
-                            count: 1,
-                            by_person_at: person,
-                        });
-                    }
-                    Some(opened) => {
-                        opened.first_at = opened.first_at.min(at);
-                        opened.last_at = opened.last_at.max(at);
-                        opened.count = opened.count.saturating_add(1);
-                        opened.by_person_at = opened.by_person_at.max(person);
-                    }
-                }
-            }
-            What::Clicked { .. } => match &mut self.clicked {
-                None => {
-                    self.clicked = Some(Clicked {
-                        first_at: at,
-                        last_at: at,
-                        count: 1,
-                    })
-                }
-                Some(clicked) => {
-                    clicked.first_at = clicked.first_at.min(at);
-                    clicked.last_at = clicked.last_at.max(at);
-                    clicked.count = clicked.count.saturating_add(1);
-                }
-            },
+            What::Opened { by_machine, .. } => self.open(at, *by_machine),
+            What::Clicked { .. } => self.click(at),
             What::Unsubscribed { .. } => earliest(&mut self.unsubscribed_at, at),
         }
+    }
+
+    /// A provider may report its acceptance beside our own record of it. The earlier one is kept;
+    /// what either of them knows about open tracking holds.
+    fn accept(&mut self, new: Sent) {
+        let tracked = new.opens_tracked || self.sent.as_ref().is_some_and(|s| s.opens_tracked);
+        keep_least(&mut self.sent, new, |s| (s.at, s.key));
+        if let Some(sent) = &mut self.sent {
+            sent.opens_tracked = tracked;
+        }
+    }
+
+    fn open(&mut self, at: Timestamp, by_machine: bool) {
+        let by_person_at = (!by_machine).then_some(at);
+        let opened = self.opened.get_or_insert(Opened {
+            first_at: at,
+            last_at: at,
+            count: 0,
+            by_person_at,
+        });
+        opened.first_at = opened.first_at.min(at);
+        opened.last_at = opened.last_at.max(at);
+        opened.count = opened.count.saturating_add(1);
+        opened.by_person_at = opened.by_person_at.max(by_person_at);
+    }
+
+    fn click(&mut self, at: Timestamp) {
+        let clicked = self.clicked.get_or_insert(Clicked {
+            first_at: at,
+            last_at: at,
+            count: 0,
+        });
+        clicked.first_at = clicked.first_at.min(at);
+        clicked.last_at = clicked.last_at.max(at);
+        clicked.count = clicked.count.saturating_add(1);
     }
 
     /// The opens that are known or implied: a click implies that the message was opened. An implied

@@ -111,6 +111,15 @@ impl Priority {
         }
     }
 
+    /// The number of the lane, served in ascending order.
+    pub const fn lane(self) -> u8 {
+        match self {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Bulk => 2,
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.as_str() == text)
     }

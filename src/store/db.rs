@@ -1,0 +1,179 @@
+//! The two databases behind four verbs. The only file that knows there are two drivers, and the
+//! only one that vouches for dynamic SQL: statements grow from literals alone (see [`Stmt`]).
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+use super::Error;
+use super::row::Row;
+use super::stmt::{Dialect, Stmt};
+
+/// Where the data is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Db {
+    /// One writer, many readers: SQLite allows no more.
+    Sqlite {
+        writer: SqlitePool,
+        reader: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// One transaction. Dropped without `commit`, it is rolled back.
+#[derive(Debug)]
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Long enough for a burst to drain, short enough that a caller with a dead database gets its 503
+/// within the 15 s that Amazon SNS waits for an answer.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long SQLite waits for another process's write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Readers of the embedded database: pages and the API; more gain nothing on few cores.
+const SQLITE_READERS: u32 = 8;
+
+impl Db {
+    /// `sqlite:PATH` (made when it is absent) or `postgres://…`.
+    pub(crate) async fn open(url: &str, connections_max: u32) -> Result<Self, Error> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Self::open_sqlite(path).await;
+        }
+        let options = PgConnectOptions::from_str(url)
+            .map_err(Error::from)?
+            .application_name("sendtrail")
+            // With the default of 4 the planner prefers a sequential scan of a long queue.
+            .options([("random_page_cost", "1.1"), ("timezone", "UTC")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok(Self::Postgres(pool))
+    }
+
+    async fn open_sqlite(path: &str) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path.trim_start_matches("//"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .pragma("cache_size", "-16384")
+            .pragma("temp_store", "memory");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.read_only(true));
+        Ok(Self::Sqlite { writer, reader })
+    }
+
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// A snapshot to read from.
+    pub(crate) async fn read(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin_with("BEGIN READ ONLY").await?),
+        })
+    }
+
+    pub(crate) async fn write(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, reader } => {
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Runs a statement; gives the number of rows it changed.
+    pub(crate) async fn execute(&mut self, stmt: Stmt) -> Result<u64, Error> {
+        let changed = match self {
+            Self::Sqlite(tx) => {
+                let (text, args) = stmt.for_sqlite()?;
+                let query = raw::query_with(AssertSqlSafe(text), args);
+                query.execute(&mut **tx).await?.rows_affected()
+            }
+            Self::Postgres(tx) => {
+                let (text, args) = stmt.for_postgres()?;
+                let query = raw::query_with(AssertSqlSafe(text), args);
+                query.execute(&mut **tx).await?.rows_affected()
+            }
+        };
+        Ok(changed)
+    }
+
+    /// All rows; the statement itself must bound their number.
+    pub(crate) async fn all(&mut self, stmt: Stmt) -> Result<Vec<Row>, Error> {
+        Ok(match self {
+            Self::Sqlite(tx) => {
+                let (text, args) = stmt.for_sqlite()?;
+                let query = raw::query_with(AssertSqlSafe(text), args);
+                query
+                    .fetch_all(&mut **tx)
+                    .await?
+                    .into_iter()
+                    .map(Row::Sqlite)
+                    .collect()
+            }
+            Self::Postgres(tx) => {
+                let (text, args) = stmt.for_postgres()?;
+                let query = raw::query_with(AssertSqlSafe(text), args);
+                query
+                    .fetch_all(&mut **tx)
+                    .await?
+                    .into_iter()
+                    .map(Row::Postgres)
+                    .collect()
+            }
+        })
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn optional(&mut self, stmt: Stmt) -> Result<Option<Row>, Error> {
+        Ok(self.all(stmt).await?.into_iter().next())
+    }
+}
+
+use sqlx as raw;

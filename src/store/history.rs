@@ -1,0 +1,447 @@
+//! The contact history: entries with their facts, one by one or page by page; timelines; content.
+
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use super::row::Row;
+use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
+use super::{Error, Store, facts, feedback};
+use crate::domain::event::Event;
+use crate::domain::facts::Facts;
+use crate::domain::id::NotificationId;
+use crate::domain::message::Content;
+use crate::domain::method::{Channel, Method};
+use crate::domain::status::{Status, statuses};
+use crate::domain::time::Timestamp;
+
+/// One line of a contact history.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub id: NotificationId,
+    pub client_id: String,
+    pub client_name: Option<String>,
+    pub date: Timestamp,
+    /// The staff member's name, `Automated` or `No Staff` (W3).
+    pub user: String,
+    pub staff_id: Option<String>,
+    pub method: Method,
+    pub type_name: String,
+    pub contact_type: String,
+    pub channel: Channel,
+    pub to: Option<String>,
+    pub description: Option<String>,
+    pub content_id: Option<Uuid>,
+    pub resend_of: Option<NotificationId>,
+    pub send_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub metadata: Option<Map<String, Json>>,
+    pub manual: bool,
+    pub facts: Facts,
+}
+
+impl Entry {
+    /// None for entries that staff made by hand.
+    pub fn statuses(&self) -> Vec<Status> {
+        if self.manual {
+            Vec::new()
+        } else {
+            statuses(self.method, &self.facts)
+        }
+    }
+}
+
+/// What is known of a notification beside its entry.
+#[derive(Clone, Debug)]
+pub struct Story {
+    pub attempts: Vec<Attempt>,
+    /// By time; at most [`EVENTS_MAX`].
+    pub events: Vec<Event>,
+    /// When the next attempt is due, while the job waits in the queue.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// A row of the attempts table.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub number: i64,
+    pub provider: String,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub outcome: String,
+    pub code: Option<String>,
+    pub text: Option<String>,
+    pub next_at: Option<Timestamp>,
+}
+
+/// Which entries, in which order.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of one client only, by the application's id.
+    pub client_id: Option<String>,
+    pub method: Option<Method>,
+    pub contact_type: Option<String>,
+    pub statuses: Vec<Status>,
+    pub status_match: Match,
+    pub staff_id: Option<String>,
+    pub channel: Option<Channel>,
+    /// From this instant on.
+    pub from: Option<Timestamp>,
+    /// Before this instant.
+    pub to: Option<Timestamp>,
+    /// Words of the type, description, address or client's name, or an id.
+    pub search: Option<String>,
+    pub order: Order,
+    /// The last entry of the page before.
+    pub after: Option<NotificationId>,
+    pub limit: usize,
+}
+
+/// Whether an entry must have any or all of the statuses asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Match {
+    #[default]
+    Any,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub entries: Vec<Entry>,
+    /// There are more after the last of these.
+    pub more: bool,
+}
+
+/// Events of one notification that a timeline shows; the ledger keeps them all.
+pub const EVENTS_MAX: i64 = 500;
+/// Attempts of one notification that a timeline shows.
+pub const ATTEMPTS_MAX: i64 = 200;
+/// The longest page.
+pub const PAGE_MAX: usize = 200;
+
+impl Store {
+    pub async fn entry(&self, business: &str, id: NotificationId) -> Result<Option<Entry>, Error> {
+        let entries = self.entries(business, &[id]).await?;
+        Ok(entries.into_iter().next())
+    }
+
+    /// These entries of the business, in the order given; those of others are left out.
+    pub async fn entries(
+        &self,
+        business: &str,
+        ids: &[NotificationId],
+    ) -> Result<Vec<Entry>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT l.id, c.client_id, c.name AS client_name, l.date, \
+             CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
+             WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
+             l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
+             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, f.* FROM ")
+        .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
+        .push(
+            " JOIN contact_log l ON l.id = b.id \
+             JOIN clients c ON c.uid = l.client_uid \
+             LEFT JOIN staff s ON s.business_id = l.business_id AND s.staff_id = l.staff_id \
+             LEFT JOIN delivery_facts f ON f.notification_id = l.id WHERE l.business_id = ",
+        )
+        .bind(business);
+        let mut found = std::collections::BTreeMap::new();
+        for row in tx.all(stmt).await? {
+            let entry = entry(&row)?;
+            found.insert(entry.id, entry);
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Attempts and events of a notification whose entry the caller has already been given.
+    pub async fn story(&self, id: NotificationId) -> Result<Story, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT attempt, provider, started_at, finished_at, outcome, code, text, \
+             next_at FROM delivery_attempts WHERE notification_id = ",
+        )
+        .bind(id.uuid())
+        .push(" ORDER BY attempt LIMIT ")
+        .bind(ATTEMPTS_MAX);
+        let mut attempts = Vec::new();
+        for row in tx.all(stmt).await? {
+            attempts.push(attempt(&row)?);
+        }
+        let stmt = sql(
+            "SELECT event_key, kind, occurred_at, source, detail FROM delivery_events \
+             WHERE notification_id = ",
+        )
+        .bind(id.uuid())
+        .push(" ORDER BY occurred_at, event_key LIMIT ")
+        .bind(EVENTS_MAX);
+        let mut events = Vec::new();
+        for row in tx.all(stmt).await? {
+            events.push(feedback::event(&row, id)?);
+        }
+        let stmt = sql("SELECT due_at FROM jobs WHERE id = ").bind(id.uuid());
+        let next_due_at = tx
+            .optional(stmt)
+            .await?
+            .map(|row| row.time("due_at"))
+            .transpose()?;
+        Ok(Story {
+            attempts,
+            events,
+            next_due_at,
+        })
+    }
+
+    /// What was sent; `None` when the entry is not the business's or has no content.
+    pub async fn content(
+        &self,
+        business: &str,
+        id: NotificationId,
+    ) -> Result<Option<Content>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT l.method, m.subject, m.text, m.html, m.data FROM contact_log l \
+             JOIN message_content m ON m.id = l.content_id WHERE l.id = ",
+        )
+        .bind(id.uuid())
+        .push(" AND l.business_id = ")
+        .bind(business);
+        let Some(row) = tx.optional(stmt).await? else {
+            return Ok(None);
+        };
+        content(&row, row.word("method", Method::parse)?)
+    }
+
+    /// The client's card exists in this business.
+    pub async fn client_exists(&self, business: &str, client_id: &str) -> Result<bool, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT 1 AS one FROM clients WHERE business_id = ")
+            .bind(business)
+            .push(" AND client_id = ")
+            .bind(client_id);
+        Ok(tx.optional(stmt).await?.is_some())
+    }
+
+    /// One page of the business's contact history.
+    pub async fn history(&self, business: &str, filter: &Filter) -> Result<Page, Error> {
+        let limit = filter.limit.clamp(1, PAGE_MAX);
+        let mut tx = self.db.read().await?;
+        let mut ids = Vec::new();
+        for row in tx
+            .all(page(business, filter, limit, self.db.dialect()))
+            .await?
+        {
+            ids.push(NotificationId::new(row.id("id")?));
+        }
+        drop(tx);
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        Ok(Page {
+            entries: self.entries(business, &ids).await?,
+            more,
+        })
+    }
+}
+
+/// The ids of one page and of one entry more.
+fn page(business: &str, filter: &Filter, limit: usize, dialect: Dialect) -> Stmt {
+    let mut stmt = sql("SELECT h.id FROM contact_history h WHERE h.business_id = ").bind(business);
+    if let Some(client_id) = &filter.client_id {
+        stmt = stmt
+            .push(" AND h.client_uid = (SELECT uid FROM clients WHERE business_id = ")
+            .bind(business)
+            .push(" AND client_id = ")
+            .bind(client_id)
+            .push(")");
+    }
+    if let Some(method) = filter.method {
+        stmt = stmt.push(" AND h.method = ").bind(method.as_str());
+    }
+    if let Some(contact_type) = &filter.contact_type {
+        stmt = stmt.push(" AND h.contact_type = ").bind(contact_type);
+    }
+    if let Some(staff_id) = &filter.staff_id {
+        stmt = stmt.push(" AND h.staff_id = ").bind(staff_id);
+    }
+    if let Some(channel) = filter.channel {
+        stmt = stmt.push(" AND h.channel = ").bind(channel.as_str());
+    }
+    if let Some(from) = filter.from {
+        stmt = stmt
+            .push(" AND h.id >= ")
+            .bind(NotificationId::floor(from).uuid());
+    }
+    if let Some(to) = filter.to {
+        stmt = stmt
+            .push(" AND h.id < ")
+            .bind(NotificationId::floor(to).uuid());
+    }
+    if !filter.statuses.is_empty() {
+        let texts = status_texts(&filter.statuses, filter.status_match);
+        stmt = stmt.push(" AND h.status IN ").bind_list(texts);
+    }
+    if let Some(search) = &filter.search {
+        stmt = matching(stmt, &search.to_lowercase(), dialect);
+    }
+    let (than, order) = match filter.order {
+        Order::NewestFirst => (" AND h.id < ", " ORDER BY h.id DESC LIMIT "),
+        Order::OldestFirst => (" AND h.id > ", " ORDER BY h.id LIMIT "),
+    };
+    if let Some(after) = filter.after {
+        stmt = stmt.push(than).bind(after.uuid());
+    }
+    stmt.push(order)
+        .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
+}
+
+/// The texts of the view's status column that satisfy the filter.
+fn status_texts(wanted: &[Status], how: Match) -> Vec<String> {
+    let pairs = [
+        [Status::Opened, Status::Bounced],
+        [Status::Bounced, Status::Opened],
+    ];
+    let singles = Status::ALL.map(|status| vec![status]);
+    let all = singles.into_iter().chain(pairs.map(Vec::from));
+    let satisfied = all.filter(|held| match how {
+        Match::Any => wanted.iter().any(|status| held.contains(status)),
+        Match::All => wanted.iter().all(|status| held.contains(status)),
+    });
+    satisfied.map(|held| joined(&held)).collect()
+}
+
+fn joined(held: &[Status]) -> String {
+    let words: Vec<&str> = held.iter().map(|status| status.as_str()).collect();
+    words.join(", ")
+}
+
+/// Contains the words, in any case, or is the id.
+fn matching(stmt: Stmt, lowercase: &str, dialect: Dialect) -> Stmt {
+    const TEXT: &str = "lower(h.type || ' ' || coalesce(h.description, '') || ' ' || \
+        coalesce(h.address, '') || ' ' || coalesce(h.client_name, ''))";
+    let stmt = stmt.push(match dialect {
+        Dialect::Postgres => " AND (strpos(",
+        Dialect::Sqlite => " AND (instr(",
+    });
+    stmt.push(TEXT)
+        .push(", ")
+        .bind(lowercase)
+        .push(") > 0 OR h.id = ")
+        .bind(Uuid::try_parse(lowercase).unwrap_or(Uuid::nil()))
+        .push(")")
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    let metadata = match row.opt_json("metadata")? {
+        Some(Json::Object(map)) => Some(map),
+        Some(_) => return Err(Error::corrupt("metadata", "not an object")),
+        None => None,
+    };
+    Ok(Entry {
+        id: NotificationId::new(row.id("id")?),
+        client_id: row.text("client_id")?,
+        client_name: row.opt_text("client_name")?,
+        date: row.time("date")?,
+        user: row.text("user_name")?,
+        staff_id: row.opt_text("staff_id")?,
+        method: row.word("method", Method::parse)?,
+        type_name: row.text("type")?,
+        contact_type: row.text("contact_type")?,
+        channel: row.word("channel", Channel::parse)?,
+        to: row.opt_text("address")?,
+        description: row.opt_text("description")?,
+        content_id: row.opt_id("content_id")?,
+        resend_of: row.opt_id("resend_of")?.map(NotificationId::new),
+        send_at: row.opt_time("send_at")?,
+        expires_at: row.opt_time("expires_at")?,
+        metadata,
+        manual: row.bool("manual")?,
+        facts: facts::read(row)?,
+    })
+}
+
+fn attempt(row: &Row) -> Result<Attempt, Error> {
+    Ok(Attempt {
+        number: row.int("attempt")?,
+        provider: row.text("provider")?,
+        started_at: row.time("started_at")?,
+        finished_at: row.time("finished_at")?,
+        outcome: row.text("outcome")?,
+        code: row.opt_text("code")?,
+        text: row.opt_text("text")?,
+        next_at: row.opt_time("next_at")?,
+    })
+}
+
+/// Content from the columns of `message_content`; `None` when the row is absent.
+pub(super) fn content(row: &Row, method: Method) -> Result<Option<Content>, Error> {
+    let (subject, text) = (row.opt_text("subject")?, row.opt_text("text")?);
+    let html = row.opt_text("html")?;
+    let content = match (method, subject, text) {
+        (Method::Email, Some(subject), text) if text.is_some() || html.is_some() => {
+            Content::Email {
+                subject,
+                text,
+                html,
+            }
+        }
+        (Method::Sms, _, Some(text)) => Content::Sms { text },
+        (Method::Push, title, Some(text)) => {
+            let data = match row.opt_json("data")? {
+                Some(Json::Object(data)) => data,
+                _ => Map::new(),
+            };
+            Content::Push { title, text, data }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(content))
+}
+
+impl Store {
+    /// Takes a waiting job out of the queue and records the cancellation. `false` when the job is
+    /// not waiting: in a worker's hands, or done.
+    pub async fn cancel(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
+        super::again(|| self.cancel_once(business, id)).await
+    }
+
+    async fn cancel_once(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
+        let mut tx = self.db.write().await?;
+        let mut rows = Rows::new(&[("id", Kind::Id), ("business_id", Kind::Text)]);
+        rows.add([id.uuid().into(), business.into()]);
+        let stmt = sql("DELETE FROM jobs WHERE id IN (SELECT l.id FROM ")
+            .rows(rows)
+            .push(" JOIN contact_log l ON l.id = b.id AND l.business_id = b.business_id)");
+        if tx.execute(stmt).await? == 0 {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+fn cancellation(id: NotificationId, now: Timestamp) -> Event {
+    use crate::domain::event::{EventKey, Failure, What};
+    use crate::domain::reason::Category;
+    let failure = Failure {
+        category: Category::Cancelled,
+        code: None,
+        provider_text: None,
+    };
+    Event {
+        notification: id,
+        key: EventKey::of_giving_up(),
+        occurred_at: now,
+        source: "application".to_owned(),
+        what: What::GaveUp(failure),
+    }
+}

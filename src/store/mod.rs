@@ -1,0 +1,152 @@
+//! The store: businesses, clients, the contact log with its facts, jobs, the ledger, the inbox.
+//! The only folder that names sqlx. Every query is written once for both databases; every write
+//! verb takes a batch.
+
+mod clients;
+mod db;
+pub mod enqueue;
+mod error;
+mod facts;
+pub mod feedback;
+mod group;
+pub mod history;
+pub mod jobs;
+pub mod keys;
+mod migrate;
+mod pg_time;
+pub mod record;
+mod row;
+mod stmt;
+
+use sqlx::postgres::PgListener;
+
+pub use error::Error;
+
+use crate::clock::Clock;
+use db::Db;
+use enqueue::{Enqueue, Enqueued};
+use feedback::{Incoming, Kept};
+use group::{Gather, Group};
+
+/// An open database. Cheap to clone; clones share their connections and their group commits.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: Db,
+    clock: Clock,
+    enqueues: Group<Enqueue, Enqueued>,
+    feedback: Group<Incoming, Kept>,
+}
+
+/// Rows of one gathered enqueue commit: more gain nothing (design: 500 to 1,000).
+const ENQUEUE_BATCH_MAX: usize = 1_000;
+/// Feedback messages of one gathered commit.
+const FEEDBACK_BATCH_MAX: usize = 500;
+/// Times that a batch is repeated when another writer was faster.
+const RACES_MAX: usize = 10;
+
+/// The channel on which PostgreSQL tells the workers that there is something to do.
+const WAKE_CHANNEL: &str = "sendtrail_jobs";
+
+impl Store {
+    /// Opens the database; does not touch its schema (see [`Store::migrate`]).
+    pub async fn open(url: &str, connections_max: u32, clock: Clock) -> Result<Self, Error> {
+        let db = Db::open(url, connections_max).await?;
+        let committers = match &db {
+            Db::Sqlite { .. } => 1,
+            Db::Postgres(_) => 2,
+        };
+        let (a, b) = ((db.clone(), clock.clone()), (db.clone(), clock.clone()));
+        let enqueues = Group::start(
+            Gather {
+                weight: Enqueue::len,
+                weight_max: ENQUEUE_BATCH_MAX,
+                committers,
+            },
+            move |batch: Vec<Enqueue>| {
+                let (db, clock) = a.clone();
+                async move { again(|| enqueue::commit(&db, &clock, &batch)).await }
+            },
+        );
+        let feedback = Group::start(
+            Gather {
+                weight: |_| 1,
+                weight_max: FEEDBACK_BATCH_MAX,
+                committers,
+            },
+            move |batch: Vec<Incoming>| {
+                let (db, clock) = b.clone();
+                async move { again(|| feedback::commit(&db, &clock, &batch)).await }
+            },
+        );
+        Ok(Self {
+            db,
+            clock,
+            enqueues,
+            feedback,
+        })
+    }
+
+    /// Brings the schema up to date. Safe to run from several processes at once.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        migrate::run(&self.db).await
+    }
+
+    /// The database answers and its schema is this program's.
+    pub async fn ready(&self) -> Result<(), Error> {
+        migrate::check(&self.db).await
+    }
+
+    /// Enqueues the notifications of one request: all or none of them. Concurrent calls share a
+    /// commit.
+    pub async fn enqueue(&self, request: Enqueue) -> Result<Enqueued, Error> {
+        self.enqueues.submit(request).await
+    }
+
+    /// Keeps one verified feedback message and applies what it says. Concurrent calls share a
+    /// commit.
+    pub async fn keep_feedback(&self, message: Incoming) -> Result<Kept, Error> {
+        self.feedback.submit(message).await
+    }
+
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Listens for work enqueued by other processes; `None` on SQLite, which has only one process.
+    pub async fn listen(&self) -> Result<Option<Wakes>, Error> {
+        match &self.db {
+            Db::Sqlite { .. } => Ok(None),
+            Db::Postgres(pool) => {
+                let mut listener = PgListener::connect_with(pool).await?;
+                listener.listen(WAKE_CHANNEL).await?;
+                Ok(Some(Wakes(listener)))
+            }
+        }
+    }
+}
+
+/// Notices of new work from other processes.
+#[derive(Debug)]
+pub struct Wakes(PgListener);
+
+impl Wakes {
+    /// Waits for the next notice. After an error the caller listens anew.
+    pub async fn next(&mut self) -> Result<(), Error> {
+        self.0.recv().await?;
+        Ok(())
+    }
+}
+
+/// Repeats a whole transaction while another writer was faster.
+async fn again<R, Fut>(mut run: impl FnMut() -> Fut) -> Result<R, Error>
+where
+    Fut: Future<Output = Result<R, Error>>,
+{
+    let mut races = 0;
+    loop {
+        match run().await {
+            Err(Error::Raced) if races < RACES_MAX => races += 1,
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Recording what became of claimed jobs: attempts, events, facts, retries, in one commit a batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::db::Tx;
+use super::jobs::{self, Job};
+use super::stmt::{Dialect, Kind, Rows, sql};
+use super::{Error, Store, facts, feedback};
+use crate::domain::event::{Event, EventKey, Failure, What};
+use crate::domain::id::{ClaimId, NotificationId};
+use crate::domain::time::Timestamp;
+
+/// What became of one claimed job.
+#[derive(Clone, Debug)]
+pub struct Done {
+    pub claim: ClaimId,
+    /// As claimed: the counts do not include this attempt.
+    pub job: Job,
+    /// `None` when no provider was called.
+    pub tried: Option<Tried>,
+    pub then: Then,
+}
+
+/// One attempt, for the attempts table.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    pub provider: &'static str,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    /// A word of [`crate::domain::outcome::Outcome`].
+    pub outcome: &'static str,
+    /// It counts against the limit of attempts.
+    pub counts: bool,
+    pub code: Option<String>,
+    pub text: Option<String>,
+}
+
+/// What follows.
+#[derive(Clone, Debug)]
+pub enum Then {
+    Sent {
+        provider_message_id: Option<String>,
+        opens_tracked: bool,
+    },
+    /// It will never go: refused by the provider.
+    Rejected(Failure),
+    /// It will never go: we stopped trying.
+    GaveUp(Failure),
+    /// Back into the queue.
+    Again { due_at: Timestamp },
+    /// It went earlier; nothing is left to do.
+    Settled,
+}
+
+/// What is left of a claim after a batch was recorded.
+#[derive(Clone, Debug)]
+pub struct Left {
+    pub claim: ClaimId,
+    /// Jobs still in the worker's hands; a claim with none is deleted.
+    pub jobs: Vec<Job>,
+    /// Some job left the claim without an attempt on record, so the row must be rewritten.
+    pub rewrite: bool,
+}
+
+/// A dead worker's claim.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dead<'a> {
+    pub(super) provider: &'a str,
+    pub(super) claimed_at: Timestamp,
+    pub(super) due_at: Timestamp,
+}
+
+impl Store {
+    /// Records a batch. Only the holder of a claim may record: what belongs to a claim that was
+    /// taken away is dropped, but for the knowledge that a provider accepted a message, which is
+    /// added beside what the successor knows. Returns how many were dropped so.
+    pub async fn record(&self, batch: &[Done], left: &[Left]) -> Result<usize, Error> {
+        super::again(|| self.record_once(batch, left)).await
+    }
+
+    async fn record_once(&self, batch: &[Done], left: &[Left]) -> Result<usize, Error> {
+        let mut tx = self.db.write().await?;
+        let now = self.clock.now();
+        let held = hold(&mut tx, left).await?;
+        let mine: Vec<&Done> = batch
+            .iter()
+            .filter(|done| held.contains(&done.claim))
+            .collect();
+        write_attempts(&mut tx, &mine).await?;
+        write_facts(&mut tx, batch, &mine, now).await?;
+        let again = mine.iter().filter_map(|done| match done.then {
+            Then::Again { due_at } => Some((next_job(done), due_at)),
+            Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
+        });
+        let again: Vec<(Job, Timestamp)> = again.collect();
+        if !again.is_empty() {
+            tx.execute(jobs::insert(again)).await?;
+        }
+        for left in left.iter().filter(|left| held.contains(&left.claim)) {
+            let stmt = if left.jobs.is_empty() {
+                sql("DELETE FROM claims WHERE id = ").bind(left.claim.uuid())
+            } else if left.rewrite {
+                sql("UPDATE claims SET jobs = ")
+                    .bind(jobs::jobs_as_json(&left.jobs))
+                    .push(" WHERE id = ")
+                    .bind(left.claim.uuid())
+            } else {
+                continue;
+            };
+            tx.execute(stmt).await?;
+        }
+        tx.commit().await?;
+        Ok(batch.len() - mine.len())
+    }
+}
+
+/// The claims that are still ours, locked so that no rescuer can take them until we commit.
+async fn hold(tx: &mut Tx, left: &[Left]) -> Result<BTreeSet<ClaimId>, Error> {
+    let lock = match tx.dialect() {
+        Dialect::Postgres => " ORDER BY c.id FOR UPDATE OF c",
+        Dialect::Sqlite => "", // the only writer
+    };
+    let stmt = sql("SELECT c.id FROM ")
+        .rows(Rows::of_ids(left.iter().map(|left| left.claim.uuid())))
+        .push(" JOIN claims c ON c.id = b.id")
+        .push(lock);
+    let mut held = BTreeSet::new();
+    for row in tx.all(stmt).await? {
+        held.insert(ClaimId::new(row.id("id")?));
+    }
+    Ok(held)
+}
+
+/// The job as it goes back into the queue.
+fn next_job(done: &Done) -> Job {
+    let counts = done.tried.as_ref().is_some_and(|tried| tried.counts);
+    Job {
+        attempts: done.job.attempts + u32::from(done.tried.is_some()),
+        failures: done.job.failures + u32::from(counts),
+        ..done.job
+    }
+}
+
+async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
+    let mut rows = attempt_rows();
+    for done in mine {
+        let Some(tried) = &done.tried else { continue };
+        let next_at = match done.then {
+            Then::Again { due_at } => Some(due_at),
+            Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
+        };
+        rows.add([
+            done.job.id.uuid().into(),
+            i64::from(done.job.attempts + 1).into(),
+            tried.provider.into(),
+            tried.started_at.into(),
+            tried.finished_at.into(),
+            tried.outcome.into(),
+            tried.code.clone().into(),
+            tried.text.clone().into(),
+            next_at.into(),
+        ]);
+    }
+    insert_attempts(tx, rows).await
+}
+
+fn attempt_rows() -> Rows {
+    Rows::new(&[
+        ("notification_id", Kind::Id),
+        ("attempt", Kind::Int),
+        ("provider", Kind::Text),
+        ("started_at", Kind::Time),
+        ("finished_at", Kind::Time),
+        ("outcome", Kind::Text),
+        ("code", Kind::Text),
+        ("text", Kind::Text),
+        ("next_at", Kind::Time),
+    ])
+}
+
+async fn insert_attempts(tx: &mut Tx, rows: Rows) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql(
+        "INSERT INTO delivery_attempts (notification_id, attempt, provider, \
+         started_at, finished_at, outcome, code, text, next_at) SELECT b.notification_id, \
+         b.attempt, b.provider, b.started_at, b.finished_at, b.outcome, b.code, b.text, \
+         b.next_at FROM ",
+    )
+    .rows(rows)
+    .push(" WHERE true ON CONFLICT (notification_id, attempt) DO NOTHING");
+    tx.execute(stmt).await?;
+    Ok(())
+}
+
+/// Attempts of unknown outcome for the jobs of a dead claim, and the jobs back into the queue.
+pub(super) async fn as_unknown(
+    tx: &mut Tx,
+    lost: &[Job],
+    dead: Dead<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = attempt_rows();
+    for job in lost {
+        rows.add([
+            job.id.uuid().into(),
+            i64::from(job.attempts + 1).into(),
+            dead.provider.into(),
+            dead.claimed_at.into(),
+            now.into(),
+            "unknown".into(),
+            Option::<String>::None.into(),
+            "the worker stopped before it could record an outcome".into(),
+            dead.due_at.into(),
+        ]);
+    }
+    insert_attempts(tx, rows).await?;
+    let again = lost.iter().map(|job| {
+        let job = Job {
+            attempts: job.attempts + 1,
+            failures: job.failures + 1,
+            ..*job
+        };
+        (job, dead.due_at)
+    });
+    if !lost.is_empty() {
+        tx.execute(jobs::insert(again)).await?;
+    }
+    Ok(())
+}
+
+/// Events and facts. Acceptances are the hot path: their facts row is new in nearly every case and
+/// is written whole, without a look at what is there.
+async fn write_facts(
+    tx: &mut Tx,
+    batch: &[Done],
+    mine: &[&Done],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let sent: Vec<Event> = batch.iter().filter_map(acceptance).collect();
+    let failed: Vec<Event> = mine.iter().filter_map(|done| failure(done, now)).collect();
+    if !sent.is_empty() {
+        let new = facts::append(tx, &sent, now).await?;
+        let fresh = insert_sent(tx, &new).await?;
+        let rest: BTreeMap<_, _> = new
+            .into_iter()
+            .filter(|(id, _)| !fresh.contains(id))
+            .collect();
+        facts::apply(tx, &rest).await?;
+        feedback::apply_unmatched(tx, &sent, now).await?;
+    }
+    facts::merge(tx, &failed, now).await?;
+    Ok(())
+}
+
+fn acceptance(done: &Done) -> Option<Event> {
+    let (
+        Then::Sent {
+            provider_message_id,
+            opens_tracked,
+        },
+        Some(tried),
+    ) = (&done.then, &done.tried)
+    else {
+        return None;
+    };
+    Some(Event {
+        notification: done.job.id,
+        key: EventKey::of_attempt(done.job.attempts + 1),
+        occurred_at: tried.finished_at,
+        source: tried.provider.to_owned(),
+        what: What::Accepted {
+            provider: tried.provider.to_owned(),
+            provider_message_id: provider_message_id.clone(),
+            opens_tracked: *opens_tracked,
+        },
+    })
+}
+
+fn failure(done: &Done, now: Timestamp) -> Option<Event> {
+    let what = match &done.then {
+        Then::Rejected(failure) => What::Rejected(failure.clone()),
+        Then::GaveUp(failure) => What::GaveUp(failure.clone()),
+        Then::Sent { .. } | Then::Again { .. } | Then::Settled => return None,
+    };
+    let (key, occurred_at, source) = match &done.tried {
+        Some(tried) => {
+            let key = EventKey::of_attempt(done.job.attempts + 1);
+            (key, tried.finished_at, tried.provider)
+        }
+        None => (EventKey::of_giving_up(), now, "worker"),
+    };
+    Some(Event {
+        notification: done.job.id,
+        key,
+        occurred_at,
+        source: source.to_owned(),
+        what,
+    })
+}
+
+/// Writes the facts rows of acceptances that have none yet; returns those that were written.
+async fn insert_sent(
+    tx: &mut Tx,
+    new: &BTreeMap<NotificationId, Vec<&Event>>,
+) -> Result<BTreeSet<NotificationId>, Error> {
+    let mut rows = Rows::new(&[
+        ("notification_id", Kind::Id),
+        ("sent_at", Kind::Time),
+        ("sent_key", Kind::Id),
+        ("provider", Kind::Text),
+        ("provider_message_id", Kind::Text),
+        ("opens_tracked", Kind::Bool),
+    ]);
+    for (id, events) in new {
+        let [event] = events.as_slice() else { continue };
+        let What::Accepted {
+            provider,
+            provider_message_id,
+            opens_tracked,
+        } = &event.what
+        else {
+            continue;
+        };
+        rows.add([
+            id.uuid().into(),
+            event.occurred_at.into(),
+            event.key.0.into(),
+            provider.into(),
+            provider_message_id.clone().into(),
+            (*opens_tracked).into(),
+        ]);
+    }
+    let stmt = sql(
+        "INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, \
+         provider_message_id, opens_tracked, opened_count, clicked_count) \
+         SELECT b.notification_id, b.sent_at, b.sent_key, b.provider, b.provider_message_id, \
+         b.opens_tracked, 0, 0 FROM ",
+    )
+    .rows(rows)
+    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
+    let mut fresh = BTreeSet::new();
+    for row in tx.all(stmt).await? {
+        let id: Uuid = row.id("notification_id")?;
+        fresh.insert(NotificationId::new(id));
+    }
+    Ok(fresh)
+}

@@ -1,0 +1,307 @@
+//! A statement: literal pieces of SQL and bound values. Written once, rendered per dialect; text
+//! can only grow from `&'static str`, so no value can become SQL.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+use sqlx::Arguments;
+use sqlx::postgres::PgArguments;
+use sqlx::sqlite::SqliteArguments;
+use uuid::Uuid;
+
+use super::Error;
+use super::pg_time::PgTime;
+use crate::domain::time::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A value of one of the column types that both databases have. SQLite keeps ids as hyphenated
+/// text, times as whole milliseconds and JSON as text; PostgreSQL has its native types.
+#[derive(Clone, Debug)]
+pub(crate) enum Arg {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bool(bool),
+    Id(Option<Uuid>),
+    Time(Option<Timestamp>),
+    Json(Option<Json>),
+}
+
+/// The column types of [`Rows`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Text,
+    Int,
+    Bool,
+    Id,
+    Time,
+    Json,
+}
+
+/// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, `json_each` on
+/// SQLite. The text of the statement does not depend on the number of rows, so it is prepared once.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    columns: &'static [(&'static str, Kind)],
+    rows: Vec<Vec<Arg>>,
+}
+
+impl Rows {
+    pub(crate) fn new(columns: &'static [(&'static str, Kind)]) -> Self {
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Values in the order of the columns.
+    pub(crate) fn add<const N: usize>(&mut self, values: [Arg; N]) {
+        debug_assert_eq!(N, self.columns.len(), "one value a column");
+        self.rows.push(values.into());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn of_ids(ids: impl IntoIterator<Item = Uuid>) -> Self {
+        let mut rows = Self::new(&[("id", Kind::Id)]);
+        for id in ids {
+            rows.add([id.into()]);
+        }
+        rows
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(&'static str),
+    Arg(Arg),
+    Rows(Rows),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stmt {
+    pieces: Vec<Piece>,
+}
+
+/// Begins a statement.
+pub(crate) fn sql(text: &'static str) -> Stmt {
+    Stmt {
+        pieces: vec![Piece::Text(text)],
+    }
+}
+
+impl Stmt {
+    pub(crate) fn push(mut self, text: &'static str) -> Self {
+        self.pieces.push(Piece::Text(text));
+        self
+    }
+
+    pub(crate) fn bind(mut self, value: impl Into<Arg>) -> Self {
+        self.pieces.push(Piece::Arg(value.into()));
+        self
+    }
+
+    /// A source of rows named `b`, for `FROM`.
+    pub(crate) fn rows(mut self, rows: Rows) -> Self {
+        self.pieces.push(Piece::Rows(rows));
+        self
+    }
+
+    /// `(…, …)` of bound values, for `IN`. An empty list matches nothing.
+    pub(crate) fn bind_list<A: Into<Arg>>(self, values: impl IntoIterator<Item = A>) -> Self {
+        let mut stmt = self.push("(");
+        for (i, value) in values.into_iter().enumerate() {
+            if i > 0 {
+                stmt = stmt.push(", ");
+            }
+            stmt = stmt.bind(value);
+        }
+        if matches!(stmt.pieces.last(), Some(Piece::Text("("))) {
+            stmt = stmt.push("NULL");
+        }
+        stmt.push(")")
+    }
+
+    pub(super) fn for_sqlite(self) -> Result<(String, SqliteArguments), Error> {
+        let mut text = String::new();
+        let mut args = SqliteArguments::default();
+        for piece in self.pieces {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Arg(arg) => {
+                    add_sqlite(&mut args, arg)?;
+                    push_number(&mut text, args.len());
+                }
+                Piece::Rows(rows) => {
+                    args.add(rows_as_json(&rows)).map_err(Error::encode)?;
+                    text.push_str("(SELECT ");
+                    for (i, (name, _)) in rows.columns.iter().enumerate() {
+                        let comma = if i == 0 { "" } else { ", " };
+                        write!(text, "{comma}value->>{i} AS {name}").map_err(Error::encode)?;
+                    }
+                    text.push_str(" FROM json_each(");
+                    push_number(&mut text, args.len());
+                    text.push_str(")) AS b");
+                }
+            }
+        }
+        Ok((text, args))
+    }
+
+    pub(super) fn for_postgres(self) -> Result<(String, PgArguments), Error> {
+        let mut text = String::new();
+        let mut args = PgArguments::default();
+        for piece in self.pieces {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Arg(arg) => {
+                    add_postgres(&mut args, arg)?;
+                    push_number(&mut text, args.len());
+                }
+                Piece::Rows(rows) => push_unnest(&mut text, &mut args, rows)?,
+            }
+        }
+        Ok((text, args))
+    }
+}
+
+fn push_number(text: &mut String, number: usize) {
+    text.push('$');
+    text.push_str(&number.to_string());
+}
+
+fn add_sqlite(args: &mut SqliteArguments, arg: Arg) -> Result<(), Error> {
+    match arg {
+        Arg::Text(v) => args.add(v),
+        Arg::Int(v) => args.add(v),
+        Arg::Bool(v) => args.add(v),
+        Arg::Id(v) => args.add(v.map(|id| id.as_hyphenated().to_string())),
+        Arg::Time(v) => args.add(v.map(Timestamp::as_millis)),
+        Arg::Json(v) => args.add(v.map(|json| json.to_string())),
+    }
+    .map_err(Error::encode)
+}
+
+fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
+    match arg {
+        Arg::Text(v) => args.add(v),
+        Arg::Int(v) => args.add(v),
+        Arg::Bool(v) => args.add(v),
+        Arg::Id(v) => args.add(v),
+        Arg::Time(v) => args.add(v.map(PgTime)),
+        Arg::Json(v) => args.add(v),
+    }
+    .map_err(Error::encode)
+}
+
+fn rows_as_json(rows: &Rows) -> String {
+    let rows = rows
+        .rows
+        .iter()
+        .map(|row| row.iter().map(arg_as_json).collect())
+        .collect();
+    Json::Array(rows).to_string()
+}
+
+fn arg_as_json(arg: &Arg) -> Json {
+    match arg {
+        Arg::Text(v) => v.as_deref().into(),
+        Arg::Int(v) => (*v).into(),
+        Arg::Bool(v) => i64::from(*v).into(),
+        Arg::Id(v) => v.map(|id| id.as_hyphenated().to_string()).into(),
+        Arg::Time(v) => v.map(Timestamp::as_millis).into(),
+        // As text: the column is text.
+        Arg::Json(v) => v.as_ref().map(ToString::to_string).into(),
+    }
+}
+
+/// `UNNEST($1, $2) AS b(id, due_at)`: one array a column.
+fn push_unnest(text: &mut String, args: &mut PgArguments, rows: Rows) -> Result<(), Error> {
+    let count = rows.rows.len();
+    let mut columns: Vec<Vec<Arg>> = rows
+        .columns
+        .iter()
+        .map(|_| Vec::with_capacity(count))
+        .collect();
+    for row in rows.rows {
+        for (column, arg) in columns.iter_mut().zip(row) {
+            column.push(arg);
+        }
+    }
+    text.push_str("UNNEST(");
+    for (i, ((_, kind), column)) in rows.columns.iter().zip(columns).enumerate() {
+        add_array(args, *kind, column)?;
+        text.push_str(if i == 0 { "" } else { ", " });
+        push_number(text, args.len());
+    }
+    text.push_str(") AS b(");
+    for (i, (name, _)) in rows.columns.iter().enumerate() {
+        text.push_str(if i == 0 { "" } else { ", " });
+        text.push_str(name);
+    }
+    text.push(')');
+    Ok(())
+}
+
+fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(), Error> {
+    macro_rules! column_of {
+        ($variant:ident) => {
+            column
+                .into_iter()
+                .map(|arg| match arg {
+                    Arg::$variant(value) => Ok(value),
+                    other => Err(Error::encode(format!(
+                        "{other:?} in a column of another type"
+                    ))),
+                })
+                .collect::<Result<Vec<_>, Error>>()?
+        };
+    }
+    match kind {
+        Kind::Text => args.add(column_of!(Text)),
+        Kind::Int => args.add(column_of!(Int)),
+        Kind::Bool => args.add(column_of!(Bool)),
+        Kind::Id => args.add(column_of!(Id)),
+        Kind::Time => {
+            let times: Vec<Option<PgTime>> = column_of!(Time)
+                .into_iter()
+                .map(|time| time.map(PgTime))
+                .collect();
+            args.add(times)
+        }
+        Kind::Json => args.add(column_of!(Json)),
+    }
+    .map_err(Error::encode)
+}
+
+macro_rules! into_arg {
+    ($($from:ty => |$v:ident| $arg:expr;)*) => {
+        $(impl From<$from> for Arg { fn from($v: $from) -> Self { $arg } })*
+    };
+}
+
+into_arg! {
+    &str => |v| Arg::Text(Some(v.to_owned()));
+    &String => |v| Arg::Text(Some(v.clone()));
+    String => |v| Arg::Text(Some(v));
+    Option<&str> => |v| Arg::Text(v.map(str::to_owned));
+    Option<String> => |v| Arg::Text(v);
+    i64 => |v| Arg::Int(Some(v));
+    bool => |v| Arg::Bool(v);
+    Uuid => |v| Arg::Id(Some(v));
+    Option<Uuid> => |v| Arg::Id(v);
+    Timestamp => |v| Arg::Time(Some(v));
+    Option<Timestamp> => |v| Arg::Time(v);
+    Json => |v| Arg::Json(Some(v));
+    Option<Json> => |v| Arg::Json(v);
+}
