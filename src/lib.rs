@@ -1,9 +1,11 @@
 //! **sendtrail** delivers notifications and keeps the trail. The modules in reading order; each may
 //! import only those below it (`tests/tidy.rs` checks).
 
-pub mod clock;
-pub mod domain;
+pub mod delivery;
 pub mod feedback;
 pub mod sandbox;
-pub mod store;
 pub mod transport;
+pub mod store;
+pub mod metrics;
+pub mod clock;
+pub mod domain;

@@ -1,0 +1,273 @@
+//! One method's courier: keeps its hands full of claimed jobs and sends many at a time.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::futures::Notified;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use super::policy::{Policy, Situation};
+use super::recorder::{self, Report};
+use super::Worker;
+use crate::domain::event::Failure;
+use crate::domain::id::ClaimId;
+use crate::domain::method::Method;
+use crate::domain::outcome::{Outcome, Trouble};
+use crate::domain::reason::Category;
+use crate::domain::time::Timestamp;
+use crate::store::jobs::{Claimed, Wanted};
+use crate::store::record::{Done, Then, Tried};
+use crate::transport::Transport;
+
+/// After the database failed, before it is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Courier {
+    worker: Worker,
+    method: Method,
+    transport: Transport,
+    policy: Policy,
+    /// Set while the provider rests because its credentials or set-up do not work.
+    rests_until: Arc<AtomicI64>,
+}
+
+/// A claimed job on its way to a sender.
+struct Parcel {
+    claim: ClaimId,
+    claimed: Claimed,
+}
+
+impl Courier {
+    pub(super) fn new(worker: Worker, method: Method, transport: Transport) -> Arc<Self> {
+        let policy = worker.settings.policy();
+        Arc::new(Self { worker, method, transport, policy, rests_until: Arc::default() })
+    }
+
+    /// Works until it is told to stop; returns when everything it held is recorded or released.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let batch = self.worker.settings.batch;
+        // Two batches in hand: one being sent, one claimed meanwhile.
+        let (parcels, waiting) = mpsc::channel::<Parcel>(batch * 2);
+        let (reports, reported) = mpsc::channel::<Report>(batch * 2);
+        let recorder = tokio::spawn(recorder::run(self.worker.clone(), self.method, reported));
+        let dispatcher =
+            tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
+        self.claim(parcels, reports, &stop).await;
+        for task in [dispatcher, recorder] {
+            if let Err(failed) = task.await {
+                error!(method = %self.method, error = %failed, "a task of the courier failed");
+            }
+        }
+    }
+
+    /// Claims a batch whenever there is room for one.
+    async fn claim(
+        &self,
+        parcels: mpsc::Sender<Parcel>,
+        reports: mpsc::Sender<Report>,
+        stop: &CancellationToken,
+    ) {
+        let batch = self.worker.settings.batch;
+        while !stop.is_cancelled() {
+            self.rest(stop).await;
+            let room = tokio::select! {
+                () = stop.cancelled() => break,
+                room = parcels.reserve_many(batch) => room,
+            };
+            let Ok(room) = room else { break };
+            let wanted = Wanted {
+                worker: &self.worker.name,
+                provider: self.transport.name(),
+                method: self.method,
+                limit: batch,
+                lease: self.worker.settings.lease(),
+            };
+            // From here on, so that work enqueued while we look is not overlooked.
+            let woken = self.worker.woken.notified();
+            match self.worker.store.claim(wanted).await {
+                Ok(Some(claim)) => {
+                    let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
+                    // The recorder hears of a claim before it hears of any of its jobs.
+                    if reports.send(Report::Claimed { claim: claim.id, jobs }).await.is_err() {
+                        break;
+                    }
+                    for (slot, claimed) in room.zip(claim.jobs) {
+                        slot.send(Parcel { claim: claim.id, claimed });
+                    }
+                }
+                Ok(None) => {
+                    drop(room);
+                    self.idle(woken, stop).await;
+                }
+                Err(failed) => {
+                    drop(room);
+                    warn!(method = %self.method, error = %failed, "cannot claim");
+                    self.pause(STORE_PAUSE, stop).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until somebody enqueues, the next poll, or the end.
+    async fn idle(&self, woken: Notified<'_>, stop: &CancellationToken) {
+        let poll = Duration::from_millis(self.worker.settings.poll_ms);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = woken => {}
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+
+    async fn pause(&self, span: Duration, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(span) => {}
+        }
+    }
+
+    /// Waits while the provider rests.
+    async fn rest(&self, stop: &CancellationToken) {
+        while let Some(until) = self.resting() {
+            if stop.is_cancelled() {
+                return;
+            }
+            self.pause(until.since(self.worker.clock.now()).min(STORE_PAUSE), stop).await;
+        }
+    }
+
+    fn resting(&self) -> Option<Timestamp> {
+        let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
+        (until > self.worker.clock.now()).then_some(until)
+    }
+
+    /// Hands parcels to senders, at most `concurrency` at a time.
+    async fn dispatch(
+        self: Arc<Self>,
+        mut waiting: mpsc::Receiver<Parcel>,
+        reports: mpsc::Sender<Report>,
+        stop: CancellationToken,
+    ) {
+        let senders = Arc::new(Semaphore::new(self.worker.settings.concurrency));
+        let in_flight = TaskTracker::new();
+        while let Some(parcel) = waiting.recv().await {
+            let Ok(permit) = Arc::clone(&senders).acquire_owned().await else { break };
+            if stop.is_cancelled() || self.resting().is_some() {
+                let done = self.release(parcel);
+                if reports.send(Report::Done(done)).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            let (courier, reports) = (Arc::clone(&self), reports.clone());
+            in_flight.spawn(courier.deliver(parcel, permit, reports));
+        }
+        in_flight.close();
+        in_flight.wait().await;
+    }
+
+    /// Back into the queue untouched.
+    fn release(&self, parcel: Parcel) -> Done {
+        let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
+        let job = parcel.claimed.job;
+        Done { claim: parcel.claim, job, tried: None, then: Then::Again { due_at } }
+    }
+
+    /// One attempt, step by step.
+    async fn deliver(
+        self: Arc<Self>,
+        parcel: Parcel,
+        permit: OwnedSemaphorePermit,
+        reports: mpsc::Sender<Report>,
+    ) {
+        let Parcel { claim, claimed } = parcel;
+        let job = claimed.job;
+        let (tried, then) = match self.without_sending(&claimed) {
+            Some(then) => (None, then),
+            None => self.send(claimed).await,
+        };
+        drop(permit);
+        // The recorder is there until the last sender is gone.
+        reports.send(Report::Done(Done { claim, job, tried, then })).await.ok();
+    }
+
+    /// Decides the jobs for which no provider is to be called.
+    fn without_sending(&self, claimed: &Claimed) -> Option<Then> {
+        if claimed.has_gone {
+            return Some(Then::Settled);
+        }
+        let failure = |category, code: &str| {
+            let code = Some(code.to_owned());
+            Some(Then::GaveUp(Failure { category, code, provider_text: None }))
+        };
+        let expired = claimed.expires_at.is_some_and(|at| at <= self.worker.clock.now());
+        match &claimed.message {
+            _ if expired => failure(Category::Expired, "expired"),
+            None => failure(Category::Unknown, "unreadable"),
+            Some(_) => None,
+        }
+    }
+
+    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
+        let Some(message) = &claimed.message else { return (None, Then::Settled) };
+        let started_at = self.worker.clock.now();
+        let outcome = self.transport.send(message).await;
+        let finished_at = self.worker.clock.now();
+        let word = outcome.as_str();
+        self.worker.metrics.attempt(
+            self.method,
+            self.transport.name(),
+            word,
+            finished_at.since(started_at),
+        );
+        let (code, text) = words(&outcome);
+        let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
+        if let Outcome::Broken { why } = &outcome {
+            self.begin_rest(why);
+        }
+        let situation = Situation {
+            failures: claimed.job.failures,
+            attempts: claimed.job.attempts,
+            now: finished_at,
+            expires_at: claimed.expires_at,
+            opens_tracked: self.transport.opens_tracked(&message.content),
+        };
+        let then = self.policy.follow(outcome, situation);
+        let provider = self.transport.name();
+        let tried = Tried { provider, started_at, finished_at, outcome: word, counts, code, text };
+        (Some(tried), then)
+    }
+
+    /// The provider rests, and the operator is told once per rest.
+    fn begin_rest(&self, why: &Trouble) {
+        let already = self.resting().is_some();
+        let until = self.worker.clock.now().plus(self.policy.broken_pause);
+        self.rests_until.store(until.as_millis(), Ordering::Relaxed);
+        if !already {
+            error!(
+                method = %self.method,
+                provider = self.transport.name(),
+                code = why.code.as_deref().unwrap_or(""),
+                until = %until,
+                "the provider does not accept our credentials or set-up; it is paused. Mend its \
+                 section of the configuration (see `sendtrail doctor`)"
+            );
+        }
+    }
+}
+
+/// The provider's code and words, for the attempts table.
+fn words(outcome: &Outcome) -> (Option<String>, Option<String>) {
+    match outcome {
+        Outcome::Accepted { .. } => (None, None),
+        Outcome::Rejected(failure) => (failure.code.clone(), failure.provider_text.clone()),
+        Outcome::TryLater { why, .. }
+        | Outcome::Throttled { why, .. }
+        | Outcome::Broken { why }
+        | Outcome::Unknown { why } => (why.code.clone(), Some(why.text.clone())),
+    }
+}

@@ -1,0 +1,157 @@
+//! Counters and histograms, in the OpenMetrics text that Prometheus reads. No personal data.
+
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::method::Method;
+use crate::domain::time::Timestamp;
+use crate::store::jobs::Depth;
+
+/// Every metric of the program, registered once.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    attempts: Family<AttemptLabels, Counter>,
+    attempt_seconds: Family<ProviderLabels, Histogram>,
+    ends: Family<EndLabels, Counter>,
+    rescued: Counter,
+    enqueued: Counter,
+    feedback: Family<FeedbackLabels, Counter>,
+    unmatched: Gauge<i64, AtomicI64>,
+    depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
+    age: Family<LaneLabels, Gauge<i64, AtomicI64>>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AttemptLabels {
+    method: &'static str,
+    provider: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ProviderLabels {
+    method: &'static str,
+    provider: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EndLabels {
+    method: &'static str,
+    end: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FeedbackLabels {
+    kind: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LaneLabels {
+    method: &'static str,
+    lane: &'static str,
+}
+
+/// Seconds; from a local relay to a slow provider's time-out.
+const SEND_BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("sendtrail");
+        let histogram: fn() -> Histogram = || Histogram::new(SEND_BUCKETS);
+        let metrics = Self {
+            registry: Registry::default(),
+            attempts: Family::default(),
+            attempt_seconds: Family::new_with_constructor(histogram),
+            ends: Family::default(),
+            rescued: Counter::default(),
+            enqueued: Counter::default(),
+            feedback: Family::default(),
+            unmatched: Gauge::default(),
+            depth: Family::default(),
+            age: Family::default(),
+        };
+        let m = &metrics;
+        registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
+        registry.register("sends", "Attempts to send, by how they ended", m.attempts.clone());
+        registry.register_with_unit(
+            "send_latency",
+            "How long a provider took to answer",
+            Unit::Seconds,
+            m.attempt_seconds.clone(),
+        );
+        registry.register("deliveries", "What became of claimed jobs", m.ends.clone());
+        registry.register("rescued", "Jobs taken over from dead workers", m.rescued.clone());
+        registry.register("feedback", "Feedback messages, by kind and result", m.feedback.clone());
+        registry.register(
+            "feedback_unmatched",
+            "Events that wait for their message, as of now (10,000 means at least)",
+            m.unmatched.clone(),
+        );
+        registry.register("queue_depth", "Jobs waiting, as of now", m.depth.clone());
+        registry.register_with_unit(
+            "queue_age",
+            "How long the oldest due job has been due",
+            Unit::Seconds,
+            m.age.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    pub fn attempt(
+        &self,
+        method: Method,
+        provider: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let method = method.as_str();
+        self.attempts.get_or_create(&AttemptLabels { method, provider, outcome }).inc();
+        let labels = ProviderLabels { method, provider };
+        self.attempt_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub fn ended(&self, method: Method, end: &'static str) {
+        self.ends.get_or_create(&EndLabels { method: method.as_str(), end }).inc();
+    }
+
+    pub fn rescued(&self, jobs: usize) {
+        self.rescued.inc_by(u64::try_from(jobs).unwrap_or(u64::MAX));
+    }
+
+    pub fn enqueued(&self, notifications: usize) {
+        self.enqueued.inc_by(u64::try_from(notifications).unwrap_or(u64::MAX));
+    }
+
+    /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.
+    pub fn feedback(&self, kind: &str, result: &'static str) {
+        self.feedback.get_or_create(&FeedbackLabels { kind: kind.to_owned(), result }).inc();
+    }
+
+    /// The text, with the present state of the queue.
+    pub fn render(&self, depths: &[Depth], unmatched: i64, now: Timestamp) -> String {
+        self.unmatched.set(unmatched);
+        self.depth.clear();
+        self.age.clear();
+        for depth in depths {
+            let labels = LaneLabels { method: depth.method.as_str(), lane: depth.lane.as_str() };
+            self.depth.get_or_create(&labels).set(depth.waiting);
+            let age = now.since(depth.oldest_due_at).as_secs();
+            self.age.get_or_create(&labels).set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        text::encode(&mut out, &self.registry).ok();
+        out
+    }
+}
