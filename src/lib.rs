@@ -1,6 +1,12 @@
 //! **sendtrail** delivers notifications and keeps the trail. The modules in reading order; each may
 //! import only those below it (`tests/tidy.rs` checks).
 
+pub mod cli;
+pub mod app;
+pub mod config;
+pub mod telemetry;
+pub mod api;
+pub mod web;
 pub mod delivery;
 pub mod feedback;
 pub mod sandbox;

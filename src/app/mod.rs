@@ -1,0 +1,210 @@
+//! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
+//! stops them; holds no rules of its own.
+
+mod operations;
+mod pages;
+mod roles;
+mod transports;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+pub use roles::Roles;
+pub use transports::transports;
+
+use crate::api::{self, Api};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::delivery::{Running, Worker};
+use crate::feedback::sns::{Certificates, Verifier};
+use crate::feedback::webhook::{self, Webhook};
+use crate::metrics::Metrics;
+use crate::sandbox::{Options, Sandbox};
+use crate::store::Store;
+
+/// A running program.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    store: Store,
+    worker: Option<Running>,
+    sandbox: Option<Sandbox>,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// Opens the store as the settings say, its schema brought up to date where they allow it.
+pub async fn open_store(settings: &Settings, clock: &Clock) -> anyhow::Result<Store> {
+    let database = &settings.database;
+    let store = Store::open(database.url.expose_secret(), database.connections, clock.clone())
+        .await
+        .context("cannot open the database (database.url)")?;
+    if database.migrate_on_start {
+        store.migrate().await.context("cannot bring the schema up to date")?;
+    }
+    store.ready().await.context("the database is not ready")?;
+    Ok(store)
+}
+
+/// rustls takes its cryptography from one provider, chosen once per process.
+pub fn install_crypto() {
+    // A second call finds it installed, which is as good.
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+}
+
+impl App {
+    pub async fn start(mut settings: Settings, roles: Roles) -> anyhow::Result<Self> {
+        install_crypto();
+        let clock = Clock::system();
+        let metrics = Arc::new(Metrics::default());
+        let store = open_store(&settings, &clock).await?;
+        let listener = TcpListener::bind(settings.http.listen).await.with_context(|| {
+            format!("cannot listen on {} (http.listen)", settings.http.listen)
+        })?;
+        let address = listener.local_addr()?;
+        let sandbox = start_sandbox(&mut settings, address, &clock).await?;
+        let woken = Arc::new(Notify::new());
+        let worker = if roles.worker {
+            let worker = Worker {
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+                woken: Arc::clone(&woken),
+                settings: settings.delivery_in_force(),
+                name: clock.new_uuid(clock.now()).to_string(),
+            };
+            Some(worker.start(transports(&settings, &clock).await?))
+        } else {
+            None
+        };
+        let operations = operations::Operations {
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        };
+        let mut router = operations::router(operations);
+        if roles.api {
+            let api = Api::new(store.clone(), clock.clone(), Arc::clone(&metrics), woken);
+            router = router.merge(api::router(api));
+        }
+        if roles.web {
+            let pages = pages::Pages {
+                store: store.clone(),
+                clock: clock.clone(),
+                open: settings.web.open_history,
+                sandbox: settings.sandbox.enabled,
+                address,
+            };
+            router = router.merge(pages::router(pages));
+        }
+        if roles.webhooks {
+            let webhook = webhook(&settings, sandbox.as_ref(), &store, &clock, &metrics).await?;
+            router = router.merge(webhook::router(webhook));
+        }
+        let stop = CancellationToken::new();
+        let server = serve(listener, router, stop.clone());
+        info!(%address, "listening");
+        Ok(Self { address, store, worker, sandbox, stop, server })
+    }
+
+    /// Where the HTTP server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.as_ref()
+    }
+
+    /// Finishes what is in flight, then closes everything. Returns whether all was finished.
+    pub async fn stop(self) -> bool {
+        let finished = match self.worker {
+            Some(worker) => worker.stop().await,
+            None => true,
+        };
+        self.stop.cancel();
+        if let Err(failed) = self.server.await {
+            error!(error = %failed, "the HTTP server failed");
+        }
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+        self.store.close().await;
+        finished
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    // Every part sets its own limit; this is the one of a part that forgot.
+    let router = router.layer(DefaultBodyLimit::max(1024 * 1024));
+    tokio::spawn(async move {
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Small answers must not wait for the acknowledgement of the one before.
+            stream.set_nodelay(true).ok();
+        });
+        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    })
+}
+
+/// Starts the stand-ins and points every provider at them.
+async fn start_sandbox(
+    settings: &mut Settings,
+    address: SocketAddr,
+    clock: &Clock,
+) -> anyhow::Result<Option<Sandbox>> {
+    if !settings.sandbox.enabled {
+        return Ok(None);
+    }
+    let options = Options {
+        listen: settings.sandbox.listen,
+        smtp_listen: settings.sandbox.smtp_listen,
+        webhook_url: format!("http://{address}/webhooks/sns"),
+        latency: settings.sandbox.latency(),
+        late: settings.sandbox.late(),
+    };
+    let sandbox =
+        Sandbox::start(options, clock.clone()).await.context("cannot start the sandbox")?;
+    transports::point_at(settings, &sandbox);
+    settings.feedback.sns.topics.push(sandbox.topic_arn().to_owned());
+    Ok(Some(sandbox))
+}
+
+async fn webhook(
+    settings: &Settings,
+    sandbox: Option<&Sandbox>,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Webhook> {
+    let certificates = Certificates::new().context("cannot make an HTTP client")?;
+    if let Some(sandbox) = sandbox {
+        certificates
+            .trust(sandbox.certificate_url(), sandbox.certificate_pem())
+            .context("the sandbox's certificate cannot be read")?;
+    }
+    Ok(Webhook {
+        verifier: Arc::new(Verifier::new(settings.feedback.sns.clone(), certificates)),
+        subscriptions: settings.sns.client().await,
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+    })
+}

@@ -1,0 +1,286 @@
+//! The pages of this version: the open contact history of a demonstration, or a plain front door.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::domain::id::NotificationId;
+use crate::domain::message::Content;
+use crate::domain::status::Status;
+use crate::store::history::{Entry, Filter, Story};
+use crate::store::{self, Store};
+use crate::web::{self, Badge, Hint, Line, Page, Reason, Step};
+
+#[derive(Clone)]
+pub(super) struct Pages {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// Show the contact history to everybody.
+    pub(super) open: bool,
+    pub(super) sandbox: bool,
+    pub(super) address: SocketAddr,
+}
+
+/// The business of a fresh install; the open page knows no other.
+const BUSINESS: &str = "default";
+/// Lines of one page: it stays under 100 KB with them.
+const LINES: usize = 50;
+
+pub(super) fn router(pages: Pages) -> Router {
+    let router = Router::new().route("/", get(first_page)).merge(web::assets());
+    let router = if pages.open {
+        router.route("/live", get(live)).route("/entries/{id}", get(entry))
+    } else {
+        router
+    };
+    router.layer(map_response(web::secure_headers)).with_state(pages)
+}
+
+#[derive(Deserialize)]
+struct Older {
+    before: Option<String>,
+}
+
+/// Why a page cannot be shown.
+enum Trouble {
+    Store(store::Error),
+    Render(askama::Error),
+    NotFound,
+}
+
+impl From<store::Error> for Trouble {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<askama::Error> for Trouble {
+    fn from(error: askama::Error) -> Self {
+        Self::Render(error)
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Store(failed) => {
+                error!(error = %failed, "a page cannot be shown");
+                let text = "The history cannot be read at the moment. Reload in a few seconds.\n";
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+            Self::Render(failed) => {
+                error!(error = %failed, "a page cannot be written");
+                (StatusCode::INTERNAL_SERVER_ERROR, "This page failed; see the log.\n").into_response()
+            }
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "There is no such entry. Go back to / .\n").into_response()
+            }
+        }
+    }
+}
+
+async fn first_page(
+    State(pages): State<Pages>,
+    Query(older): Query<Older>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    if !pages.open {
+        return Ok(FRONT_DOOR.into_response());
+    }
+    let page = view(&pages, &older).await?;
+    Ok(web::html(&request, web::render_page(&page)?))
+}
+
+const FRONT_DOOR: &str = "sendtrail is running.\n\n\
+    API         /v1/…  described by /openapi.json; make a key with `sendtrail keys add`\n\
+    Health      /healthz  /readyz  /metrics\n\
+    To see it at work, run `sendtrail demo`.\n";
+
+async fn live(
+    State(pages): State<Pages>,
+    Query(older): Query<Older>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    let page = view(&pages, &older).await?;
+    Ok(web::html(&request, web::render_live(&page)?))
+}
+
+async fn view(pages: &Pages, older: &Older) -> Result<Page, Trouble> {
+    let after = older.before.as_deref().and_then(NotificationId::parse);
+    let filter = Filter { limit: LINES, after, ..Filter::default() };
+    let found = pages.store.history(BUSINESS, &filter).await?;
+    let lines: Vec<Line> = found.entries.iter().map(line).collect();
+    let last = found.entries.last().filter(|_| found.more);
+    Ok(Page {
+        business: BUSINESS.to_owned(),
+        tally: tally(&lines),
+        lines,
+        sandbox: pages.sandbox,
+        older: last.map(|entry| format!("/?before={}", entry.id)),
+        newest: after.map(|_| "/".to_owned()),
+        hints: hints(pages.address),
+        now: pages.clock.now(),
+    })
+}
+
+fn tally(lines: &[Line]) -> Vec<(Status, u64)> {
+    let count = |status| {
+        let held = |line: &&Line| line.statuses.iter().any(|badge| badge.status == status);
+        u64::try_from(lines.iter().filter(held).count()).unwrap_or(u64::MAX)
+    };
+    let counts = Status::ALL.map(|status| (status, count(status)));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+fn hints(address: SocketAddr) -> Vec<Hint> {
+    let enqueue = |to: &str| {
+        format!(
+            "curl http://{address}/v1/notifications -H \"Authorization: Bearer $KEY\" \
+             -H 'Content-Type: application/json' -d '{{\"client\": \"C-1\", \"method\": \"email\", \
+             \"to\": \"{to}\", \"type\": \"Booking confirmation\", \
+             \"content\": {{\"subject\": \"Hello\", \"html\": \"<p>See you</p>\"}}}}'"
+        )
+    };
+    let hint = |what: &str, command| Hint { what: what.to_owned(), command };
+    vec![
+        hint("Send a message that is opened, then bounces", enqueue("opened-then-bounced@simulator.test")),
+        hint("Send one whose address does not exist", enqueue("bounced@simulator.test")),
+        hint(
+            "Read the contact history as JSON",
+            format!("curl http://{address}/v1/history -H \"Authorization: Bearer $KEY\""),
+        ),
+    ]
+}
+
+fn line(entry: &Entry) -> Line {
+    Line {
+        id: entry.id,
+        date: entry.date,
+        user: entry.user.clone(),
+        client_id: entry.client_id.clone(),
+        client_name: entry.client_name.clone().unwrap_or_else(|| entry.client_id.clone()),
+        method: entry.method,
+        type_name: entry.type_name.clone(),
+        contact_type: entry.contact_type.clone(),
+        statuses: entry.statuses().into_iter().map(|status| badge(entry, status)).collect(),
+        channel: entry.channel,
+    }
+}
+
+/// A status with the sentence that is true for it.
+fn badge(entry: &Entry, status: Status) -> Badge {
+    let facts = &entry.facts;
+    let (hover, time) = match status {
+        Status::AwaitingSend => ("Waiting to be sent.", Some(entry.date)),
+        Status::Sent => ("The delivery service took it over.", facts.sent.as_ref().map(|s| s.at)),
+        Status::Unopened => ("Delivered, not opened yet.", facts.delivered_at),
+        Status::Opened if facts.opens_likely_automatic() => {
+            ("Opened, likely by a machine.", facts.opened_or_implied().map(|o| o.first_at))
+        }
+        Status::Opened => ("Opened.", facts.opened_or_implied().map(|o| o.first_at)),
+        Status::Bounced => {
+            let bounced = facts.bounced.as_ref();
+            (bounced.map_or("", |b| b.bounce.category.sentence()), bounced.map(|b| b.at))
+        }
+        Status::Failed => {
+            let failed = facts.failed.as_ref();
+            (failed.map_or("", |f| f.failure.category.sentence()), failed.map(|f| f.at))
+        }
+    };
+    Badge { status, hover: hover.to_owned(), time }
+}
+
+async fn entry(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    let id = NotificationId::parse(&id).ok_or(Trouble::NotFound)?;
+    let entry = pages.store.entry(BUSINESS, id).await?.ok_or(Trouble::NotFound)?;
+    let story = pages.store.story(id).await?;
+    let (subject, text, html) = match pages.store.content(BUSINESS, id).await? {
+        Some(Content::Email { subject, text, html }) => (Some(subject), text, html),
+        Some(Content::Sms { text }) => (None, Some(text), None),
+        Some(Content::Push { title, text, .. }) => (title, Some(text), None),
+        None => (None, None, None),
+    };
+    let metadata = entry.metadata.iter().flatten();
+    let view = web::Entry {
+        line: line(&entry),
+        to: entry.to.clone().unwrap_or_default(),
+        timeline: timeline(&entry, &story),
+        subject,
+        text,
+        html,
+        metadata: metadata.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+        reason: reason(&entry),
+    };
+    Ok(web::entry_html(&request, web::render_entry(&view)?))
+}
+
+fn reason(entry: &Entry) -> Option<Reason> {
+    let (category, provider_text) = entry.statuses().into_iter().find_map(|status| match status {
+        Status::Bounced => {
+            let bounce = &entry.facts.bounced.as_ref()?.bounce;
+            Some((bounce.category, bounce.diagnostic.clone()))
+        }
+        Status::Failed => {
+            let failure = &entry.facts.failed.as_ref()?.failure;
+            Some((failure.category, failure.provider_text.clone()))
+        }
+        Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
+    })?;
+    Some(Reason {
+        sentence: category.sentence().to_owned(),
+        remedy: category.remedy().map(str::to_owned),
+        provider_text,
+    })
+}
+
+fn timeline(entry: &Entry, story: &Story) -> Vec<Step> {
+    let queued = Step { at: entry.date, sentence: "Enqueued".to_owned(), detail: None };
+    let attempts = story.attempts.iter().filter(|a| a.outcome != "accepted").map(|attempt| {
+        let next = attempt.next_at.map_or(String::new(), |at| format!("; next try at {at}"));
+        Step {
+            at: attempt.finished_at,
+            sentence: format!("Attempt {} by {}: {}{next}", attempt.number, attempt.provider,
+                attempt.outcome.replace('_', " ")),
+            detail: attempt.text.clone(),
+        }
+    });
+    let events = story.events.iter().map(|event| Step {
+        at: event.occurred_at,
+        sentence: sentence(&event.what, &event.source),
+        detail: None,
+    });
+    let mut steps: Vec<Step> = std::iter::once(queued).chain(attempts).chain(events).collect();
+    steps.sort_by_key(|step| step.at);
+    steps
+}
+
+fn sentence(what: &crate::domain::event::What, source: &str) -> String {
+    use crate::domain::event::What;
+    match what {
+        What::Accepted { provider, .. } => format!("Accepted by {provider}"),
+        What::Rejected(f) | What::Undelivered(f) | What::GaveUp(f) => {
+            format!("Failed: {}", f.category.sentence())
+        }
+        What::Delivered { .. } => format!("Delivered, says {source}"),
+        What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
+        What::Bounced(b) => format!("Bounced ({}): {}", b.severity.as_str(), b.category.sentence()),
+        What::Complained { .. } => "The recipient marked it as spam".to_owned(),
+        What::ComplaintWithdrawn => "The recipient said it is not spam".to_owned(),
+        What::Opened { by_machine: true, .. } => "Opened by a machine".to_owned(),
+        What::Opened { by_machine: false, .. } => "Opened".to_owned(),
+        What::Clicked { .. } => "A link was clicked".to_owned(),
+        What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
+    }
+}

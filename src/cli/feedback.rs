@@ -1,0 +1,63 @@
+//! `sendtrail feedback check`: judges one stored SNS message as the webhook would.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::say;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::domain::time::Timestamp;
+use crate::feedback::sns::{Certificates, StepResult, Verifier};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum FeedbackCommand {
+    /// Would the webhook accept this message? Exit code 0: yes; 1: no.
+    Check {
+        /// The message as SNS posted it.
+        file: PathBuf,
+        /// The signing certificate, instead of fetching it from the address in the message.
+        #[arg(long, value_name = "PEM")]
+        certificate: Option<PathBuf>,
+        /// Judge as of this time (RFC 3339) instead of now.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+}
+
+pub(super) async fn run(
+    settings: &Settings,
+    command: FeedbackCommand,
+) -> anyhow::Result<ExitCode> {
+    let FeedbackCommand::Check { file, certificate, at } = command;
+    let body =
+        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let certificates = match certificate {
+        Some(path) => {
+            let pem = std::fs::read(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Certificates::given(&pem).with_context(|| path.display().to_string())?
+        }
+        None => Certificates::over_https()?,
+    };
+    let at = match at {
+        Some(text) => Timestamp::parse(&text).context("--at")?,
+        None => Clock::system().now(),
+    };
+    let verifier = Verifier::new(settings.feedback.sns.clone(), certificates);
+    let findings = verifier.check(&body, at).await;
+    say(match &findings.verdict {
+        Ok(envelope) => format!("accepted: {} of {}", envelope.kind.as_str(), envelope.topic.as_str()),
+        Err(refusal) => format!("refused: {refusal}"),
+    });
+    for step in &findings.steps {
+        let mark = match step.result {
+            StepResult::Passed => "ok",
+            StepResult::Failed => "REFUSED",
+            StepResult::NotReached => "-",
+        };
+        say(format_args!("  {mark:8} {:12} {}", step.stage.as_str(), step.explanation));
+    }
+    Ok(if findings.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

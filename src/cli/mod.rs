@@ -1,0 +1,114 @@
+//! The command line.
+
+mod demo;
+mod demo_traffic;
+mod doctor;
+mod feedback;
+mod keys;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::{LogFormat, Settings};
+use crate::store::Store;
+use crate::{app, telemetry};
+
+/// Delivers notifications and keeps the trail: enqueue, send, record, feedback, contact history.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// A file of settings that override the defaults; see config/default.toml for all of them.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run: API, pages, webhooks and worker, or some of them.
+    Serve(serve::Serve),
+    /// Everything on one machine, with sandbox providers and traffic that keeps arriving.
+    Demo,
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Look at the settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check database, providers and feedback; say how to mend what is wrong.
+    Doctor,
+    /// API keys of applications.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Look at feedback messages.
+    #[command(subcommand)]
+    Feedback(feedback::FeedbackCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Name everything that is wrong with the settings.
+    Check,
+}
+
+/// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
+pub async fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is what a command says when it fails")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("sendtrail: {error:#}");
+}
+
+/// A result, on standard output.
+#[expect(clippy::print_stdout, reason = "results of commands go to standard output")]
+fn say(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(arguments.config.as_deref(), None)?;
+    telemetry::start(settings.log.format == LogFormat::Json, &settings.log.level)
+        .context("log.level is not understood")?;
+    app::install_crypto();
+    match arguments.command {
+        Command::Serve(command) => serve::run(settings, command).await,
+        Command::Demo => demo::run(settings).await,
+        Command::Migrate => {
+            let store = open(&settings).await?;
+            store.migrate().await?;
+            store.ready().await?;
+            say("the schema is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(ConfigCommand::Check) => {
+            say("the settings are valid");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor => doctor::run(&settings).await,
+        Command::Keys(command) => keys::run(&settings, command).await,
+        Command::Feedback(command) => feedback::run(&settings, command).await,
+    }
+}
+
+/// The store as it is.
+async fn open(settings: &Settings) -> anyhow::Result<Store> {
+    use secrecy::ExposeSecret as _;
+    let database = &settings.database;
+    Store::open(database.url.expose_secret(), database.connections, Clock::system())
+        .await
+        .context("cannot open the database (database.url)")
+}

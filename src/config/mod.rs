@@ -1,0 +1,333 @@
+//! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
+//! every wrong value is named at once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use crate::delivery::DeliverySettings;
+use crate::feedback::sns::SnsSettings as TopicSettings;
+use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+
+/// The documentation of every setting, and its default.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub environment: Environment,
+    pub database: Database,
+    pub http: Http,
+    pub web: Web,
+    pub email: Email,
+    pub sms: Sms,
+    pub push: Push,
+    pub ses: SesSettings,
+    pub smtp: SmtpSettings,
+    pub sns: SnsSettings,
+    pub feedback: Feedback,
+    pub delivery: DeliverySettings,
+    pub sandbox: Sandbox,
+    pub log: Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    Development,
+    Production,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Holds a password.
+    pub url: SecretString,
+    pub connections: u32,
+    pub migrate_on_start: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    pub open_history: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    pub from: String,
+    pub providers: Vec<EmailProvider>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmailProvider {
+    Ses,
+    Smtp,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sms {
+    pub providers: Vec<SmsProvider>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmsProvider {
+    Sns,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    pub providers: Vec<PushProvider>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushProvider {
+    Sns,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    pub sns: TopicSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    pub enabled: bool,
+    pub listen: SocketAddr,
+    pub smtp_listen: SocketAddr,
+    pub latency_ms: u64,
+    pub late_ms: u64,
+    pub attempts_max: u32,
+    pub retry_initial_ms: u64,
+    pub retry_max_ms: u64,
+    pub unknown_grace_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text names the key.
+    #[error("{0}")]
+    Load(#[from] config::ConfigError),
+    /// One line per wrong value: its key and what is allowed.
+    #[error("{}", .0.join("\n"))]
+    Wrong(Vec<String>),
+}
+
+impl Settings {
+    /// Loads and checks the settings. `environment` are the variables to take `SENDTRAIL__…` from;
+    /// `None` means the process's own.
+    pub fn load(
+        file: Option<&Path>,
+        environment: Option<config::Map<String, String>>,
+    ) -> Result<Self, Error> {
+        let variables = config::Environment::with_prefix("SENDTRAIL")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("email.providers")
+            .with_list_parse_key("sms.providers")
+            .with_list_parse_key("push.providers")
+            .with_list_parse_key("feedback.sns.topics")
+            .source(environment);
+        let mut builder = config::Config::builder()
+            .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        let mut settings: Self =
+            builder.add_source(variables).build()?.try_deserialize::<Self>()?;
+        settings.drop_blanks();
+        let wrong = settings.validate();
+        if wrong.is_empty() { Ok(settings) } else { Err(Error::Wrong(wrong)) }
+    }
+
+    /// An empty variable (`SENDTRAIL__FEEDBACK__SNS__TOPICS=`) is an empty list, not one blank name.
+    fn drop_blanks(&mut self) {
+        self.feedback.sns.topics.retain(|topic| !topic.trim().is_empty());
+    }
+
+    /// Every wrong value, by its key.
+    fn validate(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let url = self.database.url.expose_secret();
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|s| url.starts_with(s)) {
+            wrong.push("database.url must begin with sqlite: or postgres://".to_owned());
+        }
+        if !(2..=1000).contains(&self.database.connections) {
+            wrong.push("database.connections must be from 2 to 1000".to_owned());
+        }
+        for (key, text) in self.delivery.validate() {
+            wrong.push(format!("delivery.{key} {text}"));
+        }
+        let mut sections = vec![("email", self.email_settings().validate())];
+        if self.email.providers.contains(&EmailProvider::Ses) {
+            sections.push(("ses", self.ses.validate()));
+        }
+        if self.email.providers.contains(&EmailProvider::Smtp) && !self.sandbox.enabled {
+            sections.push(("smtp", self.smtp.validate()));
+        }
+        sections.push(("sns", self.sns.validate()));
+        for (section, problems) in sections {
+            wrong.extend(problems.iter().map(|problem| format!("{section}.{problem}")));
+        }
+        if self.environment == Environment::Production {
+            self.validate_production(&mut wrong);
+        }
+        wrong
+    }
+
+    /// What is convenient in development and dangerous in production.
+    fn validate_production(&self, wrong: &mut Vec<String>) {
+        if self.sandbox.enabled {
+            wrong.push("sandbox.enabled must be false in production: nothing would be sent".into());
+        }
+        if self.web.open_history {
+            wrong.push("web.open_history must be false in production: it has no sign-in".into());
+        }
+        if !self.email.providers.is_empty() && self.email.from.contains("@example.com") {
+            wrong.push("email.from must be your own address in production".into());
+        }
+    }
+
+    pub fn email_settings(&self) -> EmailSettings {
+        EmailSettings { from: self.email.from.clone() }
+    }
+
+    /// The delivery rules in force: the sandbox has its own, faster ones.
+    pub fn delivery_in_force(&self) -> DeliverySettings {
+        let mut delivery = self.delivery.clone();
+        if self.sandbox.enabled {
+            delivery.attempts_max = self.sandbox.attempts_max;
+            delivery.retry_initial_ms = self.sandbox.retry_initial_ms;
+            delivery.retry_max_ms = self.sandbox.retry_max_ms;
+            delivery.unknown_grace_ms = self.sandbox.unknown_grace_ms;
+        }
+        delivery
+    }
+}
+
+impl Sandbox {
+    pub fn latency(&self) -> Duration {
+        Duration::from_millis(self.latency_ms)
+    }
+
+    pub fn late(&self) -> Duration {
+        Duration::from_millis(self.late_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
+        let variables =
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::load(None, Some(variables))
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_every_setting_is_documented() {
+        load(&[]).unwrap();
+    }
+
+    #[test]
+    fn the_environment_overrides_and_lists_are_separated_by_commas() {
+        let settings = load(&[
+            ("SENDTRAIL__DATABASE__URL", "sqlite:other.sqlite"),
+            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp,ses"),
+            ("SENDTRAIL__SMTP__URL", "smtp://127.0.0.1:2525"),
+            ("SENDTRAIL__HTTP__LISTEN", "127.0.0.1:0"),
+            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "arn:aws:sns:us-east-1:123456789012:ses-feedback"),
+            ("SENDTRAIL__SES__REGION", "eu-west-1"),
+            ("SENDTRAIL_OTHER", "is not ours"),
+        ])
+        .unwrap();
+        assert_eq!(settings.database.url.expose_secret(), "sqlite:other.sqlite");
+        assert_eq!(settings.email.providers, [EmailProvider::Smtp, EmailProvider::Ses]);
+        assert_eq!(settings.feedback.sns.topics.len(), 1);
+        let none = load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", "")]).unwrap();
+        assert!(none.feedback.sns.topics.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load(&[("SENDTRAIL__DATABASE__URI", "x")]).unwrap_err().to_string();
+        assert!(error.contains("uri"), "{error}");
+        let error = load(&[("SENDTRAIL__EMAIL__PROVIDERS", "pigeon")]).unwrap_err().to_string();
+        assert!(error.contains("pigeon"), "{error}");
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_at_once() {
+        let error = load(&[
+            ("SENDTRAIL__DATABASE__URL", "mysql://x"),
+            ("SENDTRAIL__DELIVERY__BATCH", "0"),
+            ("SENDTRAIL__EMAIL__FROM", "nobody"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for key in ["database.url", "delivery.batch", "email.from"] {
+            assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn production_refuses_the_sandbox_and_the_open_page() {
+        let error = load(&[
+            ("SENDTRAIL__ENVIRONMENT", "production"),
+            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
+            ("SENDTRAIL__WEB__OPEN_HISTORY", "true"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for key in ["sandbox.enabled", "web.open_history", "email.from"] {
+            assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_in_the_debug_form() {
+        let settings = load(&[
+            ("SENDTRAIL__DATABASE__URL", "postgres://u:hunter2@127.0.0.1/x"),
+            ("SENDTRAIL__SES__ACCESS_KEY_ID", "AKIA"),
+            ("SENDTRAIL__SES__SECRET_ACCESS_KEY", "hunter3"),
+        ])
+        .unwrap();
+        let text = format!("{settings:?}");
+        assert!(!text.contains("hunter2") && !text.contains("hunter3"), "{text}");
+    }
+}

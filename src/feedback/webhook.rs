@@ -1,0 +1,198 @@
+//! `POST /webhooks/sns`: verify, keep, apply, answer. SNS drops a message for good on any 4xx but
+//! 429, so trouble of ours is always 503; only what is forged, foreign or malformed gets 4xx.
+
+use std::sync::Arc;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Region;
+use aws_sdk_sns::error::DisplayErrorContext;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tracing::{error, info, warn};
+
+use super::Parsed;
+use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal, Verifier};
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::store::feedback::{Happening, Incoming, Kept, Report};
+
+/// What the webhook needs.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    pub verifier: Arc<Verifier>,
+    /// Confirms subscriptions to allowed topics.
+    pub subscriptions: Client,
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+pub fn router(webhook: Webhook) -> Router {
+    Router::new()
+        .route("/webhooks/sns", post(receive))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(webhook)
+}
+
+/// SNS sets it on messages without envelope, which nothing signs.
+const RAW_DELIVERY: &str = "x-amz-sns-rawdelivery";
+
+async fn receive(
+    State(webhook): State<Webhook>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let judged = match body {
+        Ok(body) => {
+            let raw = headers.get(RAW_DELIVERY).is_some_and(|value| value == "true");
+            let now = webhook.clock.now();
+            webhook.verifier.judge(&body, raw, now).await.map(|envelope| (envelope, body))
+        }
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Refusal::TooLarge)
+        }
+        Err(rejection) => return rejection.into_response(),
+    };
+    match judged {
+        Ok((envelope, body)) => webhook.keep(envelope, &body).await,
+        Err(refusal) => webhook.refuse(&refusal),
+    }
+}
+
+impl Webhook {
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        self.metrics.feedback("none", refusal.label());
+        let status = match refusal.class() {
+            Class::Forged => StatusCode::FORBIDDEN,
+            Class::NotSns => StatusCode::BAD_REQUEST,
+            Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        warn!(reason = refusal.label(), status = status.as_u16(), "feedback refused");
+        (status, format!("{refusal}\n")).into_response()
+    }
+
+    /// Keeps the verified message, applies it, and confirms a subscription.
+    async fn keep(&self, envelope: Envelope, body: &[u8]) -> Response {
+        if let Kind::SubscriptionConfirmation(handshake) = &envelope.kind
+            && let Err(response) = self.confirm(&envelope, handshake).await
+        {
+            return response;
+        }
+        let incoming = incoming(&envelope, body, self.clock.now());
+        let kind = incoming.metric_kind;
+        match self.store.keep_feedback(incoming.message).await {
+            Ok(kept) => {
+                self.metrics.feedback(kind, result(kept));
+                StatusCode::OK.into_response()
+            }
+            Err(failed) => {
+                self.metrics.feedback(kind, "not_kept");
+                error!(error = %failed, "feedback could not be kept; the sender will repeat it");
+                let text = "The message could not be kept at the moment; send it again.\n";
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+        }
+    }
+
+    /// By the API, for the topic of the verified message; the address in it is never visited.
+    async fn confirm(&self, envelope: &Envelope, handshake: &Handshake) -> Result<(), Response> {
+        let topic = envelope.topic.as_str();
+        let region = Region::new(envelope.topic.region().to_owned());
+        let call = self
+            .subscriptions
+            .confirm_subscription()
+            .topic_arn(topic)
+            .token(&handshake.token)
+            // Only the owner can unsubscribe us: the addresses in messages are no longer enough.
+            .authenticate_on_unsubscribe("true")
+            .customize()
+            .config_override(aws_sdk_sns::config::Builder::new().region(region));
+        match call.send().await {
+            Ok(_) => {
+                info!(topic, "subscription confirmed");
+                Ok(())
+            }
+            Err(failed) => {
+                error!(
+                    topic,
+                    error = %DisplayErrorContext(&failed),
+                    "subscription not confirmed: allow sns:ConfirmSubscription on the topic"
+                );
+                let text = "The subscription could not be confirmed at the moment.\n";
+                Err((StatusCode::SERVICE_UNAVAILABLE, text).into_response())
+            }
+        }
+    }
+}
+
+struct Prepared {
+    message: Incoming,
+    /// From a closed vocabulary.
+    metric_kind: &'static str,
+}
+
+fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepared {
+    let (kind, metric_kind, report) = match &envelope.kind {
+        Kind::Notification { .. } => understand(&envelope.message, received_at),
+        Kind::SubscriptionConfirmation(_) | Kind::UnsubscribeConfirmation(_) => {
+            (envelope.kind.as_str().to_owned(), "subscription", None)
+        }
+    };
+    if let Kind::UnsubscribeConfirmation(_) = envelope.kind {
+        error!(topic = envelope.topic.as_str(), "unsubscribed: no feedback will come any more");
+    }
+    let message = Incoming {
+        source: "sns",
+        message_id: envelope.message_id.to_string(),
+        topic: envelope.topic.as_str().to_owned(),
+        received_at,
+        kind,
+        body: String::from_utf8_lossy(body).into_owned(),
+        report,
+    };
+    Prepared { message, metric_kind }
+}
+
+/// What the message inside the envelope says.
+fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
+    match super::parse(message, received_at) {
+        Parsed::Report(report) => {
+            let metric_kind = report.happenings.first().map_or("nothing", |h| h.what.kind());
+            let happenings = report.happenings.into_iter().map(|h| Happening {
+                key: h.key,
+                occurred_at: h.occurred_at,
+                what: h.what,
+            });
+            let kept = Report {
+                notification: report.notification,
+                provider_message_id: report.provider_message_id,
+                source: report.source,
+                happenings: happenings.collect(),
+            };
+            (report.kind, metric_kind, Some(kept).filter(|kept| !kept.happenings.is_empty()))
+        }
+        Parsed::Test => ("test".to_owned(), "test", None),
+        Parsed::Unknown { kind } => (kind, "unknown", None),
+        Parsed::Unparsable { why } => {
+            warn!(why, "a verified message could not be understood; it is kept");
+            ("unparsable".to_owned(), "unparsable", None)
+        }
+    }
+}
+
+fn result(kept: Kept) -> &'static str {
+    match kept {
+        Kept::Applied { .. } => "applied",
+        Kept::Unmatched => "unmatched",
+        Kept::Noted => "noted",
+        Kept::Duplicate => "duplicate",
+    }
+}
