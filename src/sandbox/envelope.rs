@@ -66,7 +66,7 @@ impl Envelope {
         let unsubscribe_url = format!(
             "https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={subscription_arn}"
         );
-        let body = seal.close(Body {
+        let body = seal.close(&Body {
             r#type: "Notification",
             subject,
             message,
@@ -88,7 +88,7 @@ impl Envelope {
         let subscribe_url = format!(
             "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC_ARN}&Token={token}"
         );
-        let body = seal.close(Body {
+        let body = seal.close(&Body {
             r#type: "SubscriptionConfirmation",
             token: Some(token),
             message: &message,
@@ -145,14 +145,14 @@ impl Body<'_> {
 }
 
 impl Seal<'_> {
-    fn close(self, body: Body<'_>) -> String {
+    fn close(self, body: &Body<'_>) -> String {
         let message_id = self.message_id.as_hyphenated().to_string();
         let timestamp = self.at.to_string();
         let body = Body {
             message_id: &message_id,
             timestamp: &timestamp,
             signing_cert_url: self.certificate_url,
-            ..body
+            ..*body
         };
         let signature = self.signer.sign(&body.text_to_sign());
         let signed = Body {

@@ -21,7 +21,7 @@ const READER_AGENT: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const REPORTING_MTA: &str = "a8-70.smtp-out.amazonses.com";
 /// SES's own: it goes on trying for this long.
-const EXPIRES_AFTER: Duration = Duration::from_secs(14 * 3600);
+const EXPIRES_AFTER: Duration = Duration::from_hours(14);
 
 /// An email that was accepted.
 #[derive(Clone, Debug)]
@@ -204,7 +204,7 @@ pub(super) struct AcceptedDirect {
 }
 
 impl AcceptedDirect {
-    /// The JSON text of the delivery status log record. AWS writes these to CloudWatch Logs; the
+    /// The JSON text of the delivery status log record. AWS writes these to `CloudWatch` Logs; the
     /// sandbox forwards them through its topic, as a log subscription would.
     pub(super) fn log_record(&self, receipt: Receipt) -> String {
         let (status, words) = match (receipt, &self.destination) {

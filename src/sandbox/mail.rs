@@ -3,8 +3,10 @@
 /// SES cuts the headers of its events at 10 KB and says so.
 /// <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>
 const HEADERS_BYTES_MAX: usize = 10 * 1024;
-/// SES: message tags per email, our own bound on a hostile list.
-const TAGS_MAX: usize = 50;
+/// Message tags per email: our own bound, far above what anyone sends.
+pub(super) const TAGS_MAX: usize = 50;
+/// RFC 5321 4.5.3.1.3 allows 256 octets for a path; SES takes up to 320.
+const ADDRESS_BYTES_MAX: usize = 320;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Mail {
@@ -45,7 +47,9 @@ impl Mail {
     pub(super) fn add(&mut self, header: Header) {
         match header.name.to_ascii_lowercase().as_str() {
             "x-ses-message-tags" => self.tags = tags(&header.value),
-            "x-ses-configuration-set" => self.configuration_set = Some(header.value),
+            "x-ses-configuration-set" => {
+                self.configuration_set = Some(header.value).filter(|name| is_plain_name(name));
+            }
             // After the first cut nothing is looked at any more: a flood of headers costs little.
             _other if self.headers_truncated => {}
             _other => {
@@ -85,6 +89,19 @@ impl Mail {
     }
 }
 
+impl Tag {
+    pub(super) fn is_valid(&self) -> bool {
+        is_plain_name(&self.name) && is_plain_name(&self.value)
+    }
+}
+
+/// What SES takes as the name or the value of a tag and as the name of a configuration set.
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_MessageTag.html>
+pub(super) fn is_plain_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=256).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
 impl Header {
     fn length(&self) -> usize {
         self.name.len() + self.value.len() + 4
@@ -101,7 +118,7 @@ pub(super) fn bare_address(text: &str) -> Option<String> {
         .rsplit_once('@')
         .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     let printable = !bare.chars().any(|c| c.is_control() || c.is_whitespace());
-    (has_both_parts && printable).then(|| bare.to_owned())
+    (has_both_parts && printable && bare.len() <= ADDRESS_BYTES_MAX).then(|| bare.to_owned())
 }
 
 /// The header lines up to the first empty one, unfolded.
@@ -127,22 +144,16 @@ fn headers(raw: &[u8]) -> Vec<Header> {
     found
 }
 
-/// `a=b, c=d`; SES publishes no events for names and values with other characters than these.
+/// `a=b, c=d`; those that are not valid are ignored.
 fn tags(list: &str) -> Vec<Tag> {
-    let allowed = |text: &str| {
-        (1..=256).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-    };
     list.split(',')
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, value)| allowed(name) && allowed(value))
-        .take(TAGS_MAX)
         .map(|(name, value)| Tag {
             name: name.to_owned(),
             value: value.to_owned(),
         })
+        .filter(Tag::is_valid)
+        .take(TAGS_MAX)
         .collect()
 }
 

@@ -76,7 +76,7 @@ impl Default for Options {
             smtp_listen: any_port,
             webhook_url: String::new(),
             latency: Duration::from_millis(200),
-            late: Duration::from_secs(60),
+            late: Duration::from_mins(1),
         }
     }
 }
@@ -162,7 +162,6 @@ impl Sandbox {
         self.smtp_url.clone()
     }
 
-    #[expect(clippy::unused_self, reason = "a topic belongs to its sandbox")]
     pub fn topic_arn(&self) -> &str {
         TOPIC_ARN
     }

@@ -116,6 +116,11 @@ impl Poster {
     }
 
     #[cfg(test)]
+    pub(super) fn token(&self) -> String {
+        self.subscription.borrow().token.clone()
+    }
+
+    #[cfg(test)]
     pub(super) fn webhook_url(&self) -> String {
         self.subscription.borrow().url.clone()
     }

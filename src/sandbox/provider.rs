@@ -219,3 +219,31 @@ impl Provider {
         format!("0100{millis:012x}-{}-000000", self.clock.new_uuid(at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::signer::Signer;
+
+    #[tokio::test]
+    async fn too_many_stories_are_untold_while_nobody_listens_and_throttled_when_somebody_does() {
+        let clock = Clock::system();
+        let signer = Signer::generate().unwrap();
+        let poster = Poster::new(signer, String::new(), String::new(), clock.clone()).unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let day = Duration::from_hours(24);
+        let provider = Provider::new(poster, clock, day, day, tasks, stop.clone());
+        let provider = Arc::new(provider);
+        let publish = || provider.publish(Destination::PhoneNumber("+15005550007".to_owned()));
+        for _story in 0..PLAYS_MAX {
+            assert!(matches!(publish(), DirectReply::Accepted { .. }));
+        }
+        assert_eq!(provider.poster.counts().dropped, 0);
+        assert!(matches!(publish(), DirectReply::Accepted { .. }));
+        assert_eq!(provider.poster.counts().dropped, 1);
+        let token = provider.poster.token();
+        assert!(provider.poster.confirm(&token).is_some());
+        assert_eq!(publish(), DirectReply::Throttled);
+        stop.cancel();
+    }
+}

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::RECIPIENTS_MAX;
-use super::mail::{Header, Mail, Tag, bare_address};
+use super::mail::{Header, Mail, TAGS_MAX, Tag, bare_address, is_plain_name};
 use super::provider::{EmailReply, Provider};
 
 /// The body of a `SendEmail` request, as far as it matters here.
@@ -32,14 +32,13 @@ struct SendEmail {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Destination {
-    #[serde(default)]
-    to_addresses: Vec<String>,
-    #[serde(default)]
-    cc_addresses: Vec<String>,
-    #[serde(default)]
-    bcc_addresses: Vec<String>,
+    #[serde(default, rename = "ToAddresses")]
+    to: Vec<String>,
+    #[serde(default, rename = "CcAddresses")]
+    cc: Vec<String>,
+    #[serde(default, rename = "BccAddresses")]
+    bcc: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -147,10 +146,16 @@ fn read(body: &[u8]) -> Result<Mail, String> {
     mail.source = source.ok_or("FromEmailAddress is missing or not valid")?;
     mail.recipients = recipients(&request.destination, &mail)?;
     if !request.email_tags.is_empty() {
+        if request.email_tags.len() > TAGS_MAX || !request.email_tags.iter().all(Tag::is_valid) {
+            return Err("EmailTags has too many tags or one that is not valid".to_owned());
+        }
         mail.tags = request.email_tags;
     }
-    if request.configuration_set_name.is_some() {
-        mail.configuration_set = request.configuration_set_name;
+    if let Some(name) = request.configuration_set_name {
+        if !is_plain_name(&name) {
+            return Err("ConfigurationSetName is not valid".to_owned());
+        }
+        mail.configuration_set = Some(name);
     }
     Ok(mail)
 }
@@ -164,7 +169,7 @@ fn simple_mail(simple: Simple, from: Option<&str>, destination: &Destination) ->
         });
     };
     add("From", from.unwrap_or_default().to_owned());
-    add("To", destination.to_addresses.join(", "));
+    add("To", destination.to.join(", "));
     add("Subject", simple.subject.data);
     for header in simple.headers {
         add(&header.name, header.value);
@@ -174,11 +179,7 @@ fn simple_mail(simple: Simple, from: Option<&str>, destination: &Destination) ->
 
 /// Of the request; a raw message without a destination names its recipients itself.
 fn recipients(destination: &Destination, mail: &Mail) -> Result<Vec<String>, String> {
-    let lists = [
-        &destination.to_addresses,
-        &destination.cc_addresses,
-        &destination.bcc_addresses,
-    ];
+    let lists = [&destination.to, &destination.cc, &destination.bcc];
     let mut found = Vec::new();
     for address in lists.into_iter().flatten() {
         found.push(bare_address(address).ok_or("Destination has an address that is not valid")?);

@@ -22,7 +22,7 @@ use super::{MESSAGE_BYTES_MAX, RECIPIENTS_MAX};
 /// More than the pools of a few workers need; each may hold one message in memory.
 const SESSIONS_MAX: usize = 256;
 /// RFC 5321 4.5.3.2: five minutes between commands.
-const IDLE_MAX: Duration = Duration::from_secs(300);
+const IDLE_MAX: Duration = Duration::from_mins(5);
 /// RFC 5321 4.5.3.1.4 asks for 512 octets; extensions add parameters to that.
 const COMMAND_LINE_MAX: usize = 2048;
 /// A client that errs more often is not speaking SMTP.

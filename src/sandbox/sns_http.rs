@@ -18,6 +18,8 @@ use super::provider::{DirectReply, Provider};
 /// SNS: 256 KiB for a message, 1,600 characters for a text message.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 const TEXT_CHARS_MAX: usize = 1600;
+/// ARNs have at most 2,048 characters; our own targets may be tokens of up to 4,096.
+const TARGET_BYTES_MAX: usize = 4096;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -68,6 +70,9 @@ fn publish(provider: &Arc<Provider>, query: Query) -> Result<Response, Trouble> 
             return Err(Trouble::invalid(
                 "TargetArn Reason: only the sandbox publishes here",
             ));
+        }
+        (None, Some(arn)) if arn.len() > TARGET_BYTES_MAX => {
+            return Err(Trouble::invalid("TargetArn Reason: too long"));
         }
         (None, Some(arn)) => Destination::Target(arn),
         (Some(_), Some(_)) | (None, None) => {

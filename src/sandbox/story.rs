@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     const GAP: Duration = Duration::from_millis(200);
-    const LATE: Duration = Duration::from_secs(60);
+    const LATE: Duration = Duration::from_mins(1);
 
     fn told(address: &str) -> Vec<Happening> {
         let steps = Story::of(address).steps(GAP, LATE);

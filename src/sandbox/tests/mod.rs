@@ -159,7 +159,7 @@ impl Webhook {
         let mut posts = self.posts.subscribe();
         let enough = posts.wait_for(|posts| notifications(posts).len() >= count);
         let found = notifications(
-            &*tokio::time::timeout(PATIENCE, enough)
+            &tokio::time::timeout(PATIENCE, enough)
                 .await
                 .unwrap()
                 .unwrap(),
@@ -261,7 +261,7 @@ fn verify(envelope: &Value, certificate_pem: &str) -> bool {
     let mut text = String::new();
     for name in names {
         if let Some(value) = envelope[*name].as_str() {
-            text += &format!("{name}\n{value}\n");
+            text.extend([name, "\n", value, "\n"]);
         }
     }
     let (_rest, pem) = parse_x509_pem(certificate_pem.as_bytes()).unwrap();
