@@ -1,1 +1,250 @@
 //! A local stand-in for the providers, speaking their real protocols.
+//!
+//! It serves the HTTP APIs of SES and SNS and an SMTP server, and posts real, signed SNS messages
+//! to our webhook. The recipient's address chooses what happens ([`story`]). The production code
+//! runs unchanged against it: only the endpoints and the trust anchor differ.
+
+mod envelope;
+mod feedback;
+mod mail;
+mod poster;
+mod provider;
+mod ses_http;
+mod signer;
+mod smtp;
+mod smtp_command;
+mod sns_http;
+mod story;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tower::limit::ConcurrencyLimitLayer;
+
+use self::envelope::TOPIC_ARN;
+pub use self::poster::Counts;
+use self::poster::Poster;
+use self::provider::Provider;
+pub use self::signer::KeyError;
+use self::signer::Signer;
+use crate::clock::Clock;
+
+/// SES takes 40 MB but throttles messages above 10 MB; nothing of ours comes near.
+const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// A message in base64 inside JSON, with room for the rest of the request.
+const REQUEST_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// SES: recipients per message.
+const RECIPIENTS_MAX: usize = 50;
+/// Requests under way on one route; more wait. Each may hold one message in memory.
+const REQUESTS_MAX: usize = 256;
+/// How long a stop waits for answers that are under way.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the HTTP APIs of SES and SNS listen: a loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the SMTP server listens: a loopback address; port 0 takes a free one.
+    pub smtp_listen: SocketAddr,
+    /// Where the SNS messages go; empty while it is not known, see [`Sandbox::set_webhook_url`].
+    pub webhook_url: String,
+    /// Between two happenings of a story.
+    pub latency: Duration,
+    /// How much later than its happening a late one is told.
+    pub late: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: any_port,
+            smtp_listen: any_port,
+            webhook_url: String::new(),
+            latency: Duration::from_millis(200),
+            late: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Runs until it is stopped or dropped.
+pub struct Sandbox {
+    provider: Arc<Provider>,
+    http_url: String,
+    smtp_url: String,
+    tasks: TaskTracker,
+    stop: DropGuard,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the sandbox listens on loopback addresses only, not on {0}: use 127.0.0.1")]
+    NotLoopback(SocketAddr),
+    #[error("the sandbox cannot listen on {address}: choose a free port, or 0 for any")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the sandbox has no key to sign with")]
+    Key(#[from] KeyError),
+    #[error("the sandbox cannot make its HTTP client")]
+    Client(#[from] reqwest::Error),
+    #[error("the runtime stopped while the sandbox was starting")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+impl Sandbox {
+    /// Binds, makes a key with its certificate, and starts to ask the webhook to confirm.
+    pub async fn start(options: Options, clock: Clock) -> Result<Self, StartError> {
+        let (http, http_address) = bind(options.listen).await?;
+        let (smtp, smtp_address) = bind(options.smtp_listen).await?;
+        let signer = tokio::task::spawn_blocking(Signer::generate).await??;
+        let http_url = format!("http://{http_address}");
+        let certificate_path = format!(
+            "/SimpleNotificationService-{}.pem",
+            hex::encode(rand::random::<[u8; 16]>())
+        );
+        let certificate_url = format!("{http_url}{certificate_path}");
+        let poster = Poster::new(signer, certificate_url, options.webhook_url, clock.clone())?;
+
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let provider = Arc::new(Provider::new(
+            poster,
+            clock,
+            options.latency,
+            options.late,
+            tasks.clone(),
+            stop.clone(),
+        ));
+        let router = router(Arc::clone(&provider), &certificate_path);
+        tasks.spawn(serve_http(http, router, stop.clone()));
+        tasks.spawn(smtp::serve(
+            smtp,
+            Arc::clone(&provider),
+            tasks.clone(),
+            stop.clone(),
+        ));
+        let (subscriber, stopped) = (Arc::clone(&provider), stop.clone());
+        tasks.spawn(async move {
+            stopped
+                .run_until_cancelled(subscriber.poster.keep_subscribed())
+                .await
+        });
+        Ok(Self {
+            provider,
+            http_url,
+            smtp_url: format!("smtp://{smtp_address}"),
+            tasks,
+            stop: stop.drop_guard(),
+        })
+    }
+
+    /// The endpoint of SES and of SNS.
+    pub fn http_url(&self) -> String {
+        self.http_url.clone()
+    }
+
+    pub fn smtp_url(&self) -> String {
+        self.smtp_url.clone()
+    }
+
+    pub fn topic_arn(&self) -> &str {
+        TOPIC_ARN
+    }
+
+    /// What the messages say as `SigningCertURL`; the certificate can be fetched there.
+    pub fn certificate_url(&self) -> &str {
+        self.provider.poster.certificate_url()
+    }
+
+    /// The trust anchor for who verifies the messages.
+    pub fn certificate_pem(&self) -> &str {
+        self.provider.poster.certificate_pem()
+    }
+
+    /// Subscribes the webhook, which has to confirm before it is told anything. Up to 10,000
+    /// stories wait for that.
+    pub fn set_webhook_url(&self, url: String) {
+        self.provider.poster.subscribe(url);
+    }
+
+    /// What has become of the messages to the webhook.
+    pub fn counts(&self) -> Counts {
+        self.provider.poster.counts()
+    }
+
+    /// Stops listening and leaves all stories where they are.
+    pub async fn stop(self) {
+        drop(self.stop);
+        self.tasks.close();
+        if tokio::time::timeout(STOP_MAX, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("sandbox: some connections did not end in time");
+        }
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("http_url", &self.http_url)
+            .field("smtp_url", &self.smtp_url)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    if !address.ip().is_loopback() {
+        return Err(StartError::NotLoopback(address));
+    }
+    let refused = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
+}
+
+fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
+    Router::new()
+        .route("/v2/email/outbound-emails", post(ses_http::send_email))
+        .route("/v2/email/account", get(ses_http::get_account))
+        .route("/", post(sns_http::query))
+        .route(certificate_path, get(certificate))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(ConcurrencyLimitLayer::new(REQUESTS_MAX))
+        .with_state(provider)
+}
+
+async fn certificate(State(provider): State<Arc<Provider>>) -> impl IntoResponse {
+    let pem = provider.poster.certificate_pem().to_owned();
+    ([(CONTENT_TYPE, "application/x-pem-file")], pem)
+}
+
+async fn serve_http(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "sandbox: answers may be slow");
+        }
+    });
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "sandbox: the HTTP server ended");
+    }
+}

@@ -1,0 +1,249 @@
+//! The provider behind all doors: decides the answer to a request and plays the story that follows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::feedback::{AcceptedDirect, AcceptedMail, Destination, SES_SUBJECT};
+use super::mail::Mail;
+use super::poster::Poster;
+use super::story::{Answer, DirectStory, Receipt, Story};
+use super::throttle::Throttled;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+
+/// Stories under way at one time; each keeps up to some 12 KB (headers and addresses).
+const PLAYS_MAX: usize = 10_000;
+/// How long the answer to `early@` waits for its feedback to be taken: less than the patience of
+/// the clients who wait for the answer.
+const EARLY_MAX: Duration = Duration::from_secs(3);
+
+pub(super) struct Provider {
+    pub poster: Poster,
+    clock: Clock,
+    latency: Duration,
+    late: Duration,
+    throttled: Mutex<Throttled>,
+    free_plays: Arc<Semaphore>,
+    accepted_emails: AtomicU64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The answer to the request to send an email.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EmailReply {
+    Accepted {
+        message_id: String,
+    },
+    /// Accepted, but the connection is to be closed without saying so.
+    Lost,
+    Rejected,
+    Throttled,
+    Down,
+}
+
+/// The answer to the request to publish to a phone or a device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DirectReply {
+    Accepted { message_id: String },
+    InvalidNumber,
+    Disabled,
+    Throttled,
+    Down,
+}
+
+/// Room for one more story.
+enum Room {
+    Free(OwnedSemaphorePermit),
+    /// Nobody listens: like SNS without a confirmed subscription, tell nobody.
+    Unheard,
+    /// The webhook is slower than the senders, who are asked to slow down.
+    Full,
+}
+
+impl Provider {
+    pub(super) fn new(
+        poster: Poster,
+        clock: Clock,
+        latency: Duration,
+        late: Duration,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            poster,
+            clock,
+            latency,
+            late,
+            throttled: Mutex::default(),
+            free_plays: Arc::new(Semaphore::new(PLAYS_MAX)),
+            accepted_emails: AtomicU64::new(0),
+            tasks,
+            stop,
+        }
+    }
+
+    pub(super) fn accepted_emails(&self) -> u64 {
+        self.accepted_emails.load(Ordering::Relaxed)
+    }
+
+    /// The first recipient chooses the story; `mail` has at least one.
+    pub(super) async fn send_email(self: &Arc<Self>, mail: Mail) -> EmailReply {
+        let story = Story::of(mail.first_recipient());
+        let is_lost = match story.answer {
+            Answer::Reject => return EmailReply::Rejected,
+            Answer::Fail => return EmailReply::Down,
+            Answer::ThrottleFirst if self.throttles(mail.identity()) => {
+                return EmailReply::Throttled;
+            }
+            Answer::Accept | Answer::ThrottleFirst => false,
+            Answer::Lose => true,
+        };
+        let room = self.room();
+        if matches!(room, Room::Full) {
+            return EmailReply::Throttled;
+        }
+        let at = self.clock.now();
+        let accepted = AcceptedMail {
+            mail,
+            message_id: self.ses_id(at),
+            at,
+        };
+        self.accepted_emails.fetch_add(1, Ordering::Relaxed);
+        let message_id = accepted.message_id.clone();
+        if let Room::Free(permit) = room {
+            let play = Arc::clone(self).play_email(story, accepted);
+            let told = self.spawn(play, permit);
+            if story.is_early() && tokio::time::timeout(EARLY_MAX, told).await.is_err() {
+                tracing::warn!("sandbox: the webhook was too slow for an early story");
+            }
+        }
+        if is_lost {
+            EmailReply::Lost
+        } else {
+            EmailReply::Accepted { message_id }
+        }
+    }
+
+    pub(super) fn publish(self: &Arc<Self>, destination: Destination) -> DirectReply {
+        let story = match &destination {
+            Destination::PhoneNumber(number) => DirectStory::of_phone_number(number),
+            Destination::Target(arn) => DirectStory::of_target(arn),
+        };
+        let receipt = match story {
+            DirectStory::InvalidNumber => return DirectReply::InvalidNumber,
+            DirectStory::Disabled => return DirectReply::Disabled,
+            DirectStory::Down => return DirectReply::Down,
+            DirectStory::Accepted(receipt) => receipt,
+        };
+        let at = self.clock.now();
+        let message_id = self.clock.new_uuid(at).to_string();
+        let accepted = AcceptedDirect {
+            destination,
+            message_id: message_id.clone(),
+            at,
+        };
+        if let Some(receipt) = receipt {
+            match self.room() {
+                Room::Full => return DirectReply::Throttled,
+                Room::Unheard => {}
+                Room::Free(permit) => {
+                    let play = Arc::clone(self).play_direct(accepted, receipt);
+                    drop(self.spawn(play, permit));
+                }
+            }
+        }
+        DirectReply::Accepted { message_id }
+    }
+
+    async fn play_email(self: Arc<Self>, story: Story, accepted: AcceptedMail) {
+        let began = Instant::now();
+        for step in story.steps(self.latency, self.late) {
+            tokio::time::sleep_until(began + step.told_after).await;
+            let at = accepted.at.plus(step.happens_after);
+            let event = accepted.event(step.happening, at, &self.ses_id(at));
+            self.poster
+                .publish(Some(SES_SUBJECT), &event, step.copies)
+                .await;
+        }
+    }
+
+    async fn play_direct(self: Arc<Self>, accepted: AcceptedDirect, receipt: Receipt) {
+        tokio::time::sleep(self.latency).await;
+        let record = accepted.log_record(receipt);
+        self.poster.publish(None, &record, 1).await;
+    }
+
+    fn throttles(&self, identity: &str) -> bool {
+        let mut throttled = self
+            .throttled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        throttled.refuses(identity)
+    }
+
+    fn room(&self) -> Room {
+        match Arc::clone(&self.free_plays).try_acquire_owned() {
+            Ok(permit) => Room::Free(permit),
+            Err(_all_taken) if self.poster.is_confirmed() => Room::Full,
+            Err(_all_taken) => {
+                self.poster.count_dropped();
+                Room::Unheard
+            }
+        }
+    }
+
+    /// Runs until the end of the story or of the sandbox.
+    fn spawn(
+        &self,
+        play: impl Future<Output = ()> + Send + 'static,
+        permit: OwnedSemaphorePermit,
+    ) -> JoinHandle<()> {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            stop.run_until_cancelled(play).await;
+        })
+    }
+
+    /// In the form of SES's message and feedback ids.
+    fn ses_id(&self, at: Timestamp) -> String {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        format!("0100{millis:012x}-{}-000000", self.clock.new_uuid(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::signer::Signer;
+
+    #[tokio::test]
+    async fn too_many_stories_are_untold_while_nobody_listens_and_throttled_when_somebody_does() {
+        let clock = Clock::system();
+        let signer = Signer::generate().unwrap();
+        let poster = Poster::new(signer, String::new(), String::new(), clock.clone()).unwrap();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let day = Duration::from_hours(24);
+        let provider = Provider::new(poster, clock, day, day, tasks, stop.clone());
+        let provider = Arc::new(provider);
+        let publish = || provider.publish(Destination::PhoneNumber("+15005550007".to_owned()));
+        for _story in 0..PLAYS_MAX {
+            assert!(matches!(publish(), DirectReply::Accepted { .. }));
+        }
+        assert_eq!(provider.poster.counts().dropped, 0);
+        assert!(matches!(publish(), DirectReply::Accepted { .. }));
+        assert_eq!(provider.poster.counts().dropped, 1);
+        let token = provider.poster.token();
+        assert!(provider.poster.confirm(&token).is_some());
+        assert_eq!(publish(), DirectReply::Throttled);
+        stop.cancel();
+    }
+}
