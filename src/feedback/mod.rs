@@ -1,1 +1,3 @@
 //! What providers tell us afterwards.
+
+pub mod sns;
