@@ -6,3 +6,4 @@ pub mod domain;
 pub mod feedback;
 pub mod sandbox;
 pub mod transport;
+pub mod web;
