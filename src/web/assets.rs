@@ -1,0 +1,33 @@
+//! The style sheet and the script, compiled in.
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::headers;
+
+/// Serves `/assets/style.css` and `/assets/live.js`.
+pub fn assets<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/assets/style.css", get(style))
+        .route("/assets/live.js", get(live))
+}
+
+pub(super) const STYLE: &str = include_str!("assets/style.css");
+pub(super) const LIVE: &str = include_str!("assets/live.js");
+
+/// Asked for again at every visit and answered by 304: a page never meets the script of another
+/// version.
+const CACHE: &str = "public, no-cache";
+
+async fn style(request: HeaderMap) -> Response {
+    headers::tagged(&request, "text/css; charset=utf-8", CACHE, STYLE)
+}
+
+async fn live(request: HeaderMap) -> Response {
+    headers::tagged(&request, "text/javascript; charset=utf-8", CACHE, LIVE)
+}

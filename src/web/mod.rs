@@ -1,0 +1,18 @@
+//! Pages for people: plain HTML made on the server, current by itself where a browser allows it.
+//! The caller fills a view, renders it, answers with [`html`] or [`entry_html`], mounts
+//! [`assets`] and wraps everything in [`secure_headers`].
+
+mod assets;
+mod headers;
+mod page;
+mod view;
+
+pub use assets::assets;
+pub use headers::{entry_html, html, secure_headers};
+pub use page::{render_entry, render_live, render_page};
+pub use view::{Badge, Entry, Hint, Line, Page, Reason, Step};
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! The pages as a browser would read them: the users' words, and nothing that text could smuggle in.
+
+use axum::body::to_bytes;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::{Router, body::Body};
+use tower::ServiceExt;
+
+use super::assets::{LIVE, STYLE};
+use super::view::{Badge, Entry, Hint, Line, Page, Reason, Step};
+use super::{assets, entry_html, html, render_entry, render_live, render_page, secure_headers};
+use crate::domain::status::Status;
+
+#[test]
+fn the_headings_are_the_users_words_and_the_client() {
+    let page = render_page(&Page::samples()[0]).unwrap();
+    assert_eq!(
+        between(&page, "<th scope=\"col\">", "</th>"),
+        [
+            "Date",
+            "Client",
+            "User",
+            "Contact Method",
+            "Type",
+            "Contact Type",
+            "Status",
+            "Channel",
+            "Action"
+        ]
+    );
+}
+
+#[test]
+fn a_line_shows_all_its_columns_and_both_of_its_statuses() {
+    let line = Line::samples().remove(2);
+    let page = Page {
+        lines: vec![line.clone()],
+        ..Page::samples().remove(0)
+    };
+    let lines = render_live(&page).unwrap();
+    assert_eq!(between(&lines, "<td", "</td>").len(), 9);
+    for text in [
+        ">2027-01-01 <span>08:57:59</span>",
+        "Yuki Tanaka <small>C-1003</small>",
+        ">Automated<",
+        "title=\"Email\"",
+        ">Welcome<",
+        ">Message Center<",
+        "/></svg>Bounced ",
+        "/></svg>Opened ",
+        "title=\"The recipient&#39;s mailbox is full. 2027-01-01 08:57:59 UTC\"",
+        "/></svg>Outbound<",
+    ] {
+        assert!(lines.contains(text), "{text} in {lines}");
+    }
+    assert!(lines.contains(&format!("<a href=\"/entries/{}\">Show</a>", line.id)));
+}
+
+#[test]
+fn every_status_has_its_word_its_shape_and_its_colour() {
+    let icons = render_page(&Page::samples()[0]).unwrap();
+    for status in Status::ALL {
+        let badge = Badge {
+            status,
+            hover: String::new(),
+            time: None,
+        };
+        let line = Line {
+            statuses: vec![badge],
+            ..Line::samples().remove(0)
+        };
+        let lines = render_live(&Page {
+            lines: vec![line],
+            ..Page::samples().remove(1)
+        })
+        .unwrap();
+        let class = between(&lines, "<span class=\"badge ", "\"").remove(0);
+        assert!(lines.contains(&format!("</svg>{status}</span>")), "{lines}");
+        assert!(
+            icons.contains(&format!("<symbol id=\"i-{class}\"")),
+            "{class}"
+        );
+        assert!(STYLE.contains(&format!("--{class}-tint:")), "{class}");
+    }
+}
+
+#[test]
+fn the_page_works_without_the_script_and_says_what_to_do_when_empty() {
+    let [full, last, fresh] = Page::samples().try_into().unwrap();
+    let page = render_page(&full).unwrap();
+    assert!(page.contains("<noscript><meta http-equiv=\"refresh\" content=\"15\"></noscript>"));
+    assert!(page.contains("href=\"/?cursor=abc&#38;limit=100\" rel=\"next\">Older"));
+    assert!(page.contains("Sandbox") && page.contains("Lotus Yoga &#38; Co."));
+    let page = render_page(&fresh).unwrap();
+    assert!(page.contains("No contact yet") && page.contains("opened@simulator.test"));
+    let page = render_page(&last).unwrap();
+    assert!(page.contains("No older entries.") && page.contains("← Newest"));
+    assert!(!page.contains("Sandbox") && !page.contains("<details"));
+}
+
+#[test]
+fn the_live_part_is_the_same_html_as_on_the_page_and_stays_equal_as_time_passes() {
+    for mut page in Page::samples() {
+        let live = render_live(&page).unwrap();
+        let whole = render_page(&page).unwrap();
+        for (from, to) in [
+            ("<ul id=\"tally\"", "</ul>"),
+            ("<tbody id=\"lines\">", "</tbody>"),
+            ("<nav id=\"pager\"", "</nav>"),
+        ] {
+            assert_eq!(between(&live, from, to), between(&whole, from, to));
+            assert_eq!(between(&live, from, to).len(), 1);
+        }
+        page.now = crate::domain::time::Timestamp::MAX;
+        assert_eq!(render_live(&page).unwrap(), live);
+    }
+}
+
+#[test]
+fn a_page_of_a_hundred_lines_stays_under_a_hundred_kilobytes() {
+    let page = render_page(&Page::of_lines(100)).unwrap();
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+}
+
+#[test]
+fn an_entry_shows_its_story_its_reason_and_the_message() {
+    let [email, sms, by_hand] = Entry::samples().try_into().unwrap();
+    let page = render_entry(&email).unwrap();
+    for text in [
+        "<h1>Welcome</h1>",
+        "The recipient&#39;s mailbox is full.",
+        "Resend later",
+        "552 5.2.2 Over quota",
+        "Opened again.",
+        "yuki@example.com",
+        "Welcome to Lotus Yoga, Yuki",
+        "<dt>booking</dt><dd>8812</dd>",
+        "<iframe sandbox srcdoc=\"&#60;!doctype html&#62;",
+    ] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+    let page = render_entry(&sms).unwrap();
+    assert!(
+        page.contains("Reply STOP") && !page.contains("<iframe") && !page.contains("id=\"why\"")
+    );
+    let page = render_entry(&by_hand).unwrap();
+    assert!(page.contains("<h1>Phone</h1>") && page.contains("No message is kept"));
+}
+
+/// What has broken pages elsewhere: tags, attributes, entities, templates, control characters.
+const HOSTILE: [&str; 12] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "\" autofocus onfocus=alert(1) x=\"",
+    "</title></textarea></pre></iframe><svg onload=alert(1)>",
+    "<!-- ",
+    "]]><style>*{display:none}</style>",
+    "&lt;script&gt;&#x3c;b&#62;",
+    "{{ 7 * 7 }}{% raw %}${x}",
+    "javascript:alert(1)",
+    "\u{202e}gnp.exe\u{0}\u{7}\r\n\t\u{feff}",
+    "<base href=//evil.example><link rel=stylesheet href=//evil.example><meta http-equiv=refresh content=0>",
+];
+
+#[test]
+fn hostile_text_adds_no_tag_and_no_attribute_anywhere() {
+    let harmless = [
+        render_page(&page_of("x")),
+        render_live(&page_of("x")),
+        render_entry(&entry_of("x")),
+    ]
+    .map(|html| skeleton(&html.unwrap()));
+    for text in HOSTILE {
+        let hostile = [
+            render_page(&page_of(text)),
+            render_live(&page_of(text)),
+            render_entry(&entry_of(text)),
+        ]
+        .map(|html| skeleton(&html.unwrap()));
+        assert_eq!(hostile, harmless, "{text}");
+    }
+}
+
+#[test]
+fn no_page_carries_inline_styles_inline_scripts_or_anything_external() {
+    let pages = Page::samples().iter().map(render_page).collect::<Vec<_>>();
+    let entries = Entry::samples()
+        .iter()
+        .map(render_entry)
+        .collect::<Vec<_>>();
+    for page in pages.into_iter().chain(entries) {
+        let page = page.unwrap();
+        for (tag, attributes) in skeleton(&page) {
+            assert_ne!(tag, "style");
+            assert!(tag != "script" || attributes.contains(&"src".to_owned()));
+            assert!(
+                attributes
+                    .iter()
+                    .all(|a| a != "style" && !a.starts_with("on")),
+                "{attributes:?}"
+            );
+        }
+        for link in between(&page, "href=\"", "\"")
+            .into_iter()
+            .chain(between(&page, " src=\"", "\""))
+        {
+            assert!(
+                link.starts_with(['/', '#']) || link.starts_with("data:image/svg+xml,"),
+                "{link}"
+            );
+        }
+    }
+    for asset in [STYLE, LIVE] {
+        assert!(!asset.contains("//example") && !asset.contains("http") && !asset.contains("url("));
+    }
+}
+
+#[tokio::test]
+async fn assets_have_their_types_and_are_not_sent_twice() {
+    let app: Router = assets().layer(map_response(secure_headers));
+    for (path, content_type) in [
+        ("/assets/style.css", "text/css; charset=utf-8"),
+        ("/assets/live.js", "text/javascript; charset=utf-8"),
+    ] {
+        let first = app
+            .clone()
+            .oneshot(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(header_of(&first, header::CONTENT_TYPE), content_type);
+        assert_eq!(header_of(&first, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+        let tag = header_of(&first, header::ETAG);
+        let again = Request::get(path)
+            .header(header::IF_NONE_MATCH, format!("\"other\", W/{tag}"))
+            .body(Body::empty())
+            .unwrap();
+        let again = app.clone().oneshot(again).await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(header_of(&again, header::ETAG), tag);
+        assert!(to_bytes(again.into_body(), 1).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn pages_run_nothing_of_others_and_only_an_entry_lets_styles_in() {
+    let page = secure_headers(html(&HeaderMap::new(), "x".to_owned())).await;
+    let policy = header_of(&page, header::CONTENT_SECURITY_POLICY);
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self';"));
+    assert!(!policy.contains("unsafe"));
+    assert_eq!(header_of(&page, header::REFERRER_POLICY), "no-referrer");
+    assert_eq!(header_of(&page, header::CACHE_CONTROL), "private, no-cache");
+    let entry = secure_headers(entry_html(&HeaderMap::new(), "x".to_owned())).await;
+    let entry_policy = header_of(&entry, header::CONTENT_SECURITY_POLICY);
+    assert_eq!(entry_policy.replace(" 'unsafe-inline'", ""), policy);
+    assert_eq!(entry_policy.matches("'unsafe-inline'").count(), 1);
+}
+
+#[test]
+fn the_debug_form_of_a_view_names_no_person() {
+    let text = format!("{:?} {:?}", Line::samples(), Entry::samples());
+    for personal in ["Ana Ruiz", "yuki@", "Welcome"] {
+        assert!(!text.contains(personal), "{personal}");
+    }
+}
+
+fn header_of(response: &Response, name: header::HeaderName) -> String {
+    response.headers()[name].to_str().unwrap().to_owned()
+}
+
+fn page_of(text: &str) -> Page {
+    let lines = vec![line_of(text)];
+    let hints = vec![Hint {
+        what: text.to_owned(),
+        command: text.to_owned(),
+    }];
+    Page {
+        business: text.to_owned(),
+        lines,
+        hints,
+        ..Page::samples().remove(0)
+    }
+}
+
+fn line_of(text: &str) -> Line {
+    let line = Line::samples().remove(2);
+    let text = || text.to_owned();
+    let statuses = line
+        .statuses
+        .iter()
+        .map(|badge| Badge {
+            hover: text(),
+            ..badge.clone()
+        })
+        .collect();
+    Line {
+        user: text(),
+        client_id: text(),
+        client_name: text(),
+        type_name: text(),
+        contact_type: text(),
+        statuses,
+        ..line
+    }
+}
+
+fn entry_of(text: &str) -> Entry {
+    let entry = Entry::samples().remove(0);
+    let text = || text.to_owned();
+    Entry {
+        line: line_of(&text()),
+        to: text(),
+        timeline: vec![Step {
+            sentence: text(),
+            detail: Some(text()),
+            ..entry.timeline[0].clone()
+        }],
+        subject: Some(text()),
+        text: Some(text()),
+        html: Some(text()),
+        metadata: vec![(text(), text())],
+        reason: Some(Reason {
+            sentence: text(),
+            remedy: Some(text()),
+            provider_text: Some(text()),
+        }),
+    }
+}
+
+/// The texts between each `from` and the next `to`.
+fn between<'a>(html: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+    html.split(from)
+        .skip(1)
+        .filter_map(|rest| rest.split_once(to).map(|(text, _)| text))
+        .collect()
+}
+
+/// The opening and closing tags of a page, each with the names of its attributes.
+fn skeleton(html: &str) -> Vec<(String, Vec<String>)> {
+    let mut tags = Vec::new();
+    let mut rest = html;
+    while let Some((_, tag)) = rest.split_once('<') {
+        let mut quote = false;
+        let end = tag
+            .find(|c| {
+                quote ^= c == '"';
+                c == '>' && !quote
+            })
+            .unwrap();
+        let bare: String = tag[..end].split('"').step_by(2).collect();
+        let mut words = bare
+            .split_whitespace()
+            .map(|w| w.trim_end_matches(['=', '/']).to_owned());
+        tags.push((words.next().unwrap_or_default(), words.collect()));
+        rest = &tag[end..];
+    }
+    tags
+}
