@@ -1,0 +1,172 @@
+//! Email by SMTP (RFC 5321): to a relay of one's own, or to a provider's SMTP interface.
+
+mod dialogue;
+mod pool;
+mod reply;
+mod settings;
+mod tls;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::mime::{self, EmailSettings, Recipient, Sender};
+use super::settings::Problem;
+use super::words::impersonal;
+use crate::clock::Clock;
+use crate::domain::event::Failure;
+use crate::domain::message::Outgoing;
+use crate::domain::outcome::{Outcome, Trouble};
+use dialogue::{Fault, Line, Parcel};
+use pool::Pool;
+use reply::{Reply, Stage};
+use settings::Security;
+pub use settings::SmtpSettings;
+use tls::Tls;
+
+/// Sends email by SMTP. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Smtp {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    sender: Sender,
+    clock: Clock,
+    message_tags: bool,
+    configuration_set: Option<String>,
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = self.inner.pool.server();
+        write!(f, "Smtp({}:{})", server.host, server.port)
+    }
+}
+
+impl Smtp {
+    /// Connects to nothing yet.
+    pub fn new(
+        settings: &SmtpSettings,
+        email: &EmailSettings,
+        clock: Clock,
+    ) -> Result<Self, Problem> {
+        let server = settings.server()?;
+        let tls = match server.security {
+            Security::None => None,
+            Security::Opportunistic | Security::Required | Security::Implicit => {
+                Some(Tls::new(&server.host, settings.tls_ca_file.as_deref())?)
+            }
+        };
+        let inner = Inner {
+            sender: Sender::parse(&email.from)?,
+            pool: Pool::new(settings, server, tls),
+            clock,
+            message_tags: settings.message_tags,
+            configuration_set: settings.configuration_set.clone(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
+        let (recipient, content) = match self.inner.content(message) {
+            Ok(mail) => mail,
+            Err(failure) => return Outcome::Rejected(failure),
+        };
+        let parcel = Parcel {
+            from: &self.inner.sender.address,
+            to: &recipient.address,
+            needs_utf8: recipient.needs_utf8(),
+            content: &content,
+        };
+        let _permit = self.inner.pool.permit().await;
+        match self.inner.hand_over(&parcel).await {
+            Ok(outcome) => outcome,
+            Err(fault) => outcome(fault),
+        }
+    }
+
+    /// Greets the server as for a message, then says goodbye; sends nothing.
+    pub(super) async fn check(&self) -> Result<(), Trouble> {
+        self.inner.pool.probe().await.map_err(|fault| match fault {
+            Fault::Refused { reply, .. } => reply.trouble(),
+            Fault::Cut { text, .. } | Fault::Lost { text } | Fault::Setup { text } => {
+                Trouble::new(None, impersonal(&text))
+            }
+        })
+    }
+}
+
+impl Inner {
+    /// The message with its envelope's recipient, dot-stuffed and with its final dot.
+    fn content(&self, message: &Outgoing) -> Result<(Recipient, String), Failure> {
+        let recipient = Recipient::new(message)?;
+        let tags = format!("notification_id={}", message.id);
+        let mut extra = Vec::new();
+        if self.message_tags {
+            extra.push(("X-SES-MESSAGE-TAGS", tags.as_str()));
+            if let Some(name) = &self.configuration_set {
+                extra.push(("X-SES-CONFIGURATION-SET", name));
+            }
+        }
+        let date = self.clock.now();
+        let mut content = mime::build(&self.sender, &recipient, message, date, &extra)?;
+        if content.contains("\r\n.") {
+            content = content.replace("\r\n.", "\r\n..");
+        }
+        content.push_str(".\r\n");
+        Ok((recipient, content))
+    }
+
+    /// Over a kept connection or a new one. A kept one that turns out to be closed is no reason to
+    /// give up: the server has seen nothing of the message.
+    async fn hand_over(&self, parcel: &Parcel<'_>) -> Result<Outcome, Fault> {
+        if let Some(line) = self.pool.take_idle() {
+            match self.deliver(line, parcel).await {
+                Err(Fault::Cut { at_once: true, .. }) => {}
+                Err(Fault::Refused {
+                    stage: Stage::Sender,
+                    reply,
+                }) if reply.closes_the_connection() => {}
+                result => return result,
+            }
+        }
+        let line = self.pool.open().await?;
+        self.deliver(line, parcel).await
+    }
+
+    async fn deliver(&self, mut line: Line, parcel: &Parcel<'_>) -> Result<Outcome, Fault> {
+        if parcel.needs_utf8 && !line.takes_utf8() {
+            self.pool.give_back(line);
+            return Ok(Outcome::Rejected(mime::utf8_address_refused()));
+        }
+        let result = line.deliver(self.pool.server(), parcel).await;
+        self.pool.give_back(line);
+        result.map(|reply| accepted(&reply))
+    }
+}
+
+fn accepted(reply: &Reply) -> Outcome {
+    Outcome::Accepted {
+        provider_message_id: reply.provider_message_id(),
+    }
+}
+
+fn outcome(fault: Fault) -> Outcome {
+    match fault {
+        Fault::Refused { stage, reply } => reply.outcome(stage),
+        Fault::Cut { text, .. } => Outcome::TryLater {
+            after: None,
+            why: Trouble::new(None, impersonal(&text)),
+        },
+        Fault::Lost { text } => Outcome::Unknown {
+            why: Trouble::new(None, impersonal(&text)),
+        },
+        Fault::Setup { text } => Outcome::Broken {
+            why: Trouble::new(None, impersonal(&text)),
+        },
+    }
+}

@@ -1,0 +1,278 @@
+//! SMS and push messages by Amazon SNS: `Publish` to a phone number or to a device's endpoint.
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::types::MessageAttributeValue;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::aws::{self, Access, Answer, Fault};
+use super::settings::Problem;
+use crate::domain::event::Failure;
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::outcome::{Outcome, Trouble};
+use crate::domain::reason::Category;
+
+/// The section `[sns]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnsSettings {
+    /// Instead of the region's own address.
+    pub endpoint_url: Option<String>,
+    /// None: from the standard AWS chain.
+    pub region: Option<String>,
+    /// With its secret; none: the standard AWS chain.
+    pub access_key_id: Option<SecretString>,
+    pub secret_access_key: Option<SecretString>,
+    /// What recipients see as the sender, in countries that allow it.
+    pub sms_sender_id: Option<String>,
+    pub sms_type: SmsType,
+    pub connect_timeout_ms: u64,
+    /// For one whole request, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// How SNS routes text messages: for reliability or for cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmsType {
+    #[default]
+    Transactional,
+    Promotional,
+}
+
+impl Default for SnsSettings {
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            region: None,
+            access_key_id: None,
+            secret_access_key: None,
+            sms_sender_id: None,
+            sms_type: SmsType::default(),
+            connect_timeout_ms: 5_000,
+            timeout_ms: 30_000,
+        }
+    }
+}
+
+impl SnsSettings {
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.access().validate(&mut problems);
+        let fits = |id: &str| {
+            (1..=11).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && id.bytes().any(|b| b.is_ascii_alphabetic())
+        };
+        if self.sms_sender_id.as_deref().is_some_and(|id| !fits(id)) {
+            problems.push(Problem::new(
+                "sms_sender_id",
+                "must have 1 to 11 letters, digits and hyphens, one letter at least",
+            ));
+        }
+        problems
+    }
+
+    fn access(&self) -> Access<'_> {
+        Access {
+            endpoint_url: self.endpoint_url.as_deref(),
+            region: self.region.as_deref(),
+            access_key_id: self.access_key_id.as_ref(),
+            secret_access_key: self.secret_access_key.as_ref(),
+            connect_timeout_ms: self.connect_timeout_ms,
+            timeout_ms: self.timeout_ms,
+        }
+    }
+
+    /// One client for SMS and push, to be shared: it keeps its connections open.
+    pub async fn client(&self) -> Client {
+        Client::new(&self.access().config().await)
+    }
+}
+
+/// Sends text messages by SNS.
+#[derive(Clone, Debug)]
+pub struct SnsSms {
+    client: Client,
+    sender_id: Option<MessageAttributeValue>,
+    sms_type: MessageAttributeValue,
+}
+
+impl SnsSms {
+    pub fn new(settings: &SnsSettings, client: Client) -> Self {
+        Self {
+            client,
+            sender_id: settings.sms_sender_id.as_deref().map(text_attribute),
+            sms_type: text_attribute(match settings.sms_type {
+                SmsType::Transactional => "Transactional",
+                SmsType::Promotional => "Promotional",
+            }),
+        }
+    }
+
+    pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
+        let Content::Sms { text } = &message.content else {
+            return Outcome::Rejected(refused("WrongMethod", "only SMS can be sent this way"));
+        };
+        let mut call = self
+            .client
+            .publish()
+            .phone_number(message.to.as_str())
+            .message(text)
+            .message_attributes("AWS.SNS.SMS.SMSType", self.sms_type.clone());
+        if let Some(sender_id) = &self.sender_id {
+            call = call.message_attributes("AWS.SNS.SMS.SenderID", sender_id.clone());
+        }
+        match Box::pin(call.send()).await {
+            Ok(answer) => accepted(answer.message_id),
+            Err(error) => aws::outcome(Fault::of(&error), classify),
+        }
+    }
+
+    /// Asks for the account's SMS attributes; sends nothing.
+    pub(super) async fn check(&self) -> Result<(), Trouble> {
+        let call = self
+            .client
+            .get_sms_attributes()
+            .attributes("DefaultSMSType");
+        match Box::pin(call.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) => aws::verdict(Fault::of(&error)),
+        }
+    }
+}
+
+fn text_attribute(value: &str) -> MessageAttributeValue {
+    MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(value)
+        .build()
+        .expect("the data type is set")
+}
+
+/// Sends push messages by SNS to the endpoints of its platform applications.
+#[derive(Clone, Debug)]
+pub struct SnsPush {
+    client: Client,
+}
+
+impl SnsPush {
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
+        let Content::Push { title, text, data } = &message.content else {
+            return Outcome::Rejected(refused("WrongMethod", "only push can be sent this way"));
+        };
+        let body = match push_body(title.as_deref(), text, data) {
+            Ok(body) => body,
+            Err(failure) => return Outcome::Rejected(failure),
+        };
+        let call = self
+            .client
+            .publish()
+            .target_arn(message.to.as_str())
+            .message_structure("json")
+            .message(body);
+        match Box::pin(call.send()).await {
+            Ok(answer) => accepted(answer.message_id),
+            Err(error) => aws::outcome(Fault::of(&error), classify),
+        }
+    }
+
+    /// Asks for the first platform applications; sends nothing.
+    pub(super) async fn check(&self) -> Result<(), Trouble> {
+        match Box::pin(self.client.list_platform_applications().send()).await {
+            Ok(_) => Ok(()),
+            Err(error) => aws::verdict(Fault::of(&error)),
+        }
+    }
+}
+
+/// FCM and APNs both refuse payloads above 4,096 bytes, and would tell us only long after SNS has
+/// accepted the message.
+const PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// The message of `MessageStructure=json`: one payload for each platform, each JSON inside a JSON
+/// string (SNS developer guide, "Sending platform-specific payloads").
+fn push_body(
+    title: Option<&str>,
+    text: &str,
+    data: &Map<String, Value>,
+) -> Result<String, Failure> {
+    let mut notification = json!({ "body": text });
+    if let Some(title) = title {
+        notification["title"] = json!(title);
+    }
+    // FCM takes only strings as data.
+    let strings: Map<String, Value> = data
+        .iter()
+        .map(|(key, value)| match value {
+            Value::String(text) => (key.clone(), json!(text)),
+            other => (key.clone(), json!(other.to_string())),
+        })
+        .collect();
+    let fcm = json!({ "fcmV1Message": { "message": {
+        "notification": notification.clone(), "data": strings,
+    } } });
+    let mut apns = data.clone();
+    // Last, so that data cannot take the place of what is shown.
+    apns.insert("aps".to_owned(), json!({ "alert": notification }));
+    let (fcm, apns) = (fcm.to_string(), Value::Object(apns).to_string());
+    let longest = fcm.len().max(apns.len());
+    if longest > PAYLOAD_BYTES_MAX {
+        let text = format!("the push message has {longest} bytes, above {PAYLOAD_BYTES_MAX}");
+        return Err(refused("PayloadTooLarge", &text));
+    }
+    let body = json!({ "default": text, "GCM": fcm, "APNS": apns.clone(), "APNS_SANDBOX": apns });
+    Ok(body.to_string())
+}
+
+fn refused(code: &str, text: &str) -> Failure {
+    Failure {
+        category: Category::ContentRejected,
+        code: Some(code.to_owned()),
+        provider_text: Some(text.to_owned()),
+    }
+}
+
+/// SNS names every message that it takes. A success that names none came from something else.
+fn accepted(message_id: Option<String>) -> Outcome {
+    match message_id.filter(|id| !id.is_empty()) {
+        Some(id) => Outcome::Accepted {
+            provider_message_id: Some(id),
+        },
+        None => Outcome::Unknown {
+            why: Trouble::new(None, "the answer was a success without a message id"),
+        },
+    }
+}
+
+/// The errors of `Publish` (SNS API reference).
+fn classify(answer: &Answer) -> Outcome {
+    let rejected = |category| Outcome::Rejected(answer.failure(category));
+    match answer.code.as_deref() {
+        Some("InvalidParameter") if answer.text.contains("Invalid parameter: Message") => {
+            rejected(Category::ContentRejected)
+        }
+        Some("InvalidParameter" | "EndpointDisabled" | "NotFound") => {
+            rejected(Category::InvalidAddress)
+        }
+        Some("ParameterValueInvalid" | "ValidationException" | "ValidationError") => {
+            rejected(Category::ContentRejected)
+        }
+        Some(
+            "PlatformApplicationDisabled"
+            | "KMSAccessDenied"
+            | "KMSDisabled"
+            | "KMSInvalidState"
+            | "KMSNotFound"
+            | "KMSOptInRequired",
+        ) => Outcome::Broken {
+            why: answer.trouble(),
+        },
+        _ => aws::common(answer),
+    }
+}

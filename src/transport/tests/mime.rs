@@ -1,0 +1,93 @@
+//! The bytes of a message, whatever its content.
+
+use proptest::prelude::*;
+
+use super::{ID, clock, email_settings, outgoing, text_email};
+use crate::domain::message::{Content, Outgoing};
+use crate::domain::method::Method;
+use crate::transport::mime::{Recipient, Sender, build};
+
+fn built(message: &Outgoing) -> String {
+    let sender = Sender::parse(&email_settings().from).unwrap();
+    let recipient = Recipient::new(message).unwrap();
+    build(&sender, &recipient, message, clock().now(), &[]).unwrap()
+}
+
+#[test]
+fn a_text_is_one_part() {
+    let expected = format!(
+        "From: \"Bookings\"\r\n <bookings@example.com>\r\nTo: ana@example.com\r\n\
+         Subject: See you on Monday\r\nDate: Fri, 1 Jan 2027 09:00:00 +0000\r\n\
+         Message-ID: <{ID}@example.com>\r\nX-Sendtrail-Id: {ID}\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
+         Hello\r\nAna\r\n"
+    );
+    for text in ["Hello\nAna", "Hello\r\nAna\n", "Hello\rAna"] {
+        assert_eq!(
+            built(&text_email("ana@example.com", text)),
+            expected,
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn text_and_html_are_alternatives() {
+    let content = Content::Email {
+        subject: "x".to_owned(),
+        text: Some("plain".to_owned()),
+        html: Some("<p>Grüße</p>".to_owned()),
+    };
+    let message = built(&outgoing(Method::Email, "ana@example.com", content));
+    let expected = format!(
+        "Content-Type: multipart/alternative;\r\n boundary=\"=_{ID}\"\r\n\r\n--=_{ID}\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
+         plain\r\n--=_{ID}\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Transfer-Encoding: quoted-printable\r\n\r\n\
+         <p>Gr=C3=BC=C3=9Fe</p>\r\n--=_{ID}--\r\n"
+    );
+    assert!(message.ends_with(&expected), "{message}");
+}
+
+#[test]
+fn a_sender_is_a_mailbox_in_ascii() {
+    for (from, address) in [
+        ("bookings@example.com", "bookings@example.com"),
+        (
+            "Praxis Dr. Müller <info@müller.example>",
+            "info@xn--mller-kva.example",
+        ),
+        ("\"Smith, John\" <john@example.com>", "john@example.com"),
+    ] {
+        assert_eq!(Sender::parse(from).unwrap().address, address);
+    }
+    for from in [
+        "",
+        "nobody",
+        "a@example.com, b@example.com",
+        "müller@example.com",
+        "a@b\r\nX: y",
+    ] {
+        assert_eq!(Sender::parse(from).unwrap_err().key, "from", "{from:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_content_the_message_is_fit_for_the_wire(
+        subject in "[^\r\n\0]{0,200}",
+        text in proptest::option::of("(\\PC|[\r\n\0\t .]){0,300}|[a-z]{900,1100}|(x\n.){0,20}"),
+        html in proptest::option::of("(\\PC|[\r\n]){0,300}"),
+    ) {
+        prop_assume!(text.is_some() || html.is_some());
+        let content = Content::Email { subject, text, html };
+        let message = built(&outgoing(Method::Email, "ana@example.com", content));
+        prop_assert!(message.is_ascii());
+        prop_assert!(!message.contains('\0'));
+        prop_assert!(message.ends_with("\r\n"));
+        for line in message.split("\r\n") {
+            prop_assert!(line.len() <= 998);
+            prop_assert!(!line.contains(['\r', '\n']));
+        }
+    }
+}
