@@ -86,6 +86,8 @@ pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -111,5 +113,16 @@ mod tests {
         );
         let deep = "[".repeat(200_000);
         assert_eq!(parse(&deep), Parsed::Unparsable { why: "not JSON" });
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_and_no_envelope_makes_it_panic(text in ".*", kind in "[A-Za-z ]{0,12}") {
+            parse(&text, Timestamp::EPOCH);
+            sns::Envelope::parse(text.as_bytes()).ok();
+            let event = serde_json::json!({"eventType": kind, "mail": {"messageId": text},
+                "bounce": {"bouncedRecipients": [{"status": text, "diagnosticCode": text}]}});
+            parse(&event.to_string(), Timestamp::EPOCH);
+        }
     }
 }
