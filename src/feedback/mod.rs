@@ -1,3 +1,128 @@
-//! What providers tell us afterwards.
+//! What providers tell us afterwards: is it genuine, which message is it about, what happened.
 
+mod delivery_log;
+mod key;
+mod provider_text;
+mod ses;
 pub mod sns;
+
+use serde_json::Value;
+
+use crate::domain::event::{EventKey, What};
+use crate::domain::id::NotificationId;
+use crate::domain::time::Timestamp;
+
+/// A provider's text, understood as far as it can be. None of these is an error: what is not
+/// understood is kept and counted, because the provider would only drop it if it were refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parsed {
+    /// About one message.
+    Report(Report),
+    /// A provider tries out the way to us; there is nothing to do.
+    Test,
+    /// Well formed and of a kind that this version does not know.
+    Unknown {
+        /// The provider's word, bounded; for people, and not for the label of a metric.
+        kind: String,
+        notification: Option<NotificationId>,
+        provider_message_id: Option<String>,
+    },
+    /// Not what a provider sends. `why` says what is missing and carries nothing of the text.
+    Unparsable { why: &'static str },
+}
+
+/// What one text says about one message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Our own id, where the message carried it and the provider gave it back.
+    pub notification: Option<NotificationId>,
+    /// The provider's id, unique within `source`.
+    pub provider_message_id: Option<String>,
+    /// Whose words these are: the `source` of the events, `ses` or `sns`.
+    pub source: &'static str,
+    /// The provider's word for what happened.
+    pub kind: String,
+    /// Often one; none when the report changes nothing that we keep.
+    pub happenings: Vec<Happening>,
+}
+
+/// An event that is still to be matched with its notification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    pub key: EventKey,
+    /// The provider's time; where it gives none, the time of receipt.
+    pub occurred_at: Timestamp,
+    pub what: What,
+}
+
+/// Reads the text inside an SNS message: an SES notification or event, or a line of the delivery
+/// status log of SNS.
+pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
+    if ses::is_test(message) {
+        return Parsed::Test;
+    }
+    let Ok(value) = serde_json::from_str::<Value>(message) else {
+        return Parsed::Unparsable { why: "not JSON" };
+    };
+    if let Some(kind) = ses::kind(&value) {
+        return ses::parse(&value, kind, received_at);
+    }
+    if let Some(line) = delivery_log::Line::read(&value) {
+        return delivery_log::parse(&line, received_at);
+    }
+    if !value.is_object() {
+        return Parsed::Unparsable {
+            why: "not a JSON object",
+        };
+    }
+    Parsed::Unknown {
+        kind: provider_text::text_at(&value, "/EventType")
+            .map(provider_text::word)
+            .unwrap_or_default(),
+        notification: None,
+        provider_message_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_report_is_told_apart_and_never_an_error() {
+        let parse = |text: &str| parse(text, Timestamp::EPOCH);
+        assert_eq!(parse("hello"), Parsed::Unparsable { why: "not JSON" });
+        assert_eq!(parse(""), Parsed::Unparsable { why: "not JSON" });
+        assert_eq!(
+            parse("[1]"),
+            Parsed::Unparsable {
+                why: "not a JSON object"
+            }
+        );
+        let unknown = |kind: &str| Parsed::Unknown {
+            kind: kind.to_owned(),
+            notification: None,
+            provider_message_id: None,
+        };
+        assert_eq!(parse("{}"), unknown(""));
+        assert_eq!(
+            parse(r#"{"EventType":"DeliveryFailure"}"#),
+            unknown("DeliveryFailure")
+        );
+        let deep = "[".repeat(200_000);
+        assert_eq!(parse(&deep), Parsed::Unparsable { why: "not JSON" });
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_and_no_envelope_makes_it_panic(text in ".*", kind in "[A-Za-z ]{0,12}") {
+            parse(&text, Timestamp::EPOCH);
+            sns::Envelope::parse(text.as_bytes()).ok();
+            let event = serde_json::json!({"eventType": kind, "mail": {"messageId": text},
+                "bounce": {"bouncedRecipients": [{"status": text, "diagnosticCode": text}]}});
+            parse(&event.to_string(), Timestamp::EPOCH);
+        }
+    }
+}

@@ -254,4 +254,18 @@ mod tests {
             assert_eq!(Certificate::from_pem(bytes).unwrap_err(), NotACertificate);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_damage_to_a_certificate_makes_it_panic(place in 0_usize..900, byte in 0_u8..) {
+            let pem = String::from_utf8(fixture("test-signing/cert.pem")).unwrap();
+            let block = parse_x509_pem(pem.as_bytes()).unwrap().1;
+            let mut der = block.contents;
+            let place = place % der.len();
+            der[place] = byte;
+            let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &der);
+            let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+            Certificate::from_pem(pem.as_bytes()).ok();
+        }
+    }
 }

@@ -186,9 +186,11 @@ async fn every_generated_notification_of_our_topic_is_accepted_and_is_understood
             continue;
         }
         let envelope = judgement.unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+        let parsed = crate::feedback::parse(&envelope.message, own_time(&message));
+        let about_ses = !name.contains("utf8_subject") && !name.contains("empty_subject");
         assert_eq!(
-            envelope.message,
-            message["Message"].as_str().unwrap(),
+            about_ses,
+            !matches!(parsed, crate::feedback::Parsed::Unparsable { .. }),
             "{name}"
         );
     }
