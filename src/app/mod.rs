@@ -194,10 +194,10 @@ async fn webhook(
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Webhook> {
-    let certificates = Certificates::new().context("cannot make an HTTP client")?;
+    let mut certificates = Certificates::over_https()?;
     if let Some(sandbox) = sandbox {
         certificates
-            .trust(sandbox.certificate_url(), sandbox.certificate_pem())
+            .trust(sandbox.certificate_url(), sandbox.certificate_pem().as_bytes())
             .context("the sandbox's certificate cannot be read")?;
     }
     Ok(Webhook {

@@ -5,12 +5,13 @@ mod key;
 mod provider_text;
 mod ses;
 pub mod sns;
+pub mod webhook;
 
 use serde_json::Value;
 
-use crate::domain::event::{EventKey, What};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
+use crate::store::feedback::Happening;
 
 /// A provider's text, understood as far as it can be. None of these is an error: what is not
 /// understood is kept and counted, because the provider would only drop it if it were refused.
@@ -44,15 +45,6 @@ pub struct Report {
     pub kind: String,
     /// Often one; none when the report changes nothing that we keep.
     pub happenings: Vec<Happening>,
-}
-
-/// An event that is still to be matched with its notification.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Happening {
-    pub key: EventKey,
-    /// The provider's time; where it gives none, the time of receipt.
-    pub occurred_at: Timestamp,
-    pub what: What,
 }
 
 /// Reads the text inside an SNS message: an SES notification or event, or a line of the delivery

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::feedback::{Happening, Incoming, Kept, Report};
+use crate::store::feedback::{Incoming, Kept, Report};
 
 /// What the webhook needs.
 #[derive(Clone, Debug)]
@@ -166,21 +166,16 @@ fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, O
     match super::parse(message, received_at) {
         Parsed::Report(report) => {
             let metric_kind = report.happenings.first().map_or("nothing", |h| h.what.kind());
-            let happenings = report.happenings.into_iter().map(|h| Happening {
-                key: h.key,
-                occurred_at: h.occurred_at,
-                what: h.what,
-            });
             let kept = Report {
                 notification: report.notification,
                 provider_message_id: report.provider_message_id,
                 source: report.source,
-                happenings: happenings.collect(),
+                happenings: report.happenings,
             };
             (report.kind, metric_kind, Some(kept).filter(|kept| !kept.happenings.is_empty()))
         }
         Parsed::Test => ("test".to_owned(), "test", None),
-        Parsed::Unknown { kind } => (kind, "unknown", None),
+        Parsed::Unknown { kind, .. } => (kind, "unknown", None),
         Parsed::Unparsable { why } => {
             warn!(why, "a verified message could not be understood; it is kept");
             ("unparsable".to_owned(), "unparsable", None)

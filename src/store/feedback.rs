@@ -41,7 +41,7 @@ pub struct Report {
     pub happenings: Vec<Happening>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
     pub key: EventKey,
     pub occurred_at: Timestamp,
