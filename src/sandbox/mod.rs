@@ -1,7 +1,7 @@
 //! A local stand-in for the providers, speaking their real protocols.
 //!
 //! It serves the HTTP APIs of SES and SNS and an SMTP server, and posts real, signed SNS messages
-//! to our webhook. The recipient's address chooses what happens ([`story`]). The production code
+//! to our webhook. The recipient's address chooses what happens (`story.rs`). The production code
 //! runs unchanged against it: only the endpoints and the trust anchor differ.
 
 mod envelope;
