@@ -14,12 +14,16 @@ use crate::clock::Clock;
 use crate::config::{Environment, Settings};
 use crate::store::keys::NewApiKey;
 
+/// Between the steps of a story: slow enough to watch, and for an open to pass as a person's.
+const STEP_MS: u64 = 3_200;
+
 pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     let folder = fresh_folder()?;
     let database = folder.join("demo.sqlite");
     settings.environment = Environment::Development;
     settings.database.url = format!("sqlite:{}", database.display()).into();
     settings.sandbox.enabled = true;
+    settings.sandbox.latency_ms = STEP_MS;
     settings.web.open_history = true;
     let app = App::start(settings, Roles::ALL).await.context(
         "the demo could not start; if its address is taken, choose another with \

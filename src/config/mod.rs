@@ -284,6 +284,13 @@ mod tests {
     }
 
     #[test]
+    fn the_production_example_is_valid() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/production.example.toml");
+        let settings = Settings::load(Some(&path), Some(config::Map::new())).unwrap();
+        assert_eq!(settings.environment, Environment::Production);
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let error = load(&[("SENDTRAIL__DATABASE__URI", "x")]).unwrap_err().to_string();
         assert!(error.contains("uri"), "{error}");

@@ -9,7 +9,7 @@ use super::event::{Bounce, Event, EventKey, Failure, Severity, What};
 use super::time::Timestamp;
 
 /// An open this soon after the delivery is taken for a scanner's or a prefetcher's.
-pub const PREFETCH_WINDOW: Duration = Duration::from_secs(5);
+pub const PREFETCH_WINDOW: Duration = Duration::from_secs(3);
 
 /// What is known about one notification. Every part is set once and merged by a rule that does not
 /// depend on the order of arrival; ties are broken by event key.
