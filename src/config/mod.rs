@@ -217,7 +217,7 @@ impl Settings {
         if self.web.open_history {
             wrong.push("web.open_history must be false in production: it has no sign-in".into());
         }
-        if !self.email.providers.is_empty() && self.email.from.contains("@example.com") {
+        if !self.email.providers.is_empty() && self.email.from.contains("no-reply@example.com") {
             wrong.push("email.from must be your own address in production".into());
         }
     }
