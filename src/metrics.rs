@@ -61,7 +61,9 @@ struct LaneLabels {
 }
 
 /// Seconds; from a local relay to a slow provider's time-out.
-const SEND_BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+const SEND_BUCKETS: [f64; 12] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -81,7 +83,11 @@ impl Default for Metrics {
         };
         let m = &metrics;
         registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
-        registry.register("sends", "Attempts to send, by how they ended", m.attempts.clone());
+        registry.register(
+            "sends",
+            "Attempts to send, by how they ended",
+            m.attempts.clone(),
+        );
         registry.register_with_unit(
             "send_latency",
             "How long a provider took to answer",
@@ -89,8 +95,16 @@ impl Default for Metrics {
             m.attempt_seconds.clone(),
         );
         registry.register("deliveries", "What became of claimed jobs", m.ends.clone());
-        registry.register("rescued", "Jobs taken over from dead workers", m.rescued.clone());
-        registry.register("feedback", "Feedback messages, by kind and result", m.feedback.clone());
+        registry.register(
+            "rescued",
+            "Jobs taken over from dead workers",
+            m.rescued.clone(),
+        );
+        registry.register(
+            "feedback",
+            "Feedback messages, by kind and result",
+            m.feedback.clone(),
+        );
         registry.register(
             "feedback_unmatched",
             "Events that wait for their message, as of now (10,000 means at least)",
@@ -103,7 +117,10 @@ impl Default for Metrics {
             Unit::Seconds,
             m.age.clone(),
         );
-        Self { registry, ..metrics }
+        Self {
+            registry,
+            ..metrics
+        }
     }
 }
 
@@ -116,13 +133,26 @@ impl Metrics {
         took: Duration,
     ) {
         let method = method.as_str();
-        self.attempts.get_or_create(&AttemptLabels { method, provider, outcome }).inc();
+        self.attempts
+            .get_or_create(&AttemptLabels {
+                method,
+                provider,
+                outcome,
+            })
+            .inc();
         let labels = ProviderLabels { method, provider };
-        self.attempt_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.attempt_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     pub fn ended(&self, method: Method, end: &'static str) {
-        self.ends.get_or_create(&EndLabels { method: method.as_str(), end }).inc();
+        self.ends
+            .get_or_create(&EndLabels {
+                method: method.as_str(),
+                end,
+            })
+            .inc();
     }
 
     pub fn rescued(&self, jobs: usize) {
@@ -130,12 +160,18 @@ impl Metrics {
     }
 
     pub fn enqueued(&self, notifications: usize) {
-        self.enqueued.inc_by(u64::try_from(notifications).unwrap_or(u64::MAX));
+        self.enqueued
+            .inc_by(u64::try_from(notifications).unwrap_or(u64::MAX));
     }
 
     /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.
     pub fn feedback(&self, kind: &str, result: &'static str) {
-        self.feedback.get_or_create(&FeedbackLabels { kind: kind.to_owned(), result }).inc();
+        self.feedback
+            .get_or_create(&FeedbackLabels {
+                kind: kind.to_owned(),
+                result,
+            })
+            .inc();
     }
 
     /// The text, with the present state of the queue.
@@ -144,10 +180,15 @@ impl Metrics {
         self.depth.clear();
         self.age.clear();
         for depth in depths {
-            let labels = LaneLabels { method: depth.method.as_str(), lane: depth.lane.as_str() };
+            let labels = LaneLabels {
+                method: depth.method.as_str(),
+                lane: depth.lane.as_str(),
+            };
             self.depth.get_or_create(&labels).set(depth.waiting);
             let age = now.since(depth.oldest_due_at).as_secs();
-            self.age.get_or_create(&labels).set(i64::try_from(age).unwrap_or(i64::MAX));
+            self.age
+                .get_or_create(&labels)
+                .set(i64::try_from(age).unwrap_or(i64::MAX));
         }
         let mut out = String::new();
         // Writing to a String cannot fail.

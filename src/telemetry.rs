@@ -7,8 +7,9 @@ use tracing_subscriber::filter::ParseError;
 /// Sets up logging for the process, on standard error: standard output is for results.
 pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(level)?;
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // Only the first of several starts counts; tests may start more than one program part.
     if json {
         subscriber.json().flatten_event(true).try_init().ok();

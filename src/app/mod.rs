@@ -46,11 +46,18 @@ pub struct App {
 /// Opens the store as the settings say, its schema brought up to date where they allow it.
 pub async fn open_store(settings: &Settings, clock: &Clock) -> anyhow::Result<Store> {
     let database = &settings.database;
-    let store = Store::open(database.url.expose_secret(), database.connections, clock.clone())
-        .await
-        .context("cannot open the database (database.url)")?;
+    let store = Store::open(
+        database.url.expose_secret(),
+        database.connections,
+        clock.clone(),
+    )
+    .await
+    .context("cannot open the database (database.url)")?;
     if database.migrate_on_start {
-        store.migrate().await.context("cannot bring the schema up to date")?;
+        store
+            .migrate()
+            .await
+            .context("cannot bring the schema up to date")?;
     }
     store.ready().await.context("the database is not ready")?;
     Ok(store)
@@ -59,7 +66,9 @@ pub async fn open_store(settings: &Settings, clock: &Clock) -> anyhow::Result<St
 /// rustls takes its cryptography from one provider, chosen once per process.
 pub fn install_crypto() {
     // A second call finds it installed, which is as good.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
 }
 
 impl App {
@@ -68,9 +77,9 @@ impl App {
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::default());
         let store = open_store(&settings, &clock).await?;
-        let listener = TcpListener::bind(settings.http.listen).await.with_context(|| {
-            format!("cannot listen on {} (http.listen)", settings.http.listen)
-        })?;
+        let listener = TcpListener::bind(settings.http.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} (http.listen)", settings.http.listen))?;
         let address = listener.local_addr()?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         let woken = Arc::new(Notify::new());
@@ -114,7 +123,14 @@ impl App {
         let stop = CancellationToken::new();
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
-        Ok(Self { address, store, worker, sandbox, stop, server })
+        Ok(Self {
+            address,
+            store,
+            worker,
+            sandbox,
+            stop,
+            server,
+        })
     }
 
     /// Where the HTTP server listens.
@@ -160,7 +176,9 @@ fn serve(
             // Small answers must not wait for the acknowledgement of the one before.
             stream.set_nodelay(true).ok();
         });
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
     })
 }
 
@@ -180,10 +198,15 @@ async fn start_sandbox(
         latency: settings.sandbox.latency(),
         late: settings.sandbox.late(),
     };
-    let sandbox =
-        Sandbox::start(options, clock.clone()).await.context("cannot start the sandbox")?;
+    let sandbox = Sandbox::start(options, clock.clone())
+        .await
+        .context("cannot start the sandbox")?;
     transports::point_at(settings, &sandbox);
-    settings.feedback.sns.topics.push(sandbox.topic_arn().to_owned());
+    settings
+        .feedback
+        .sns
+        .topics
+        .push(sandbox.topic_arn().to_owned());
     Ok(Some(sandbox))
 }
 
@@ -197,7 +220,10 @@ async fn webhook(
     let mut certificates = Certificates::over_https()?;
     if let Some(sandbox) = sandbox {
         certificates
-            .trust(sandbox.certificate_url(), sandbox.certificate_pem().as_bytes())
+            .trust(
+                sandbox.certificate_url(),
+                sandbox.certificate_pem().as_bytes(),
+            )
             .context("the sandbox's certificate cannot be read")?;
     }
     Ok(Webhook {

@@ -46,10 +46,15 @@ async fn ready(State(operations): State<Operations>) -> Response {
 
 async fn metrics(State(operations): State<Operations>) -> Response {
     let depths = operations.store.depth().await;
-    let unmatched = operations.store.count_unmatched(UNMATCHED_COUNTED_MAX).await;
+    let unmatched = operations
+        .store
+        .count_unmatched(UNMATCHED_COUNTED_MAX)
+        .await;
     match (depths, unmatched) {
         (Ok(depths), Ok(unmatched)) => {
-            let text = operations.metrics.render(&depths, unmatched, operations.clock.now());
+            let text = operations
+                .metrics
+                .render(&depths, unmatched, operations.clock.now());
             ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
         }
         (Err(failed), _) | (_, Err(failed)) => {

@@ -35,13 +35,19 @@ const BUSINESS: &str = "default";
 const LINES: usize = 50;
 
 pub(super) fn router(pages: Pages) -> Router {
-    let router = Router::new().route("/", get(first_page)).merge(web::assets());
+    let router = Router::new()
+        .route("/", get(first_page))
+        .merge(web::assets());
     let router = if pages.open {
-        router.route("/live", get(live)).route("/entries/{id}", get(entry))
+        router
+            .route("/live", get(live))
+            .route("/entries/{id}", get(entry))
     } else {
         router
     };
-    router.layer(map_response(web::secure_headers)).with_state(pages)
+    router
+        .layer(map_response(web::secure_headers))
+        .with_state(pages)
 }
 
 #[derive(Deserialize)]
@@ -78,11 +84,17 @@ impl IntoResponse for Trouble {
             }
             Self::Render(failed) => {
                 error!(error = %failed, "a page cannot be written");
-                (StatusCode::INTERNAL_SERVER_ERROR, "This page failed; see the log.\n").into_response()
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "This page failed; see the log.\n",
+                )
+                    .into_response()
             }
-            Self::NotFound => {
-                (StatusCode::NOT_FOUND, "There is no such entry. Go back to / .\n").into_response()
-            }
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "There is no such entry. Go back to / .\n",
+            )
+                .into_response(),
         }
     }
 }
@@ -115,7 +127,11 @@ async fn live(
 
 async fn view(pages: &Pages, older: &Older) -> Result<Page, Trouble> {
     let after = older.before.as_deref().and_then(NotificationId::parse);
-    let filter = Filter { limit: LINES, after, ..Filter::default() };
+    let filter = Filter {
+        limit: LINES,
+        after,
+        ..Filter::default()
+    };
     let found = pages.store.history(BUSINESS, &filter).await?;
     let lines: Vec<Line> = found.entries.iter().map(line).collect();
     let last = found.entries.last().filter(|_| found.more);
@@ -149,10 +165,19 @@ fn hints(address: SocketAddr) -> Vec<Hint> {
              \"content\": {{\"subject\": \"Hello\", \"html\": \"<p>See you</p>\"}}}}'"
         )
     };
-    let hint = |what: &str, command| Hint { what: what.to_owned(), command };
+    let hint = |what: &str, command| Hint {
+        what: what.to_owned(),
+        command,
+    };
     vec![
-        hint("Send a message that is opened, then bounces", enqueue("opened-then-bounced@simulator.test")),
-        hint("Send one whose address does not exist", enqueue("bounced@simulator.test")),
+        hint(
+            "Send a message that is opened, then bounces",
+            enqueue("opened-then-bounced@simulator.test"),
+        ),
+        hint(
+            "Send one whose address does not exist",
+            enqueue("bounced@simulator.test"),
+        ),
         hint(
             "Read the contact history as JSON",
             format!("curl http://{address}/v1/history -H \"Authorization: Bearer $KEY\""),
@@ -166,11 +191,18 @@ fn line(entry: &Entry) -> Line {
         date: entry.date,
         user: entry.user.clone(),
         client_id: entry.client_id.clone(),
-        client_name: entry.client_name.clone().unwrap_or_else(|| entry.client_id.clone()),
+        client_name: entry
+            .client_name
+            .clone()
+            .unwrap_or_else(|| entry.client_id.clone()),
         method: entry.method,
         type_name: entry.type_name.clone(),
         contact_type: entry.contact_type.clone(),
-        statuses: entry.statuses().into_iter().map(|status| badge(entry, status)).collect(),
+        statuses: entry
+            .statuses()
+            .into_iter()
+            .map(|status| badge(entry, status))
+            .collect(),
         channel: entry.channel,
     }
 }
@@ -180,22 +212,36 @@ fn badge(entry: &Entry, status: Status) -> Badge {
     let facts = &entry.facts;
     let (hover, time) = match status {
         Status::AwaitingSend => ("Waiting to be sent.", Some(entry.date)),
-        Status::Sent => ("The delivery service took it over.", facts.sent.as_ref().map(|s| s.at)),
+        Status::Sent => (
+            "The delivery service took it over.",
+            facts.sent.as_ref().map(|s| s.at),
+        ),
         Status::Unopened => ("Delivered, not opened yet.", facts.delivered_at),
-        Status::Opened if facts.opens_likely_automatic() => {
-            ("Opened, likely by a machine.", facts.opened_or_implied().map(|o| o.first_at))
-        }
+        Status::Opened if facts.opens_likely_automatic() => (
+            "Opened, likely by a machine.",
+            facts.opened_or_implied().map(|o| o.first_at),
+        ),
         Status::Opened => ("Opened.", facts.opened_or_implied().map(|o| o.first_at)),
         Status::Bounced => {
             let bounced = facts.bounced.as_ref();
-            (bounced.map_or("", |b| b.bounce.category.sentence()), bounced.map(|b| b.at))
+            (
+                bounced.map_or("", |b| b.bounce.category.sentence()),
+                bounced.map(|b| b.at),
+            )
         }
         Status::Failed => {
             let failed = facts.failed.as_ref();
-            (failed.map_or("", |f| f.failure.category.sentence()), failed.map(|f| f.at))
+            (
+                failed.map_or("", |f| f.failure.category.sentence()),
+                failed.map(|f| f.at),
+            )
         }
     };
-    Badge { status, hover: hover.to_owned(), time }
+    Badge {
+        status,
+        hover: hover.to_owned(),
+        time,
+    }
 }
 
 async fn entry(
@@ -204,10 +250,18 @@ async fn entry(
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
     let id = NotificationId::parse(&id).ok_or(Trouble::NotFound)?;
-    let entry = pages.store.entry(BUSINESS, id).await?.ok_or(Trouble::NotFound)?;
+    let entry = pages
+        .store
+        .entry(BUSINESS, id)
+        .await?
+        .ok_or(Trouble::NotFound)?;
     let story = pages.store.story(id).await?;
     let (subject, text, html) = match pages.store.content(BUSINESS, id).await? {
-        Some(Content::Email { subject, text, html }) => (Some(subject), text, html),
+        Some(Content::Email {
+            subject,
+            text,
+            html,
+        }) => (Some(subject), text, html),
         Some(Content::Sms { text }) => (None, Some(text), None),
         Some(Content::Push { title, text, .. }) => (title, Some(text), None),
         None => (None, None, None),
@@ -220,24 +274,30 @@ async fn entry(
         subject,
         text,
         html,
-        metadata: metadata.map(|(key, value)| (key.clone(), value.to_string())).collect(),
+        metadata: metadata
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect(),
         reason: reason(&entry),
     };
     Ok(web::entry_html(&request, web::render_entry(&view)?))
 }
 
 fn reason(entry: &Entry) -> Option<Reason> {
-    let (category, provider_text) = entry.statuses().into_iter().find_map(|status| match status {
-        Status::Bounced => {
-            let bounce = &entry.facts.bounced.as_ref()?.bounce;
-            Some((bounce.category, bounce.diagnostic.clone()))
-        }
-        Status::Failed => {
-            let failure = &entry.facts.failed.as_ref()?.failure;
-            Some((failure.category, failure.provider_text.clone()))
-        }
-        Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
-    })?;
+    let (category, provider_text) =
+        entry
+            .statuses()
+            .into_iter()
+            .find_map(|status| match status {
+                Status::Bounced => {
+                    let bounce = &entry.facts.bounced.as_ref()?.bounce;
+                    Some((bounce.category, bounce.diagnostic.clone()))
+                }
+                Status::Failed => {
+                    let failure = &entry.facts.failed.as_ref()?.failure;
+                    Some((failure.category, failure.provider_text.clone()))
+                }
+                Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
+            })?;
     Some(Reason {
         sentence: category.sentence().to_owned(),
         remedy: category.remedy().map(str::to_owned),
@@ -246,22 +306,39 @@ fn reason(entry: &Entry) -> Option<Reason> {
 }
 
 fn timeline(entry: &Entry, story: &Story) -> Vec<Step> {
-    let queued = Step { at: entry.date, sentence: "Enqueued".to_owned(), detail: None };
-    let attempts = story.attempts.iter().filter(|a| a.outcome != "accepted").map(|attempt| {
-        let next = attempt.next_at.map_or(String::new(), |at| format!("; next try at {at}"));
-        Step {
-            at: attempt.finished_at,
-            sentence: format!("Attempt {} by {}: {}{next}", attempt.number, attempt.provider,
-                attempt.outcome.replace('_', " ")),
-            detail: attempt.text.clone(),
-        }
-    });
+    let queued = Step {
+        at: entry.date,
+        sentence: "Enqueued".to_owned(),
+        detail: None,
+    };
+    let attempts = story
+        .attempts
+        .iter()
+        .filter(|a| a.outcome != "accepted")
+        .map(|attempt| {
+            let next = attempt
+                .next_at
+                .map_or(String::new(), |at| format!("; next try at {at}"));
+            Step {
+                at: attempt.finished_at,
+                sentence: format!(
+                    "Attempt {} by {}: {}{next}",
+                    attempt.number,
+                    attempt.provider,
+                    attempt.outcome.replace('_', " ")
+                ),
+                detail: attempt.text.clone(),
+            }
+        });
     let events = story.events.iter().map(|event| Step {
         at: event.occurred_at,
         sentence: sentence(&event.what, &event.source),
         detail: None,
     });
-    let mut steps: Vec<Step> = std::iter::once(queued).chain(attempts).chain(events).collect();
+    let mut steps: Vec<Step> = std::iter::once(queued)
+        .chain(attempts)
+        .chain(events)
+        .collect();
     steps.sort_by_key(|step| step.at);
     steps
 }
@@ -275,11 +352,19 @@ fn sentence(what: &crate::domain::event::What, source: &str) -> String {
         }
         What::Delivered { .. } => format!("Delivered, says {source}"),
         What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
-        What::Bounced(b) => format!("Bounced ({}): {}", b.severity.as_str(), b.category.sentence()),
+        What::Bounced(b) => format!(
+            "Bounced ({}): {}",
+            b.severity.as_str(),
+            b.category.sentence()
+        ),
         What::Complained { .. } => "The recipient marked it as spam".to_owned(),
         What::ComplaintWithdrawn => "The recipient said it is not spam".to_owned(),
-        What::Opened { by_machine: true, .. } => "Opened by a machine".to_owned(),
-        What::Opened { by_machine: false, .. } => "Opened".to_owned(),
+        What::Opened {
+            by_machine: true, ..
+        } => "Opened by a machine".to_owned(),
+        What::Opened {
+            by_machine: false, ..
+        } => "Opened".to_owned(),
         What::Clicked { .. } => "A link was clicked".to_owned(),
         What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
     }

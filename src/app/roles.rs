@@ -12,7 +12,12 @@ pub struct Roles {
 }
 
 impl Roles {
-    pub const ALL: Self = Self { api: true, web: true, webhooks: true, worker: true };
+    pub const ALL: Self = Self {
+        api: true,
+        web: true,
+        webhooks: true,
+        worker: true,
+    };
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +28,12 @@ impl FromStr for Roles {
     type Err = NoRole;
 
     fn from_str(text: &str) -> Result<Self, NoRole> {
-        let mut roles = Self { api: false, web: false, webhooks: false, worker: false };
+        let mut roles = Self {
+            api: false,
+            web: false,
+            webhooks: false,
+            worker: false,
+        };
         for word in text.split(',').map(str::trim) {
             match word {
                 "api" => roles.api = true,
@@ -44,8 +54,22 @@ mod tests {
     #[test]
     fn roles_are_read_from_a_list_and_others_are_refused_by_name() {
         let roles: Roles = "api, webhooks".parse().unwrap();
-        assert_eq!(roles, Roles { api: true, web: false, webhooks: true, worker: false });
-        assert!("api,cook".parse::<Roles>().unwrap_err().to_string().contains("cook"));
+        assert_eq!(
+            roles,
+            Roles {
+                api: true,
+                web: false,
+                webhooks: true,
+                worker: false
+            }
+        );
+        assert!(
+            "api,cook"
+                .parse::<Roles>()
+                .unwrap_err()
+                .to_string()
+                .contains("cook")
+        );
         assert!("".parse::<Roles>().is_err());
     }
 }

@@ -31,7 +31,13 @@ pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     )?;
     let (key, digest) = auth::new_key();
     let scopes = "enqueue,read";
-    let new = NewApiKey { business: "default", name: "demo", digest: &digest, scopes, expires_at: None };
+    let new = NewApiKey {
+        business: "default",
+        name: "demo",
+        digest: &digest,
+        scopes,
+        expires_at: None,
+    };
     app.store().add_key(new).await?;
     introduce(app.address(), &key);
     let traffic = tokio::spawn(demo_traffic::run(app.address(), key));

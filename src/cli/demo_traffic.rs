@@ -25,20 +25,58 @@ const CLIENTS: [(&str, &str); 8] = [
 
 /// Ordinary mail is mostly opened; the rarer stories all occur.
 const STORIES: [&str; 22] = [
-    "opened", "opened", "opened", "delivered", "delivered", "clicked", "bounced", "mailbox-full",
-    "suppressed", "bounced-then-opened", "opened-then-bounced", "opened-then-bounced",
-    "complained", "rejected", "throttled", "lost-answer", "early", "late", "duplicate",
-    "shuffled", "down", "opened",
+    "opened",
+    "opened",
+    "opened",
+    "delivered",
+    "delivered",
+    "clicked",
+    "bounced",
+    "mailbox-full",
+    "suppressed",
+    "bounced-then-opened",
+    "opened-then-bounced",
+    "opened-then-bounced",
+    "complained",
+    "rejected",
+    "throttled",
+    "lost-answer",
+    "early",
+    "late",
+    "duplicate",
+    "shuffled",
+    "down",
+    "opened",
 ];
 const PHONES: [&str; 7] = ["0006", "0007", "0007", "0001", "0004", "0008", "0009"];
 const TARGETS: [&str; 4] = ["delivered", "delivered", "disabled", "unregistered"];
 
 const TYPES: [(&str, &str, &str); 5] = [
-    ("Booking confirmation", "Client Notifications", "See you on Monday at 9:00"),
-    ("Appointment reminder", "Client Notifications", "Your appointment is tomorrow"),
-    ("Spring offer", "Automated Marketing", "Two classes for the price of one"),
-    ("New schedule", "Staff Notifications", "The schedule for next week"),
-    ("Reply to your question", "Message Center", "Here is what you asked for"),
+    (
+        "Booking confirmation",
+        "Client Notifications",
+        "See you on Monday at 9:00",
+    ),
+    (
+        "Appointment reminder",
+        "Client Notifications",
+        "Your appointment is tomorrow",
+    ),
+    (
+        "Spring offer",
+        "Automated Marketing",
+        "Two classes for the price of one",
+    ),
+    (
+        "New schedule",
+        "Staff Notifications",
+        "The schedule for next week",
+    ),
+    (
+        "Reply to your question",
+        "Message Center",
+        "Here is what you asked for",
+    ),
 ];
 const STAFF: [Option<&str>; 4] = [None, None, Some("Maya Lindqvist"), Some("Tom Becker")];
 
@@ -53,12 +91,18 @@ pub(super) async fn run(address: SocketAddr, key: String) {
     };
     let url = format!("http://{address}/v1/notifications");
     let first = STORIES.iter().map(|story| email(story));
-    let first = first.chain(PHONES.iter().map(|end| sms(end))).chain(TARGETS.iter().map(|end| push(end)));
+    let first = first
+        .chain(PHONES.iter().map(|end| sms(end)))
+        .chain(TARGETS.iter().map(|end| push(end)));
     let batch = json!({ "notifications": first.collect::<Vec<_>>() });
     let mut next = batch;
     loop {
         let request = client.post(&url).bearer_auth(&key).json(&next);
-        if let Err(failed) = request.send().await.and_then(reqwest::Response::error_for_status) {
+        if let Err(failed) = request
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status)
+        {
             warn!(error = %failed.without_url(), "the demo could not enqueue");
         }
         tokio::time::sleep(PAUSE).await;
@@ -69,7 +113,10 @@ pub(super) async fn run(address: SocketAddr, key: String) {
 fn any() -> Value {
     let mut rng = rand::rng();
     let pick = |from: &'static [&'static str]| from.choose(&mut rand::rng()).copied().unwrap_or("");
-    match ["email", "email", "email", "sms", "push"].choose(&mut rng).copied() {
+    match ["email", "email", "email", "sms", "push"]
+        .choose(&mut rng)
+        .copied()
+    {
         Some("sms") => sms(pick(&PHONES)),
         Some("push") => push(pick(&TARGETS)),
         _ => email(pick(&STORIES)),
@@ -79,8 +126,16 @@ fn any() -> Value {
 fn email(story: &str) -> Value {
     let (mut notification, text) = base("email");
     let html = format!("<p>{text}.</p><p><a href=\"https://example.com/\">Details</a></p>");
-    put(&mut notification, "to", format!("{story}+demo@simulator.test").into());
-    put(&mut notification, "content", json!({"subject": text, "text": text, "html": html}));
+    put(
+        &mut notification,
+        "to",
+        format!("{story}+demo@simulator.test").into(),
+    );
+    put(
+        &mut notification,
+        "content",
+        json!({"subject": text, "text": text, "html": html}),
+    );
     notification
 }
 
@@ -95,7 +150,11 @@ fn push(end: &str) -> Value {
     let (mut notification, text) = base("push");
     let target = format!("arn:aws:sns:us-east-1:000000000000:endpoint/GCM/demo/{end}");
     put(&mut notification, "to", target.into());
-    put(&mut notification, "content", json!({"title": "sendtrail demo", "text": text}));
+    put(
+        &mut notification,
+        "content",
+        json!({"title": "sendtrail demo", "text": text}),
+    );
     notification
 }
 

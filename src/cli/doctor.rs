@@ -14,18 +14,28 @@ struct Finding {
 }
 
 pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut findings = vec![Finding { what: "settings".to_owned(), trouble: None }];
+    let mut findings = vec![Finding {
+        what: "settings".to_owned(),
+        trouble: None,
+    }];
     findings.push(database(settings).await);
     findings.push(topics(settings));
     findings.extend(providers(settings).await);
-    let troubles = findings.iter().filter(|finding| finding.trouble.is_some()).count();
+    let troubles = findings
+        .iter()
+        .filter(|finding| finding.trouble.is_some())
+        .count();
     for Finding { what, trouble } in &findings {
         match trouble {
             None => say(format_args!("ok       {what}")),
             Some(trouble) => say(format_args!("TROUBLE  {what}: {trouble}")),
         }
     }
-    Ok(if troubles == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if troubles == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn database(settings: &Settings) -> Finding {
@@ -34,7 +44,10 @@ async fn database(settings: &Settings) -> Finding {
         Ok(store) => store.ready().await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
     };
-    Finding { what, trouble: found.err().map(|error| format!("{error:#}")) }
+    Finding {
+        what,
+        trouble: found.err().map(|error| format!("{error:#}")),
+    }
 }
 
 fn topics(settings: &Settings) -> Finding {
@@ -44,19 +57,28 @@ fn topics(settings: &Settings) -> Finding {
          to the ARN of the SNS topic of your SES configuration set"
             .to_owned()
     });
-    Finding { what: "feedback topics".to_owned(), trouble }
+    Finding {
+        what: "feedback topics".to_owned(),
+        trouble,
+    }
 }
 
 async fn providers(settings: &Settings) -> Vec<Finding> {
     if settings.sandbox.enabled && settings.environment == Environment::Development {
         let what = "providers: the sandbox stands in for all of them".to_owned();
-        return vec![Finding { what, trouble: None }];
+        return vec![Finding {
+            what,
+            trouble: None,
+        }];
     }
     let transports = match app::transports(settings, &Clock::system()).await {
         Ok(transports) => transports,
         Err(error) => {
             let trouble = Some(format!("{error:#}"));
-            return vec![Finding { what: "providers".to_owned(), trouble }];
+            return vec![Finding {
+                what: "providers".to_owned(),
+                trouble,
+            }];
         }
     };
     let mut findings = Vec::new();
@@ -65,7 +87,10 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
             Some(code) => format!("{code}: {}", why.text),
             None => why.text,
         });
-        findings.push(Finding { what: format!("{method} by {}", transport.name()), trouble });
+        findings.push(Finding {
+            what: format!("{method} by {}", transport.name()),
+            trouble,
+        });
     }
     findings
 }

@@ -26,17 +26,17 @@ pub(super) enum FeedbackCommand {
     },
 }
 
-pub(super) async fn run(
-    settings: &Settings,
-    command: FeedbackCommand,
-) -> anyhow::Result<ExitCode> {
-    let FeedbackCommand::Check { file, certificate, at } = command;
-    let body =
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+pub(super) async fn run(settings: &Settings, command: FeedbackCommand) -> anyhow::Result<ExitCode> {
+    let FeedbackCommand::Check {
+        file,
+        certificate,
+        at,
+    } = command;
+    let body = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let certificates = match certificate {
         Some(path) => {
-            let pem = std::fs::read(&path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+            let pem =
+                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             Certificates::given(&pem).with_context(|| path.display().to_string())?
         }
         None => Certificates::over_https()?,
@@ -48,7 +48,11 @@ pub(super) async fn run(
     let verifier = Verifier::new(settings.feedback.sns.clone(), certificates);
     let findings = verifier.check(&body, at).await;
     say(match &findings.verdict {
-        Ok(envelope) => format!("accepted: {} of {}", envelope.kind.as_str(), envelope.topic.as_str()),
+        Ok(envelope) => format!(
+            "accepted: {} of {}",
+            envelope.kind.as_str(),
+            envelope.topic.as_str()
+        ),
         Err(refusal) => format!("refused: {refusal}"),
     });
     for step in &findings.steps {
@@ -57,7 +61,15 @@ pub(super) async fn run(
             StepResult::Failed => "REFUSED",
             StepResult::NotReached => "-",
         };
-        say(format_args!("  {mark:8} {:12} {}", step.stage.as_str(), step.explanation));
+        say(format_args!(
+            "  {mark:8} {:12} {}",
+            step.stage.as_str(),
+            step.explanation
+        ));
     }
-    Ok(if findings.verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if findings.verdict.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

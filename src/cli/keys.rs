@@ -41,8 +41,16 @@ const NAME_MAX: usize = 100;
 pub(super) async fn run(settings: &Settings, command: Keys) -> anyhow::Result<ExitCode> {
     let store = app::open_store(settings, &Clock::system()).await?;
     match command {
-        Keys::Add { name, scopes, business, expires_at } => {
-            ensure!((1..=NAME_MAX).contains(&name.chars().count()), "--name: 1 to 100 characters");
+        Keys::Add {
+            name,
+            scopes,
+            business,
+            expires_at,
+        } => {
+            ensure!(
+                (1..=NAME_MAX).contains(&name.chars().count()),
+                "--name: 1 to 100 characters"
+            );
             let scopes = auth::scopes(&scopes).map_err(|why| anyhow::anyhow!("--scopes: {why}"))?;
             let expires_at = expires_at.as_deref().map(Timestamp::parse).transpose()?;
             let (key, digest) = auth::new_key();

@@ -13,10 +13,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::app;
 use crate::clock::Clock;
 use crate::config::{LogFormat, Settings};
 use crate::store::Store;
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// Delivers notifications and keeps the trail: enqueue, send, record, feedback, contact history.
 #[derive(Debug, Parser)]
@@ -68,13 +69,19 @@ pub async fn run() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "this is what a command says when it fails")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is what a command says when it fails"
+)]
 fn complain(error: &anyhow::Error) {
     eprintln!("sendtrail: {error:#}");
 }
 
 /// A result, on standard output.
-#[expect(clippy::print_stdout, reason = "results of commands go to standard output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "results of commands go to standard output"
+)]
 fn say(text: impl std::fmt::Display) {
     println!("{text}");
 }
@@ -108,7 +115,11 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn open(settings: &Settings) -> anyhow::Result<Store> {
     use secrecy::ExposeSecret as _;
     let database = &settings.database;
-    Store::open(database.url.expose_secret(), database.connections, Clock::system())
-        .await
-        .context("cannot open the database (database.url)")
+    Store::open(
+        database.url.expose_secret(),
+        database.connections,
+        Clock::system(),
+    )
+    .await
+    .context("cannot open the database (database.url)")
 }

@@ -167,23 +167,35 @@ impl Settings {
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let mut settings: Self =
-            builder.add_source(variables).build()?.try_deserialize::<Self>()?;
+        let mut settings: Self = builder
+            .add_source(variables)
+            .build()?
+            .try_deserialize::<Self>()?;
         settings.drop_blanks();
         let wrong = settings.validate();
-        if wrong.is_empty() { Ok(settings) } else { Err(Error::Wrong(wrong)) }
+        if wrong.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Error::Wrong(wrong))
+        }
     }
 
     /// An empty variable (`SENDTRAIL__FEEDBACK__SNS__TOPICS=`) is an empty list, not one blank name.
     fn drop_blanks(&mut self) {
-        self.feedback.sns.topics.retain(|topic| !topic.trim().is_empty());
+        self.feedback
+            .sns
+            .topics
+            .retain(|topic| !topic.trim().is_empty());
     }
 
     /// Every wrong value, by its key.
     fn validate(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let url = self.database.url.expose_secret();
-        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|s| url.starts_with(s)) {
+        if !["sqlite:", "postgres://", "postgresql://"]
+            .iter()
+            .any(|s| url.starts_with(s))
+        {
             wrong.push("database.url must begin with sqlite: or postgres://".to_owned());
         }
         if !(2..=1000).contains(&self.database.connections) {
@@ -201,7 +213,11 @@ impl Settings {
         }
         sections.push(("sns", self.sns.validate()));
         for (section, problems) in sections {
-            wrong.extend(problems.iter().map(|problem| format!("{section}.{problem}")));
+            wrong.extend(
+                problems
+                    .iter()
+                    .map(|problem| format!("{section}.{problem}")),
+            );
         }
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
@@ -223,7 +239,9 @@ impl Settings {
     }
 
     pub fn email_settings(&self) -> EmailSettings {
-        EmailSettings { from: self.email.from.clone() }
+        EmailSettings {
+            from: self.email.from.clone(),
+        }
     }
 
     /// The delivery rules in force: the sandbox has its own, faster ones.
@@ -254,8 +272,10 @@ mod tests {
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
-        let variables =
-            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let variables = variables
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Settings::load(None, Some(variables))
     }
 
@@ -271,13 +291,19 @@ mod tests {
             ("SENDTRAIL__EMAIL__PROVIDERS", "smtp,ses"),
             ("SENDTRAIL__SMTP__URL", "smtp://127.0.0.1:2525"),
             ("SENDTRAIL__HTTP__LISTEN", "127.0.0.1:0"),
-            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "arn:aws:sns:us-east-1:123456789012:ses-feedback"),
+            (
+                "SENDTRAIL__FEEDBACK__SNS__TOPICS",
+                "arn:aws:sns:us-east-1:123456789012:ses-feedback",
+            ),
             ("SENDTRAIL__SES__REGION", "eu-west-1"),
             ("SENDTRAIL_OTHER", "is not ours"),
         ])
         .unwrap();
         assert_eq!(settings.database.url.expose_secret(), "sqlite:other.sqlite");
-        assert_eq!(settings.email.providers, [EmailProvider::Smtp, EmailProvider::Ses]);
+        assert_eq!(
+            settings.email.providers,
+            [EmailProvider::Smtp, EmailProvider::Ses]
+        );
         assert_eq!(settings.feedback.sns.topics.len(), 1);
         let none = load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", "")]).unwrap();
         assert!(none.feedback.sns.topics.is_empty());
@@ -292,9 +318,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = load(&[("SENDTRAIL__DATABASE__URI", "x")]).unwrap_err().to_string();
+        let error = load(&[("SENDTRAIL__DATABASE__URI", "x")])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("uri"), "{error}");
-        let error = load(&[("SENDTRAIL__EMAIL__PROVIDERS", "pigeon")]).unwrap_err().to_string();
+        let error = load(&[("SENDTRAIL__EMAIL__PROVIDERS", "pigeon")])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("pigeon"), "{error}");
     }
 
@@ -329,12 +359,18 @@ mod tests {
     #[test]
     fn secrets_are_not_in_the_debug_form() {
         let settings = load(&[
-            ("SENDTRAIL__DATABASE__URL", "postgres://u:hunter2@127.0.0.1/x"),
+            (
+                "SENDTRAIL__DATABASE__URL",
+                "postgres://u:hunter2@127.0.0.1/x",
+            ),
             ("SENDTRAIL__SES__ACCESS_KEY_ID", "AKIA"),
             ("SENDTRAIL__SES__SECRET_ACCESS_KEY", "hunter3"),
         ])
         .unwrap();
         let text = format!("{settings:?}");
-        assert!(!text.contains("hunter2") && !text.contains("hunter3"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("hunter3"),
+            "{text}"
+        );
     }
 }

@@ -26,7 +26,9 @@ impl Schedule {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let factor = self.multiplier.powi(exponent);
         let grown = self.initial.as_secs_f64() * factor;
-        let interval = Duration::try_from_secs_f64(grown).unwrap_or(self.max).min(self.max);
+        let interval = Duration::try_from_secs_f64(grown)
+            .unwrap_or(self.max)
+            .min(self.max);
         let mut backoff = ExponentialBackoff {
             current_interval: interval,
             initial_interval: interval,
@@ -52,12 +54,22 @@ mod tests {
             multiplier: 2.0,
         };
         for (failures, centre) in [(0, 10), (1, 10), (2, 20), (3, 40), (4, 60), (1_000, 60)] {
-            let waits: Vec<f64> =
-                (0..200).map(|_| schedule.wait(failures).as_secs_f64()).collect();
+            let waits: Vec<f64> = (0..200)
+                .map(|_| schedule.wait(failures).as_secs_f64())
+                .collect();
             let (low, high) = (f64::from(centre) * 0.5, f64::from(centre) * 1.5);
-            assert!(waits.iter().all(|wait| (low..=high).contains(wait)), "{failures}");
-            assert!(waits.iter().any(|wait| *wait < low * 1.5), "{failures}: spread");
-            assert!(waits.iter().any(|wait| *wait > high * 0.8), "{failures}: spread");
+            assert!(
+                waits.iter().all(|wait| (low..=high).contains(wait)),
+                "{failures}"
+            );
+            assert!(
+                waits.iter().any(|wait| *wait < low * 1.5),
+                "{failures}: spread"
+            );
+            assert!(
+                waits.iter().any(|wait| *wait > high * 0.8),
+                "{failures}: spread"
+            );
         }
     }
 }

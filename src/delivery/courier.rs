@@ -1,7 +1,7 @@
 //! One method's courier: keeps its hands full of claimed jobs and sends many at a time.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::futures::Notified;
@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use super::Worker;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
-use super::Worker;
 use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
 use crate::domain::method::Method;
@@ -45,7 +45,13 @@ struct Parcel {
 impl Courier {
     pub(super) fn new(worker: Worker, method: Method, transport: Transport) -> Arc<Self> {
         let policy = worker.settings.policy();
-        Arc::new(Self { worker, method, transport, policy, rests_until: Arc::default() })
+        Arc::new(Self {
+            worker,
+            method,
+            transport,
+            policy,
+            rests_until: Arc::default(),
+        })
     }
 
     /// Works until it is told to stop; returns when everything it held is recorded or released.
@@ -93,11 +99,21 @@ impl Courier {
                 Ok(Some(claim)) => {
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
                     // The recorder hears of a claim before it hears of any of its jobs.
-                    if reports.send(Report::Claimed { claim: claim.id, jobs }).await.is_err() {
+                    if reports
+                        .send(Report::Claimed {
+                            claim: claim.id,
+                            jobs,
+                        })
+                        .await
+                        .is_err()
+                    {
                         break;
                     }
                     for (slot, claimed) in room.zip(claim.jobs) {
-                        slot.send(Parcel { claim: claim.id, claimed });
+                        slot.send(Parcel {
+                            claim: claim.id,
+                            claimed,
+                        });
                     }
                 }
                 Ok(None) => {
@@ -136,7 +152,8 @@ impl Courier {
             if stop.is_cancelled() {
                 return;
             }
-            self.pause(until.since(self.worker.clock.now()).min(STORE_PAUSE), stop).await;
+            self.pause(until.since(self.worker.clock.now()).min(STORE_PAUSE), stop)
+                .await;
         }
     }
 
@@ -155,7 +172,9 @@ impl Courier {
         let senders = Arc::new(Semaphore::new(self.worker.settings.concurrency));
         let in_flight = TaskTracker::new();
         while let Some(parcel) = waiting.recv().await {
-            let Ok(permit) = Arc::clone(&senders).acquire_owned().await else { break };
+            let Ok(permit) = Arc::clone(&senders).acquire_owned().await else {
+                break;
+            };
             if stop.is_cancelled() || self.resting().is_some() {
                 let done = self.release(parcel);
                 if reports.send(Report::Done(done)).await.is_err() {
@@ -174,7 +193,12 @@ impl Courier {
     fn release(&self, parcel: Parcel) -> Done {
         let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
         let job = parcel.claimed.job;
-        Done { claim: parcel.claim, job, tried: None, then: Then::Again { due_at } }
+        Done {
+            claim: parcel.claim,
+            job,
+            tried: None,
+            then: Then::Again { due_at },
+        }
     }
 
     /// One attempt, step by step.
@@ -192,7 +216,15 @@ impl Courier {
         };
         drop(permit);
         // The recorder is there until the last sender is gone.
-        reports.send(Report::Done(Done { claim, job, tried, then })).await.ok();
+        reports
+            .send(Report::Done(Done {
+                claim,
+                job,
+                tried,
+                then,
+            }))
+            .await
+            .ok();
     }
 
     /// Decides the jobs for which no provider is to be called.
@@ -202,9 +234,15 @@ impl Courier {
         }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
-            Some(Then::GaveUp(Failure { category, code, provider_text: None }))
+            Some(Then::GaveUp(Failure {
+                category,
+                code,
+                provider_text: None,
+            }))
         };
-        let expired = claimed.expires_at.is_some_and(|at| at <= self.worker.clock.now());
+        let expired = claimed
+            .expires_at
+            .is_some_and(|at| at <= self.worker.clock.now());
         match &claimed.message {
             _ if expired => failure(Category::Expired, "expired"),
             None => failure(Category::Unknown, "unreadable"),
@@ -213,7 +251,9 @@ impl Courier {
     }
 
     async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else { return (None, Then::Settled) };
+        let Some(message) = &claimed.message else {
+            return (None, Then::Settled);
+        };
         let started_at = self.worker.clock.now();
         let outcome = self.transport.send(message).await;
         let finished_at = self.worker.clock.now();
@@ -238,7 +278,15 @@ impl Courier {
         };
         let then = self.policy.follow(outcome, situation);
         let provider = self.transport.name();
-        let tried = Tried { provider, started_at, finished_at, outcome: word, counts, code, text };
+        let tried = Tried {
+            provider,
+            started_at,
+            finished_at,
+            outcome: word,
+            counts,
+            code,
+            text,
+        };
         (Some(tried), then)
     }
 

@@ -50,12 +50,36 @@ impl DeliverySettings {
                 wrong.push((key, text));
             }
         };
-        check((1..=1024).contains(&self.concurrency), "concurrency", "must be from 1 to 1024");
-        check((1..=1000).contains(&self.batch), "batch", "must be from 1 to 1000");
-        check((1..=3600).contains(&self.lease_seconds), "lease_seconds", "must be from 1 to 3600");
-        check((10..=60_000).contains(&self.poll_ms), "poll_ms", "must be from 10 to 60000");
-        check((1..=1000).contains(&self.attempts_max), "attempts_max", "must be from 1 to 1000");
-        check(self.retry_initial_ms >= 1, "retry_initial_ms", "must be at least 1");
+        check(
+            (1..=1024).contains(&self.concurrency),
+            "concurrency",
+            "must be from 1 to 1024",
+        );
+        check(
+            (1..=1000).contains(&self.batch),
+            "batch",
+            "must be from 1 to 1000",
+        );
+        check(
+            (1..=3600).contains(&self.lease_seconds),
+            "lease_seconds",
+            "must be from 1 to 3600",
+        );
+        check(
+            (10..=60_000).contains(&self.poll_ms),
+            "poll_ms",
+            "must be from 10 to 60000",
+        );
+        check(
+            (1..=1000).contains(&self.attempts_max),
+            "attempts_max",
+            "must be from 1 to 1000",
+        );
+        check(
+            self.retry_initial_ms >= 1,
+            "retry_initial_ms",
+            "must be at least 1",
+        );
         let ordered = self.retry_max_ms >= self.retry_initial_ms;
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);
@@ -125,7 +149,11 @@ impl Worker {
         });
         upkeep::start(&self, &tasks, &stop, &couriers_done);
         tasks.close();
-        Running { stop, tasks, patience }
+        Running {
+            stop,
+            tasks,
+            patience,
+        }
     }
 }
 
@@ -134,6 +162,8 @@ impl Running {
     /// After the configured limit the rest is left to be rescued. Returns whether all was finished.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
-        tokio::time::timeout(self.patience, self.tasks.wait()).await.is_ok()
+        tokio::time::timeout(self.patience, self.tasks.wait())
+            .await
+            .is_ok()
     }
 }

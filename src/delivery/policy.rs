@@ -39,29 +39,38 @@ const HINT_MAX: Duration = Duration::from_hours(24);
 impl Policy {
     pub fn follow(&self, outcome: Outcome, at: Situation) -> Then {
         match outcome {
-            Outcome::Accepted { provider_message_id } => {
-                Then::Sent { provider_message_id, opens_tracked: at.opens_tracked }
-            }
+            Outcome::Accepted {
+                provider_message_id,
+            } => Then::Sent {
+                provider_message_id,
+                opens_tracked: at.opens_tracked,
+            },
             Outcome::Rejected(failure) => Then::Rejected(failure),
-            Outcome::TryLater { after, why } => {
-                self.again(at, self.waiting(at.failures + 1, after), Category::ProviderUnavailable, why)
-            }
-            Outcome::Unknown { why } => {
-                self.again(at, self.unknown_grace, Category::Unknown, why)
-            }
+            Outcome::TryLater { after, why } => self.again(
+                at,
+                self.waiting(at.failures + 1, after),
+                Category::ProviderUnavailable,
+                why,
+            ),
+            Outcome::Unknown { why } => self.again(at, self.unknown_grace, Category::Unknown, why),
             Outcome::Throttled { after, why } => {
                 let due_at = at.now.plus(self.waiting(at.attempts + 1, after));
                 expires(at, due_at, Category::ThrottledTooLong, why)
             }
-            Outcome::Broken { why } => {
-                expires(at, at.now.plus(self.broken_pause), Category::Credentials, why)
-            }
+            Outcome::Broken { why } => expires(
+                at,
+                at.now.plus(self.broken_pause),
+                Category::Credentials,
+                why,
+            ),
         }
     }
 
     /// Our own schedule, but no sooner than the provider asks for.
     fn waiting(&self, failures: u32, hint: Option<Duration>) -> Duration {
-        self.schedule.wait(failures).max(hint.unwrap_or_default().min(HINT_MAX))
+        self.schedule
+            .wait(failures)
+            .max(hint.unwrap_or_default().min(HINT_MAX))
     }
 
     fn again(&self, at: Situation, wait: Duration, category: Category, why: Trouble) -> Then {
@@ -81,7 +90,11 @@ fn expires(at: Situation, due_at: Timestamp, category: Category, why: Trouble) -
 }
 
 fn gave_up(category: Category, why: Trouble) -> Then {
-    Then::GaveUp(Failure { category, code: why.code, provider_text: Some(why.text) })
+    Then::GaveUp(Failure {
+        category,
+        code: why.code,
+        provider_text: Some(why.text),
+    })
 }
 
 #[cfg(test)]
@@ -101,38 +114,60 @@ mod tests {
 
     fn at(failures: u32) -> Situation {
         let now = Timestamp::from_millis(1_000_000);
-        Situation { failures, attempts: failures, now, expires_at: None, opens_tracked: true }
+        Situation {
+            failures,
+            attempts: failures,
+            now,
+            expires_at: None,
+            opens_tracked: true,
+        }
     }
     fn why() -> Trouble {
         Trouble::new(Some("450"), "busy")
     }
     fn seconds(then: &Then) -> u64 {
-        let Then::Again { due_at } = then else { panic!("{then:?}") };
+        let Then::Again { due_at } = then else {
+            panic!("{then:?}")
+        };
         due_at.since(at(0).now).as_secs()
     }
     fn category(then: &Then) -> Category {
-        let Then::GaveUp(failure) = then else { panic!("{then:?}") };
+        let Then::GaveUp(failure) = then else {
+            panic!("{then:?}")
+        };
         failure.category
     }
 
     #[test]
     fn a_failed_attempt_is_tried_again_until_the_attempts_are_used_up() {
-        let outcome = || Outcome::TryLater { after: None, why: why() };
+        let outcome = || Outcome::TryLater {
+            after: None,
+            why: why(),
+        };
         assert!((5..=15).contains(&seconds(&POLICY.follow(outcome(), at(0)))));
         assert!((10..=30).contains(&seconds(&POLICY.follow(outcome(), at(1)))));
-        assert_eq!(category(&POLICY.follow(outcome(), at(2))), Category::ProviderUnavailable);
+        assert_eq!(
+            category(&POLICY.follow(outcome(), at(2))),
+            Category::ProviderUnavailable
+        );
     }
 
     #[test]
     fn a_providers_hint_is_honoured_within_reason() {
-        let after = |hint| Outcome::TryLater { after: Some(Duration::from_secs(hint)), why: why() };
+        let after = |hint| Outcome::TryLater {
+            after: Some(Duration::from_secs(hint)),
+            why: why(),
+        };
         assert_eq!(seconds(&POLICY.follow(after(1_000), at(0))), 1_000);
         assert_eq!(seconds(&POLICY.follow(after(9_999_999), at(0))), 86_400);
     }
 
     #[test]
     fn throttling_and_broken_credentials_use_up_no_attempts() {
-        let throttled = Outcome::Throttled { after: None, why: why() };
+        let throttled = Outcome::Throttled {
+            after: None,
+            why: why(),
+        };
         let broken = Outcome::Broken { why: why() };
         assert!(seconds(&POLICY.follow(throttled, at(99))) <= 90);
         assert_eq!(seconds(&POLICY.follow(broken, at(99))), 30);
@@ -142,15 +177,33 @@ mod tests {
     fn an_unknown_outcome_waits_for_feedback_first() {
         let unknown = || Outcome::Unknown { why: why() };
         assert_eq!(seconds(&POLICY.follow(unknown(), at(0))), 300);
-        assert_eq!(category(&POLICY.follow(unknown(), at(2))), Category::Unknown);
+        assert_eq!(
+            category(&POLICY.follow(unknown(), at(2))),
+            Category::Unknown
+        );
     }
 
     #[test]
     fn nothing_is_tried_after_the_last_moment() {
-        let soon = Situation { expires_at: Some(Timestamp::from_millis(1_001_000)), ..at(0) };
-        let later = Outcome::TryLater { after: None, why: why() };
-        let throttled = Outcome::Throttled { after: None, why: why() };
-        assert_eq!(category(&POLICY.follow(later, soon)), Category::ProviderUnavailable);
-        assert_eq!(category(&POLICY.follow(throttled, soon)), Category::ThrottledTooLong);
+        let soon = Situation {
+            expires_at: Some(Timestamp::from_millis(1_001_000)),
+            ..at(0)
+        };
+        let later = Outcome::TryLater {
+            after: None,
+            why: why(),
+        };
+        let throttled = Outcome::Throttled {
+            after: None,
+            why: why(),
+        };
+        assert_eq!(
+            category(&POLICY.follow(later, soon)),
+            Category::ProviderUnavailable
+        );
+        assert_eq!(
+            category(&POLICY.follow(throttled, soon)),
+            Category::ThrottledTooLong
+        );
     }
 }

@@ -37,7 +37,9 @@ pub(super) async fn run(worker: Worker, method: Method, mut reports: mpsc::Recei
         claims.note(first, &mut batch);
         let gathered = async {
             while batch.len() < batch_max {
-                let Some(report) = reports.recv().await else { break };
+                let Some(report) = reports.recv().await else {
+                    break;
+                };
                 claims.note(report, &mut batch);
             }
         };
@@ -54,7 +56,8 @@ impl Claims {
     fn note(&mut self, report: Report, batch: &mut Vec<Done>) {
         match report {
             Report::Claimed { claim, jobs } => {
-                self.0.insert(claim, jobs.into_iter().map(|job| (job.id, job)).collect());
+                self.0
+                    .insert(claim, jobs.into_iter().map(|job| (job.id, job)).collect());
             }
             Report::Done(done) => batch.push(done),
         }
@@ -65,8 +68,11 @@ impl Claims {
         let touched: BTreeSet<ClaimId> = batch.iter().map(|done| done.claim).collect();
         let done: BTreeSet<(ClaimId, NotificationId)> =
             batch.iter().map(|done| (done.claim, done.job.id)).collect();
-        let untried: BTreeSet<ClaimId> =
-            batch.iter().filter(|done| done.tried.is_none()).map(|done| done.claim).collect();
+        let untried: BTreeSet<ClaimId> = batch
+            .iter()
+            .filter(|done| done.tried.is_none())
+            .map(|done| done.claim)
+            .collect();
         let left = touched.into_iter().map(|claim| {
             let held = self.0.get(&claim).into_iter().flatten();
             let jobs = held.filter(|(id, _)| !done.contains(&(claim, **id)));

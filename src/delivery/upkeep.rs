@@ -52,7 +52,10 @@ async fn rescue(worker: Worker, stop: CancellationToken) {
             Ok(0) => {}
             Ok(jobs) => {
                 worker.metrics.rescued(jobs);
-                info!(jobs, "took over the jobs of a dead worker; their outcome is unknown");
+                info!(
+                    jobs,
+                    "took over the jobs of a dead worker; their outcome is unknown"
+                );
             }
             Err(failed) => warn!(error = %failed, "cannot look for dead workers"),
         }

@@ -51,9 +51,15 @@ async fn receive(
 ) -> Response {
     let judged = match body {
         Ok(body) => {
-            let raw = headers.get(RAW_DELIVERY).is_some_and(|value| value == "true");
+            let raw = headers
+                .get(RAW_DELIVERY)
+                .is_some_and(|value| value == "true");
             let now = webhook.clock.now();
-            webhook.verifier.judge(&body, raw, now).await.map(|envelope| (envelope, body))
+            webhook
+                .verifier
+                .judge(&body, raw, now)
+                .await
+                .map(|envelope| (envelope, body))
         }
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Err(Refusal::TooLarge)
@@ -75,7 +81,11 @@ impl Webhook {
             Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
-        warn!(reason = refusal.label(), status = status.as_u16(), "feedback refused");
+        warn!(
+            reason = refusal.label(),
+            status = status.as_u16(),
+            "feedback refused"
+        );
         (status, format!("{refusal}\n")).into_response()
     }
 
@@ -147,7 +157,10 @@ fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepare
         }
     };
     if let Kind::UnsubscribeConfirmation(_) = envelope.kind {
-        error!(topic = envelope.topic.as_str(), "unsubscribed: no feedback will come any more");
+        error!(
+            topic = envelope.topic.as_str(),
+            "unsubscribed: no feedback will come any more"
+        );
     }
     let message = Incoming {
         source: "sns",
@@ -158,26 +171,39 @@ fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepare
         body: String::from_utf8_lossy(body).into_owned(),
         report,
     };
-    Prepared { message, metric_kind }
+    Prepared {
+        message,
+        metric_kind,
+    }
 }
 
 /// What the message inside the envelope says.
 fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
     match super::parse(message, received_at) {
         Parsed::Report(report) => {
-            let metric_kind = report.happenings.first().map_or("nothing", |h| h.what.kind());
+            let metric_kind = report
+                .happenings
+                .first()
+                .map_or("nothing", |h| h.what.kind());
             let kept = Report {
                 notification: report.notification,
                 provider_message_id: report.provider_message_id,
                 source: report.source,
                 happenings: report.happenings,
             };
-            (report.kind, metric_kind, Some(kept).filter(|kept| !kept.happenings.is_empty()))
+            (
+                report.kind,
+                metric_kind,
+                Some(kept).filter(|kept| !kept.happenings.is_empty()),
+            )
         }
         Parsed::Test => ("test".to_owned(), "test", None),
         Parsed::Unknown { kind, .. } => (kind, "unknown", None),
         Parsed::Unparsable { why } => {
-            warn!(why, "a verified message could not be understood; it is kept");
+            warn!(
+                why,
+                "a verified message could not be understood; it is kept"
+            );
             ("unparsable".to_owned(), "unparsable", None)
         }
     }
