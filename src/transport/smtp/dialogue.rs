@@ -70,7 +70,7 @@ impl Line {
             Ok(Err(error)) => return Err(cut(format!("could not connect: {error}"))),
             Err(_elapsed) => return Err(cut("could not connect in time")),
         };
-        // Without it every message waits for a delayed acknowledgement: 40 ms.
+        // Without it the last segment of a message can wait for a delayed acknowledgement: 40 ms.
         tcp.set_nodelay(true)
             .map_err(|e| cut(format!("could not set up the socket: {e}")))?;
         match timeout(server.command_timeout, Self::greet(tcp, server, tls)).await {

@@ -1,6 +1,6 @@
 //! Connections that are kept, shared and let go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::fake_smtp::Step::{Hang, Hear, Say};
 use super::fake_smtp::{ENVELOPE, FakeSmtp, GREETING, MESSAGE};
@@ -87,26 +87,5 @@ async fn no_more_connections_are_open_than_allowed() {
     );
     assert!([a, b, c].iter().all(|o| o.as_str() == "accepted"));
     // A second connection would have had no script.
-    server.heard().await;
-}
-
-#[tokio::test]
-async fn a_message_does_not_wait_for_delayed_acknowledgements() {
-    let mut parts = vec![&GREETING[..]];
-    for _ in 0..20 {
-        parts.extend([&ENVELOPE[..], &MESSAGE[..]]);
-    }
-    let server = FakeSmtp::start(vec![script(&parts)]).await;
-    let transport = transport(&settings(&server));
-    let mut slow = 0;
-    for _ in 0..20 {
-        let started = Instant::now();
-        assert_eq!(send(&transport, &email()).await.as_str(), "accepted");
-        slow += usize::from(started.elapsed() > Duration::from_millis(35));
-    }
-    assert!(
-        slow < 10,
-        "{slow} of 20 messages took as long as Nagle's algorithm makes them"
-    );
     server.heard().await;
 }
