@@ -1,14 +1,19 @@
 //! What every AWS service has in common: the client's configuration, and the meaning of errors.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sesv2::config::http::HttpResponse;
+use aws_sdk_sesv2::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_sesv2::config::retry::RetryConfig;
-use aws_sdk_sesv2::config::{Credentials, StalledStreamProtectionConfig};
-use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::config::{
+    ConfigBag, Credentials, Intercept, RuntimeComponents, StalledStreamProtectionConfig,
+};
+use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::settings::{Problem, check_endpoint, check_timeout};
@@ -21,8 +26,9 @@ use crate::domain::reason::Category;
 pub(super) struct Access<'a> {
     pub(super) endpoint_url: Option<&'a str>,
     pub(super) region: Option<&'a str>,
-    pub(super) access_key_id: Option<&'a SecretString>,
-    pub(super) secret_access_key: Option<&'a SecretString>,
+    /// The access key: its id, and its secret.
+    pub(super) key_id: Option<&'a SecretString>,
+    pub(super) key_secret: Option<&'a SecretString>,
     pub(super) connect_timeout_ms: u64,
     pub(super) timeout_ms: u64,
 }
@@ -39,7 +45,7 @@ impl Access<'_> {
                 "must be longer than connect_timeout_ms",
             ));
         }
-        if self.access_key_id.is_some() != self.secret_access_key.is_some() {
+        if self.key_id.is_some() != self.key_secret.is_some() {
             problems.push(Problem::new(
                 "secret_access_key",
                 "and access_key_id go together: set both, or neither to use the standard AWS chain",
@@ -67,13 +73,39 @@ impl Access<'_> {
         if let Some(region) = self.region {
             loader = loader.region(Region::new(region.to_owned()));
         }
-        if let (Some(id), Some(secret)) = (self.access_key_id, self.secret_access_key) {
+        if let (Some(id), Some(secret)) = (self.key_id, self.key_secret) {
             let (id, secret) = (id.expose_secret(), secret.expose_secret());
             let keys = Credentials::new(id, secret, None, None, "sendtrail settings");
             loader = loader.credentials_provider(keys);
         }
         // Boxed: the loader's future is large, and this happens once.
         Box::pin(loader.load()).await
+    }
+}
+
+/// Knows whether a call got as far as the network: until then it looks for credentials and signs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Departure(Arc<AtomicBool>);
+
+impl Departure {
+    fn has_happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Departure {
+    fn name(&self) -> &'static str {
+        "Departure"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -102,45 +134,38 @@ pub(super) struct Answer {
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 impl Fault {
-    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>, departure: &Departure) -> Self
     where
         E: ProvideErrorMetadata + StdError + 'static,
     {
-        match error {
-            SdkError::ConstructionFailure(_) => Self::Setup(chain(error)),
-            SdkError::DispatchFailure(failure) => {
-                let text = chain(error);
-                if failure.is_user() {
-                    Self::Setup(text)
-                } else if was_never_connected(&text) {
-                    Self::NotSent(text)
-                } else if failure.as_connector_error().is_none() {
-                    // Not even the connector was asked: credentials that could not be had.
-                    Self::Setup(text)
-                } else {
-                    Self::Lost(text)
-                }
+        if let SdkError::ServiceError(context) = error {
+            let (raw, error) = (context.raw(), context.err());
+            if !raw.status().is_success() {
+                return Self::Answered(Answer {
+                    status: raw.status().as_u16(),
+                    code: error.code().map(str::to_owned),
+                    text: error.message().unwrap_or("no explanation").to_owned(),
+                    retry_after: retry_after(raw),
+                });
             }
-            SdkError::ServiceError(context) if !context.raw().status().is_success() => {
-                let headers = context.raw().headers();
-                Self::Answered(Answer {
-                    status: context.raw().status().as_u16(),
-                    code: context.err().code().map(str::to_owned),
-                    text: context
-                        .err()
-                        .message()
-                        .unwrap_or("no explanation")
-                        .to_owned(),
-                    retry_after: headers
-                        .get("retry-after")
-                        .and_then(|seconds| seconds.trim().parse().ok())
-                        .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
-                })
-            }
-            // A time-out, an answer that broke off, or a success that could not be read.
-            _ => Self::Lost(chain(error)),
+        }
+        let text = chain(error);
+        if !departure.has_happened() {
+            Self::Setup(text)
+        } else if matches!(error, SdkError::DispatchFailure(_)) && was_never_connected(&text) {
+            Self::NotSent(text)
+        } else {
+            // A time-out, a broken connection, an answer that broke off, a success that could not
+            // be read.
+            Self::Lost(text)
         }
     }
+}
+
+/// In seconds; the other form, a date, is not used by AWS.
+fn retry_after(response: &HttpResponse) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 /// The connector says so only in words: hyper-util's `ErrorKind::Connect`, and the time-out that

@@ -8,7 +8,7 @@ use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::aws::{self, Access, Answer, Fault};
+use super::aws::{self, Access, Answer, Departure, Fault};
 use super::mime::{self, EmailSettings, Recipient, Sender};
 use super::settings::Problem;
 use crate::clock::Clock;
@@ -69,8 +69,8 @@ impl SesSettings {
         Access {
             endpoint_url: self.endpoint_url.as_deref(),
             region: self.region.as_deref(),
-            access_key_id: self.access_key_id.as_ref(),
-            secret_access_key: self.secret_access_key.as_ref(),
+            key_id: self.access_key_id.as_ref(),
+            key_secret: self.secret_access_key.as_ref(),
             connect_timeout_ms: self.connect_timeout_ms,
             timeout_ms: self.timeout_ms,
         }
@@ -155,9 +155,11 @@ impl Ses {
             .content(EmailContent::builder().raw(raw).build())
             .email_tags(tag)
             .set_configuration_set_name(self.configuration_set.clone());
+        let departure = Departure::default();
+        let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error), classify),
+            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -167,13 +169,19 @@ impl Ses {
 
     /// Asks for the account's state (`GetAccount`); sends nothing.
     pub(super) async fn check(&self) -> Result<(), Trouble> {
-        match Box::pin(self.client.get_account().send()).await {
+        let departure = Departure::default();
+        let call = self
+            .client
+            .get_account()
+            .customize()
+            .interceptor(departure.clone());
+        match Box::pin(call.send()).await {
             Ok(account) if account.sending_enabled => Ok(()),
             Ok(_) => Err(Trouble::new(
                 Some("SendingPaused"),
                 "sending is paused for this SES account: see its reputation page",
             )),
-            Err(error) => aws::verdict(Fault::of(&error)),
+            Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
     }
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::aws::{self, Access, Answer, Fault};
+use super::aws::{self, Access, Answer, Departure, Fault};
 use super::settings::Problem;
 use crate::domain::event::Failure;
 use crate::domain::message::{Content, Outgoing};
@@ -78,8 +78,8 @@ impl SnsSettings {
         Access {
             endpoint_url: self.endpoint_url.as_deref(),
             region: self.region.as_deref(),
-            access_key_id: self.access_key_id.as_ref(),
-            secret_access_key: self.secret_access_key.as_ref(),
+            key_id: self.access_key_id.as_ref(),
+            key_secret: self.secret_access_key.as_ref(),
             connect_timeout_ms: self.connect_timeout_ms,
             timeout_ms: self.timeout_ms,
         }
@@ -124,9 +124,11 @@ impl SnsSms {
         if let Some(sender_id) = &self.sender_id {
             call = call.message_attributes("AWS.SNS.SMS.SenderID", sender_id.clone());
         }
+        let departure = Departure::default();
+        let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error), classify),
+            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -136,9 +138,11 @@ impl SnsSms {
             .client
             .get_sms_attributes()
             .attributes("DefaultSMSType");
+        let departure = Departure::default();
+        let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(_) => Ok(()),
-            Err(error) => aws::verdict(Fault::of(&error)),
+            Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
     }
 }
@@ -176,17 +180,25 @@ impl SnsPush {
             .target_arn(message.to.as_str())
             .message_structure("json")
             .message(body);
+        let departure = Departure::default();
+        let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error), classify),
+            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
     /// Asks for the first platform applications; sends nothing.
     pub(super) async fn check(&self) -> Result<(), Trouble> {
-        match Box::pin(self.client.list_platform_applications().send()).await {
+        let departure = Departure::default();
+        let call = self
+            .client
+            .list_platform_applications()
+            .customize()
+            .interceptor(departure.clone());
+        match Box::pin(call.send()).await {
             Ok(_) => Ok(()),
-            Err(error) => aws::verdict(Fault::of(&error)),
+            Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
     }
 }
@@ -202,16 +214,18 @@ fn push_body(
     text: &str,
     data: &Map<String, Value>,
 ) -> Result<String, Failure> {
-    let mut notification = json!({ "body": text });
-    if let Some(title) = title {
-        notification["title"] = json!(title);
-    }
+    let notification = match title {
+        Some(title) => json!({ "title": title, "body": text }),
+        None => json!({ "body": text }),
+    };
     // FCM takes only strings as data.
     let strings: Map<String, Value> = data
         .iter()
-        .map(|(key, value)| match value {
-            Value::String(text) => (key.clone(), json!(text)),
-            other => (key.clone(), json!(other.to_string())),
+        .map(|(key, value)| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (key.clone(), Value::String(text))
         })
         .collect();
     let fcm = json!({ "fcmV1Message": { "message": {

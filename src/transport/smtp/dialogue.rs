@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Ehlo, Noop, Rset};
 use lettre::transport::smtp::response::Response;
 use rustls::pki_types::ServerName;
@@ -27,9 +27,16 @@ pub(super) struct Line {
     pipelining: bool,
     utf8: bool,
     messages: u32,
-    is_between_messages: bool,
-    /// The server waits for a message.
-    is_in_data: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The next message can begin.
+    BetweenMessages,
+    InEnvelope,
+    /// The server waits for a message, and would take commands for its text.
+    InMessage,
 }
 
 /// How a dialogue failed.
@@ -63,7 +70,7 @@ impl Line {
             Ok(Err(error)) => return Err(cut(format!("could not connect: {error}"))),
             Err(_elapsed) => return Err(cut("could not connect in time")),
         };
-        // Without it every message waits for a delayed acknowledgement: 40 ms.
+        // Without it the last segment of a message can wait for a delayed acknowledgement: 40 ms.
         tcp.set_nodelay(true)
             .map_err(|e| cut(format!("could not set up the socket: {e}")))?;
         match timeout(server.command_timeout, Self::greet(tcp, server, tls)).await {
@@ -75,42 +82,29 @@ impl Line {
     async fn greet(tcp: TcpStream, server: &Server, tls: Option<&Tls>) -> Result<Self, Fault> {
         let refused = |error| fault(Stage::Session, &error);
         let peer = tcp.peer_addr().map_err(|e| cut(e.to_string()))?;
-        let (stream, progress): (
-            Box<dyn lettre::transport::smtp::client::AsyncTokioStream>,
-            _,
-        ) = match (server.security, tls) {
-            (Security::Implicit, Some(tls)) => {
-                let name = ServerName::try_from(server.host.clone())
-                    .map_err(|e| setup(format!("the host has no valid name: {e}")))?;
-                let stream = tls.connector.connect(name, tcp).await;
-                let stream = stream.map_err(|e| cut(format!("TLS failed: {e}")))?;
-                let (wire, progress) = Wire::new(stream, peer);
-                (Box::new(wire), progress)
-            }
-            _ => {
-                let (wire, progress) = Wire::new(tcp, peer);
-                (Box::new(wire), progress)
-            }
-        };
+        let (stream, progress): (Box<dyn AsyncTokioStream>, _);
+        if let (Security::Implicit, Some(tls)) = (server.security, tls) {
+            let name = ServerName::try_from(server.host.clone())
+                .map_err(|e| setup(format!("the host has no valid name: {e}")))?;
+            let secured = tls.connector.connect(name, tcp).await;
+            let secured = secured.map_err(|e| cut(format!("TLS failed: {e}")))?;
+            (stream, progress) = boxed(Wire::new(secured, peer));
+        } else {
+            (stream, progress) = boxed(Wire::new(tcp, peer));
+        }
         let hello = &server.hello;
-        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, hello)
-            .await
-            .map_err(refused)?;
-        match (server.security, tls) {
-            (Security::Required, _) if !connection.can_starttls() => {
+        progress.read_bytewise(true);
+        let connection = AsyncSmtpConnection::connect_with_transport(stream, hello).await;
+        let mut connection = connection.map_err(refused)?;
+        if let (Security::Required | Security::Opportunistic, Some(tls)) = (server.security, tls) {
+            if connection.can_starttls() {
+                let secured = connection.starttls(tls.parameters.clone(), hello).await;
+                secured.map_err(refused)?;
+            } else if server.security == Security::Required {
                 return Err(setup("the server does not offer STARTTLS"));
             }
-            (Security::Required | Security::Opportunistic, Some(tls))
-                if connection.can_starttls() =>
-            {
-                let parameters = tls.parameters.clone();
-                connection
-                    .starttls(parameters, hello)
-                    .await
-                    .map_err(refused)?;
-            }
-            _ => {}
         }
+        progress.read_bytewise(false);
         // The client library keeps no record of PIPELINING; asking again costs one round trip for
         // each connection, and pipelining saves two for each message.
         let extensions = connection.command(Ehlo::new(hello.clone())).await;
@@ -138,8 +132,7 @@ impl Line {
             pipelining,
             utf8,
             messages: 0,
-            is_between_messages: true,
-            is_in_data: false,
+            state: State::BetweenMessages,
         })
     }
 
@@ -150,7 +143,7 @@ impl Line {
 
     /// The next message can be sent here.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.is_between_messages
+        self.state == State::BetweenMessages
     }
 
     pub(super) fn messages(&self) -> u32 {
@@ -163,8 +156,7 @@ impl Line {
         server: &Server,
         parcel: &Parcel<'_>,
     ) -> Result<Reply, Fault> {
-        self.is_between_messages = false;
-        self.is_in_data = false;
+        self.state = State::InEnvelope;
         self.messages = self.messages.saturating_add(1);
         let envelope = in_time(server.command_timeout, self.envelope(parcel)).await;
         if let Err(fault) = envelope {
@@ -175,13 +167,15 @@ impl Line {
         let verdict = self.connection.command(parcel.content);
         let text = match timeout(server.data_timeout, verdict).await {
             Ok(Ok(response)) if is_completion(&response) => {
-                self.is_between_messages = true;
+                self.state = State::BetweenMessages;
                 return Ok(reply(&response));
             }
             Ok(Ok(_)) => "the reply to the message was neither yes nor no".to_owned(),
             Ok(Err(error)) => match fault(Stage::Message, &error) {
                 Fault::Refused { stage, reply } => {
-                    self.is_between_messages = !reply.closes_the_connection();
+                    if !reply.closes_the_connection() {
+                        self.state = State::BetweenMessages;
+                    }
                     return Err(Fault::Refused { stage, reply });
                 }
                 Fault::Cut { text, .. } | Fault::Lost { text } | Fault::Setup { text } => text,
@@ -220,7 +214,9 @@ impl Line {
             let data = self.connection.command("DATA\r\n").await;
             (Ok(sender), Ok(recipient), answer(Stage::Message, data)?)
         };
-        self.is_in_data = data.is_ok();
+        if data.is_ok() {
+            self.state = State::InMessage;
+        }
         sender.map_err(|reply| refused(Stage::Sender, reply))?;
         recipient.map_err(|reply| refused(Stage::Recipient, reply))?;
         match data {
@@ -236,13 +232,15 @@ impl Line {
         let Fault::Refused { reply, .. } = fault else {
             return;
         };
-        // Where it waits for a message that it will not deliver, it takes commands for text; hanging
-        // up is the plainest way out.
-        if reply.closes_the_connection() || self.is_in_data {
+        // Where the server waits for a message that it will not deliver, hanging up is the plainest
+        // way out.
+        if reply.closes_the_connection() || self.state == State::InMessage {
             return;
         }
         let reset = timeout(server.command_timeout, self.connection.command(Rset)).await;
-        self.is_between_messages = matches!(reset, Ok(Ok(_)));
+        if matches!(reset, Ok(Ok(_))) {
+            self.state = State::BetweenMessages;
+        }
     }
 
     /// Is anybody there?
@@ -259,6 +257,13 @@ impl Line {
     pub(super) async fn quit(mut self, limit: Duration) {
         drop(timeout(limit, self.connection.quit()).await);
     }
+}
+
+fn boxed<S>((wire, progress): (Wire<S>, Progress)) -> (Box<dyn AsyncTokioStream>, Progress)
+where
+    Wire<S>: AsyncTokioStream + 'static,
+{
+    (Box::new(wire), progress)
 }
 
 async fn in_time(
@@ -280,7 +285,7 @@ fn answer(
         Ok(response) => Ok(Ok(reply(&response))),
         Err(error) => match fault(stage, &error) {
             Fault::Refused { reply, .. } => Ok(Err(reply)),
-            other => Err(other),
+            other @ (Fault::Cut { .. } | Fault::Lost { .. } | Fault::Setup { .. }) => Err(other),
         },
     }
 }
@@ -303,7 +308,7 @@ fn at_once(fault: Fault) -> Fault {
             text,
             at_once: true,
         },
-        other => other,
+        other @ (Fault::Refused { .. } | Fault::Lost { .. } | Fault::Setup { .. }) => other,
     }
 }
 

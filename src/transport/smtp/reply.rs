@@ -118,19 +118,22 @@ impl Reply {
     }
 
     fn category(&self, stage: Stage) -> Category {
-        match (self.enhanced(), self.code) {
-            (Some((2, 2)), _) => Category::MailboxFull,
-            (Some((2, 3) | (3, 4) | (6, _)), _) => Category::ContentRejected,
-            (Some((1 | 2, _)), _) => Category::InvalidAddress,
-            (Some((7, _)), _) => Category::PolicyOrReputation,
-            (Some((4, _)), _) => Category::ProviderUnavailable,
-            // 521, 556: the domain takes no mail (RFC 7504).
-            (_, 521 | 556) => Category::InvalidAddress,
-            (None, 552) => Category::ContentRejected,
-            (None, 501 | 550 | 551 | 553) if stage == Stage::Recipient => Category::InvalidAddress,
-            (None, 554) if stage == Stage::Recipient => Category::PolicyOrReputation,
-            // The envelope was fine and the message was not.
-            (None, 550 | 554) if stage == Stage::Message => Category::ContentRejected,
+        if let Some(enhanced) = self.enhanced() {
+            return match enhanced {
+                (2, 2) => Category::MailboxFull,
+                (2, 3) | (3, 4) | (6, _) => Category::ContentRejected,
+                (1 | 2, _) => Category::InvalidAddress,
+                (4, _) => Category::ProviderUnavailable,
+                (7, _) => Category::PolicyOrReputation,
+                _ => Category::Unknown,
+            };
+        }
+        match (stage, self.code) {
+            // The domain takes no mail (RFC 7504).
+            (_, 521 | 556) | (Stage::Recipient, 501 | 550 | 551 | 553) => Category::InvalidAddress,
+            (Stage::Recipient, 554) => Category::PolicyOrReputation,
+            // Too large; or the envelope was fine and the message was not.
+            (_, 552) | (Stage::Message, 550 | 554) => Category::ContentRejected,
             _ => Category::Unknown,
         }
     }
@@ -185,7 +188,11 @@ mod tests {
                 assert_eq!(failure.code.as_deref(), text.get(..3));
                 ("rejected", Some(failure.category))
             }
-            other => (other.as_str(), None),
+            other @ (Outcome::Accepted { .. }
+            | Outcome::TryLater { .. }
+            | Outcome::Throttled { .. }
+            | Outcome::Broken { .. }
+            | Outcome::Unknown { .. }) => (other.as_str(), None),
         }
     }
 

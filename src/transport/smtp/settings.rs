@@ -344,6 +344,16 @@ mod tests {
     }
 
     #[test]
+    fn settings_are_read_and_unknown_keys_refused() {
+        let read = |text| serde_json::from_str::<SmtpSettings>(text);
+        let settings = read(r#"{"url": "smtp://localhost", "max_connections": 4}"#).unwrap();
+        assert_eq!(settings.max_connections, 4);
+        assert_eq!(settings.server().unwrap().port, 25);
+        let error = read(r#"{"max_conections": 4}"#).unwrap_err().to_string();
+        assert!(error.contains("unknown field `max_conections`"), "{error}");
+    }
+
+    #[test]
     fn no_secret_is_in_the_debug_form() {
         let settings = SmtpSettings {
             url: Some("smtps://user:hunter2@mail.example".into()),

@@ -5,6 +5,7 @@ mod fake_smtp;
 mod mime;
 mod ses;
 mod smtp;
+mod smtp_pool;
 mod smtp_tls;
 mod sns;
 

@@ -143,9 +143,11 @@ async fn a_daily_quota_asks_for_a_long_pause_and_an_unverified_sender_stops_us()
         "Maximum sending rate exceeded.",
     ))
     .await;
-    let after = |outcome: &Outcome| match outcome {
-        Outcome::Throttled { after, .. } => after.map(|a| a.as_secs()),
-        _ => panic!("{outcome:?}"),
+    let after = |outcome: &Outcome| {
+        let Outcome::Throttled { after, .. } = outcome else {
+            panic!("{outcome:?}")
+        };
+        after.map(|a| a.as_secs())
     };
     assert_eq!((after(&daily), after(&rate)), (Some(3600), None));
 

@@ -107,6 +107,17 @@ async fn an_answer_lost_under_tls_is_unknown_too() {
 }
 
 #[tokio::test]
+async fn replies_put_in_before_tls_are_not_taken_for_the_servers() {
+    let mut injected = starttls();
+    injected.pop();
+    injected.push(Say("220 go ahead\r\n250 injected"));
+    let after = [greeted_again(), ENVELOPE.to_vec(), MESSAGE.to_vec()].concat();
+    let url = "smtp://localhost:PORT?tls=required";
+    let outcome = over_tls(url, injected, after, true).await;
+    assert_eq!(outcome.as_str(), "try_later", "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_nobody_vouches_for_gets_nothing() {
     for (url, clear) in [
         ("smtp://localhost:PORT?tls=required", starttls()),

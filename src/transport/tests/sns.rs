@@ -235,3 +235,24 @@ fn a_wrong_setting_is_named() {
     }
     assert!(SnsSettings::default().validate().is_empty());
 }
+
+#[tokio::test]
+async fn credentials_that_cannot_be_had_break_the_provider() {
+    use aws_config::web_identity_token::{
+        StaticConfiguration, WebIdentityTokenCredentialsProvider,
+    };
+    let nowhere = StaticConfiguration {
+        web_identity_token_file: "/no/such/token".into(),
+        role_arn: "arn:aws:iam::123456789012:role/x".to_owned(),
+        session_name: "x".to_owned(),
+    };
+    let provider = WebIdentityTokenCredentialsProvider::builder()
+        .static_configuration(nowhere)
+        .build();
+    let settings = settings("http://127.0.0.1:1");
+    let config = settings.client().await.config().to_builder();
+    let client = aws_sdk_sns::Client::from_conf(config.credentials_provider(provider).build());
+    let transport = Transport::SnsSms(SnsSms::new(&settings, client));
+    let outcome = send(&transport, &sms()).await;
+    assert_eq!(outcome.as_str(), "broken", "{outcome:?}");
+}
