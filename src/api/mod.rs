@@ -1,0 +1,104 @@
+//! JSON for programs: enqueue, look up, resend, cancel, read the contact history.
+
+pub mod auth;
+mod body;
+mod content;
+mod entries;
+mod fields;
+mod history;
+mod intake;
+mod notifications;
+mod observe;
+mod openapi;
+mod problem;
+mod resend;
+mod timeline;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get, post};
+use tokio::sync::Notify;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// What the API works with.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub store: Store,
+    pub clock: Clock,
+    /// Poked after an enqueue, so that a worker in this process wakes.
+    pub woken: Arc<Notify>,
+    pub limits: Limits,
+}
+
+/// What one request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    /// From the end of the request's head to the beginning of the answer.
+    pub request_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A batch of 1,000 emails of 16 KiB each.
+            body_bytes_max: 16 * 1024 * 1024,
+            // Longer than a database fail-over usually takes, shorter than proxies wait (60 s).
+            request_time_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+struct Shared {
+    api: Api,
+    keys: Arc<auth::KeyCache>,
+}
+
+/// The routes under `/v1` and `/openapi.json`. It has no fallback of its own, so that it can be
+/// merged with other routers.
+pub fn router(api: Api) -> Router {
+    let limits = api.limits;
+    let shared = Shared {
+        api,
+        keys: Arc::default(),
+    };
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        router = router.route(path, methods);
+    }
+    for path in ["/v1", "/v1/", "/v1/{*rest}"] {
+        router = router.route(path, any(problem::no_such_path));
+    }
+    router
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(shared.clone(), observe::observe))
+        .with_state(shared)
+}
+
+/// Everything that is documented.
+fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+    [
+        ("/v1/notifications", post(notifications::enqueue)),
+        ("/v1/notifications/{id}", get(notifications::show)),
+        (
+            "/v1/notifications/{id}/content",
+            get(notifications::show_content),
+        ),
+        ("/v1/notifications/{id}/resend", post(resend::resend)),
+        ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/clients/{id}/history", get(history::of_client)),
+        ("/v1/history", get(history::of_all)),
+        ("/openapi.json", get(openapi::document)),
+    ]
+}
