@@ -25,7 +25,6 @@ use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::clock::Clock;
-use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the API works with.
@@ -33,7 +32,6 @@ use crate::store::Store;
 pub struct Api {
     pub store: Store,
     pub clock: Clock,
-    pub metrics: Arc<Metrics>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
     pub limits: Limits,
