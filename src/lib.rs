@@ -2,6 +2,8 @@
 //! import only those below it (`tests/tidy.rs` checks).
 
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// What the API works with.
@@ -32,6 +33,7 @@ use crate::store::Store;
 pub struct Api {
     pub store: Store,
     pub clock: Clock,
+    pub metrics: Arc<Metrics>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
     pub limits: Limits,

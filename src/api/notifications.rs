@@ -135,7 +135,9 @@ pub(super) async fn submit(
         Enqueued::Done(tickets) => tickets,
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
-    if tickets.iter().any(|ticket| !ticket.duplicate) {
+    let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
+    shared.api.metrics.enqueued(new);
+    if new > 0 {
         shared.api.woken.notify_waiters();
         shared.api.woken.notify_one();
     }
