@@ -245,6 +245,7 @@ mod tests {
         router(Api {
             store,
             clock,
+            metrics: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
             limits: Limits::default(),
         })
