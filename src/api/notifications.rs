@@ -136,6 +136,7 @@ pub(super) async fn submit(
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
     if tickets.iter().any(|ticket| !ticket.duplicate) {
+        // All who wait now, and the next one who comes if none does.
         shared.api.woken.notify_waiters();
         shared.api.woken.notify_one();
     }
