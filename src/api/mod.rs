@@ -68,7 +68,6 @@ struct Shared {
 /// The routes under `/v1` and `/openapi.json`. It has no fallback of its own, so that it can be
 /// merged with other routers.
 pub fn router(api: Api) -> Router {
-    let limits = api.limits;
     let shared = Shared {
         api,
         keys: Arc::default(),
@@ -80,9 +79,14 @@ pub fn router(api: Api) -> Router {
     for path in ["/v1", "/v1/", "/v1/{*rest}"] {
         router = router.route(path, any(problem::no_such_path));
     }
+    guarded(router, shared)
+}
+
+/// What surrounds every route; the last layer is the outermost.
+fn guarded(router: Router<Shared>, shared: Shared) -> Router {
     router
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(DefaultBodyLimit::max(limits.body_bytes_max))
+        .layer(DefaultBodyLimit::max(shared.api.limits.body_bytes_max))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn_with_state(shared.clone(), observe::observe))
         .with_state(shared)
@@ -103,4 +107,58 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
         ("/v1/history", get(history::of_all)),
         ("/openapi.json", get(openapi::document)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_and_a_slow_answer_is_given_up() {
+        let clock = Clock::system();
+        let store = Store::open("sqlite::memory:", 1, clock.clone()).await;
+        let api = Api {
+            store: store.unwrap(),
+            clock,
+            woken: Arc::default(),
+            limits: Limits {
+                request_time_max: Duration::from_millis(20),
+                ..Limits::default()
+            },
+        };
+        let shared = Shared {
+            api,
+            keys: Arc::default(),
+        };
+        let panics = get(|| async { panic!("ana@example.com") as &'static str });
+        let never = get(std::future::pending::<&'static str>);
+        let routes = Router::new()
+            .route("/panics", panics)
+            .route("/never", never);
+        let server = guarded(routes, shared);
+        for (path, status) in [
+            ("/panics", StatusCode::INTERNAL_SERVER_ERROR),
+            ("/never", StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let request = Request::builder().uri(path).header("x-request-id", "r-1");
+            let request = request.body(Body::empty()).unwrap();
+            let response = server.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status);
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+            assert_eq!(response.headers()["x-request-id"], "r-1");
+            let retry = response.headers().contains_key("retry-after");
+            assert_eq!(retry, status == StatusCode::SERVICE_UNAVAILABLE);
+            let body = axum::body::to_bytes(response.into_body(), 10_000)
+                .await
+                .unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("ana@"));
+        }
+    }
 }

@@ -135,9 +135,8 @@ pub(super) async fn submit(
         Enqueued::Done(tickets) => tickets,
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
-    let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
-    shared.api.metrics.enqueued(new);
-    if new > 0 {
+    if tickets.iter().any(|ticket| !ticket.duplicate) {
+        // All who wait now, and the next one who comes if none does.
         shared.api.woken.notify_waiters();
         shared.api.woken.notify_one();
     }

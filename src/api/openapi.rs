@@ -257,14 +257,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_document_has_exactly_the_paths_and_methods_of_the_router() {
-        let (document, router) = (documented(), api().await);
+        let (document, server) = (documented(), api().await);
         let paths = document["paths"].as_object().unwrap();
         let routed: BTreeSet<&str> = routes().iter().map(|(path, _)| *path).collect();
         assert_eq!(routed, paths.keys().map(String::as_str).collect());
         for (path, item) in paths {
             let request = Request::builder().method("TRACE").uri(path.as_str());
             let request = request.body(Body::empty()).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
+            let response = server.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
             let allow = response.headers()["allow"].to_str().unwrap();
             let allowed: BTreeSet<String> = allow
