@@ -13,8 +13,9 @@ use crate::database::{Database, Kind};
 use crate::fill;
 use crate::http_load;
 use crate::process::{self, Server};
-use crate::report::{Figure, Report, Target, cpu_each, median, per_second};
-use crate::rig::Rig;
+use crate::report::{Figure, Report, Target, median, per_second};
+use crate::rig::{Rig, Sizes};
+use crate::rounds::{Load, Rounds};
 
 /// Notifications of one batch: the most that the API takes.
 const BATCH: usize = 1_000;
@@ -22,7 +23,7 @@ const SINGLE_CONNECTIONS: usize = 64;
 const BATCH_CONNECTIONS: usize = 4;
 const CLIENTS: usize = 10_000;
 /// Bytes of text in one notification.
-const TEXT: usize = 500;
+const TEXT: usize = 2_000;
 /// Notifications a second in batches of 1,000.
 const LEAST: f64 = 10_000.0;
 /// Connections that commit side by side; SQLite has one writer.
@@ -30,37 +31,22 @@ const COMMITTERS: usize = 20;
 /// For how long bare commits are counted.
 const COMMIT_FOR: Duration = Duration::from_secs(2);
 
-/// The rounds of one kind of request at one server.
+/// One kind of request, at our server and at the bare one.
 #[derive(Default)]
-struct Rounds {
-    rates: Vec<f64>,
-    server: Duration,
-    database: Duration,
-    items: usize,
+struct Beside {
+    ours: Rounds,
+    echo: Rounds,
 }
 
-impl Rounds {
-    async fn run(
-        &mut self,
-        server: &Server,
-        database: &Database,
-        load: &Load,
-    ) -> anyhow::Result<()> {
-        let (server_before, database_before) = (server.cpu()?, database.server_cpu()?);
-        let took = http_load::run(server.address, load.connections, &load.requests, 202).await?;
-        self.items = load.requests.len() * load.each;
-        self.rates.push(per_second(self.items, took));
-        self.server = server.cpu()?.saturating_sub(server_before);
-        self.database = database.server_cpu()?.saturating_sub(database_before);
-        Ok(())
-    }
-}
-
-struct Load {
-    requests: Arc<Vec<Vec<u8>>>,
-    /// Notifications in one request.
-    each: usize,
-    connections: usize,
+/// Rows a second in bare commits.
+#[derive(Default)]
+struct Commits {
+    /// Of one row, one after the other.
+    alone: Vec<f64>,
+    /// Of one row, many connections at once.
+    abreast: Vec<f64>,
+    /// Of 1,000 rows, one after the other.
+    batches: Vec<f64>,
 }
 
 pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
@@ -68,36 +54,17 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
     let database = Database::fresh(rig, kind, "enqueue").await?;
     let words = ["keys", "add", "--name", "bench", "--scopes", "enqueue"];
     let key = process::sendtrail(&database.url, &words)?;
-    let singles = Load {
-        requests: Arc::new((0..sizes.singles).map(|n| single(&key, n)).collect()),
-        each: 1,
-        connections: SINGLE_CONNECTIONS,
-    };
-    let batches = Load {
-        requests: Arc::new((0..sizes.batches).map(|n| batch(&key, n)).collect()),
-        each: BATCH,
-        connections: BATCH_CONNECTIONS,
-    };
+    let (single, batch) = loads(&key, sizes);
     let api = Server::sendtrail(&database.url, "api", None).await?;
     let echo = Server::floor(&["echo", "202"]).await?;
-    let mut ours = [Rounds::default(), Rounds::default()];
-    let mut floor = [Rounds::default(), Rounds::default()];
-    let mut commits = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut singles, mut batches) = (Beside::default(), Beside::default());
+    let mut commits = Commits::default();
     for _ in 0..sizes.rounds {
-        for ((load, ours), floor) in [&singles, &batches]
-            .into_iter()
-            .zip(&mut ours)
-            .zip(&mut floor)
-        {
-            floor.run(&echo, &database, load).await?;
-            ours.run(&api, &database, load).await?;
+        for (load, measured) in [(&single, &mut singles), (&batch, &mut batches)] {
+            measured.echo.run(&echo, &database, load).await?;
+            measured.ours.run(&api, &database, load).await?;
         }
-        let [one, many, rows] = &mut commits;
-        one.push(bare_commits(&database, 1, 1).await?);
-        if kind == Kind::Postgres {
-            many.push(bare_commits(&database, 1, COMMITTERS).await?);
-        }
-        rows.push(bare_commits(&database, BATCH, 1).await?);
+        commits.run(&database).await?;
     }
     let memory = process::Memory::of(api.pid)?;
     drop([api, echo]);
@@ -106,40 +73,40 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
     let expected = (sizes.singles + sizes.batches * BATCH) * sizes.rounds;
     ensure!(entries == expected, "{entries} entries of {expected}");
     database.discard(rig).await?;
-    let [one, many, rows] = commits.map(|rates| median(&rates));
     let mut report = Report::new(format!(
         "enqueue over HTTP, {}: emails of {TEXT} bytes of text to {CLIENTS} clients",
         kind.label()
     ));
-    let commits = if kind == Kind::Postgres { many } else { one };
-    show(
+    let abreast = match kind {
+        Kind::Sqlite => &commits.alone,
+        Kind::Postgres => &commits.abreast,
+    };
+    let one_row = median(abreast);
+    singles.show(
         &mut report,
         kind,
-        ("one by one, 64 connections", &ours[0], &floor[0]),
-        commits,
+        ("one by one, 64 connections", Target::None),
+        one_row,
     );
-    show(
-        &mut report,
-        kind,
-        ("1,000 at a time, 4 connections", &ours[1], &floor[1]),
-        rows,
-    );
+    let rows = median(&commits.batches);
+    let asked = ("1,000 at a time, 4 connections", Target::AtLeast(LEAST));
+    batches.show(&mut report, kind, asked, rows);
     report.plain(
-        "floor: bare commits of one row, 1 connection",
-        one,
+        "floor: commits of one row, one by one",
+        median(&commits.alone),
         "rows/s",
         "",
     );
     if kind == Kind::Postgres {
         report.plain(
-            "floor: bare commits of one row, 20 connections",
-            many,
+            "floor: commits of one row, 20 connections",
+            one_row,
             "rows/s",
             "",
         );
     }
     report.plain(
-        "floor: bare commits of 1,000 rows, 1 connection",
+        "floor: commits of 1,000 rows, one by one",
         rows,
         "rows/s",
         "",
@@ -151,37 +118,57 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn show(report: &mut Report, kind: Kind, measured: (&str, &Rounds, &Rounds), commits: f64) {
-    let (what, ours, floor) = measured;
-    let mut cost = cpu_each("server", ours.server, ours.items);
-    if kind == Kind::Postgres {
-        cost = format!(
-            "{cost}, {}",
-            cpu_each("database", ours.database, ours.items)
+impl Beside {
+    fn show(&self, report: &mut Report, kind: Kind, what: (&str, Target), commits: f64) {
+        let (what, target) = what;
+        let figure = |floor, target, cost| Figure {
+            what,
+            value: self.ours.median(),
+            unit: "notifications/s",
+            floor: Some(floor),
+            target,
+            cost,
+        };
+        let commits = ("bare commits", commits);
+        report.add(&figure(commits, target, self.ours.cost(Some(kind))));
+        let echo = ("bare HTTP", self.echo.median());
+        report.add(&figure(echo, Target::None, String::new()));
+        let (rate, cost) = (self.echo.median(), self.echo.cost(None));
+        report.plain(
+            "floor: bare HTTP with the same bodies",
+            rate,
+            "notifications/s",
+            cost,
         );
     }
-    let is_batch = ours.items > 0 && what.starts_with("1,000");
-    let (rate, bare) = (median(&ours.rates), median(&floor.rates));
-    report.add(&Figure {
-        what,
-        value: rate,
-        unit: "notifications/s",
-        floor: Some(("bare commits", commits)),
-        target: if is_batch {
-            Target::AtLeast(LEAST)
-        } else {
-            Target::None
-        },
-        cost,
-    });
-    report.add(&Figure {
-        what: "  floor: bare HTTP with the same bodies",
-        value: bare,
-        unit: "notifications/s",
-        floor: None,
-        target: Target::None,
-        cost: format!("sendtrail is {:.2} × of it", rate / bare),
-    });
+}
+
+impl Commits {
+    async fn run(&mut self, database: &Database) -> anyhow::Result<()> {
+        self.alone.push(bare_commits(database, 1, 1).await?);
+        if database.kind == Kind::Postgres {
+            self.abreast
+                .push(bare_commits(database, 1, COMMITTERS).await?);
+        }
+        self.batches.push(bare_commits(database, BATCH, 1).await?);
+        Ok(())
+    }
+}
+
+/// The singles and the batches of one round.
+fn loads(key: &str, sizes: Sizes) -> (Load, Load) {
+    let load = |requests: Vec<Vec<u8>>, each, connections| Load {
+        requests: Arc::new(requests),
+        each,
+        connections,
+        expected: 202,
+    };
+    let singles = (0..sizes.singles).map(|n| single(key, n)).collect();
+    let batches = (0..sizes.batches).map(|n| batch(key, n)).collect();
+    (
+        load(singles, 1, SINGLE_CONNECTIONS),
+        load(batches, BATCH, BATCH_CONNECTIONS),
+    )
 }
 
 fn notification(number: usize) -> Value {

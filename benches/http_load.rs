@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// One answer may take this long.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// `POST` with a JSON body and keep-alive; `headers` are whole lines, each with its line end.
 pub(crate) fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {

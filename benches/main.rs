@@ -13,6 +13,7 @@ mod memory;
 mod process;
 mod report;
 mod rig;
+mod rounds;
 mod smtp;
 mod sns;
 mod webhooks;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 /// From the start of a process to its first word.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const SOURCE_LIMIT: Duration = Duration::from_mins(5);
-/// The unit of CPU times in /proc: USER_HZ, 100 on every Linux (proc(5)).
+/// The unit of CPU times in /proc: `USER_HZ`, 100 on every Linux (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A process that is killed when it is dropped.

@@ -1,16 +1,15 @@
 //! Signed SNS messages on 256 connections: verified, kept and applied before they are answered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
 use crate::database::{Database, Kind};
 use crate::fill::{self, Fill};
-use crate::http_load;
 use crate::process::Server;
-use crate::report::{Figure, Report, Target, cpu_each, median, per_second};
+use crate::report::{Figure, Report, Target};
 use crate::rig::Rig;
+use crate::rounds::{Load, Rounds};
 use crate::sns::Signer;
 
 const CONNECTIONS: usize = 256;
@@ -18,33 +17,13 @@ const CLIENTS: usize = 1_000;
 const TEXT: usize = 500;
 const LEAST: f64 = 0.3;
 
-/// The rounds of one server.
+/// What each server did.
 #[derive(Default)]
-struct Rounds {
-    rates: Vec<f64>,
-    server: Duration,
-    database: Duration,
-}
-
-impl Rounds {
-    async fn run(
-        &mut self,
-        server: &Server,
-        database: &Database,
-        requests: Vec<Vec<u8>>,
-    ) -> anyhow::Result<()> {
-        let requests = Arc::new(requests);
-        let (server_before, database_before) = (server.cpu()?, database.server_cpu()?);
-        let took = http_load::run(server.address, CONNECTIONS, &requests, 200).await?;
-        self.rates.push(per_second(requests.len(), took));
-        self.server = server.cpu()?.saturating_sub(server_before);
-        self.database = database.server_cpu()?.saturating_sub(database_before);
-        Ok(())
-    }
-
-    fn median(&self) -> f64 {
-        median(&self.rates)
-    }
+struct Measured {
+    ours: Rounds,
+    verify: Rounds,
+    echo: Rounds,
+    commit_each: Rounds,
 }
 
 pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
@@ -64,21 +43,11 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
     store.close().await;
     let requests = signer.deliveries(&ids).await?;
 
+    let mut measured = Measured::default();
     let certificate = certificate.to_str().context("an unreadable path")?;
-    let webhook = Server::floor(&["webhook", certificate, &database.url]).await?;
-    let commit_each = Server::floor(&["commit-each", certificate, &database.url]).await?;
-    let verify = Server::floor(&["verify", certificate]).await?;
-    let echo = Server::floor(&["echo", "200"]).await?;
-    let (mut ours, mut each) = (Rounds::default(), Rounds::default());
-    let (mut verified, mut echoed) = (Rounds::default(), Rounds::default());
-    for round in requests.chunks(messages * 2) {
-        let (first, second) = round.split_at(messages);
-        echoed.run(&echo, &database, first.to_vec()).await?;
-        verified.run(&verify, &database, first.to_vec()).await?;
-        ours.run(&webhook, &database, first.to_vec()).await?;
-        each.run(&commit_each, &database, second.to_vec()).await?;
-    }
-    drop([webhook, commit_each, verify, echo]);
+    measured
+        .run(&database, certificate, requests, messages)
+        .await?;
     let delivered = "SELECT CAST(COUNT(*) AS bigint) FROM delivery_facts \
                      WHERE delivered_at IS NOT NULL";
     let delivered = database.raw().await?.number(delivered).await?;
@@ -88,41 +57,79 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
         ids.len()
     );
     database.discard(rig).await?;
+    Ok(measured.report(kind, messages))
+}
 
-    let cost = |rounds: &Rounds, commits: bool| {
-        let server = cpu_each("server", rounds.server, messages);
-        if commits && kind == Kind::Postgres {
-            return format!(
-                "{server}, {}",
-                cpu_each("database", rounds.database, messages)
-            );
+impl Measured {
+    async fn run(
+        &mut self,
+        database: &Database,
+        certificate: &str,
+        mut requests: Vec<Vec<u8>>,
+        messages: usize,
+    ) -> anyhow::Result<()> {
+        let webhook = Server::floor(&["webhook", certificate, &database.url]).await?;
+        let commit_each = Server::floor(&["commit-each", certificate, &database.url]).await?;
+        let verify = Server::floor(&["verify", certificate]).await?;
+        let echo = Server::floor(&["echo", "200"]).await?;
+        while !requests.is_empty() {
+            let mut next = || {
+                let requests = requests.split_off(requests.len().saturating_sub(messages));
+                let requests = Arc::new(requests);
+                Load {
+                    requests,
+                    each: 1,
+                    connections: CONNECTIONS,
+                    expected: 200,
+                }
+            };
+            let (first, second) = (next(), next());
+            self.echo.run(&echo, database, &first).await?;
+            self.verify.run(&verify, database, &first).await?;
+            self.ours.run(&webhook, database, &first).await?;
+            self.commit_each
+                .run(&commit_each, database, &second)
+                .await?;
         }
-        server
-    };
-    let mut report = Report::new(format!(
-        "webhooks, {}: {messages} signed SES Delivery events over {CONNECTIONS} connections",
-        kind.label()
-    ));
-    let figure = |name, floor: &Rounds, target, cost| Figure {
-        what: "sendtrail: verified and committed",
-        value: ours.median(),
-        unit: "messages/s",
-        floor: Some((name, floor.median())),
-        target,
-        cost,
-    };
-    report.add(&figure(
-        "verify-only",
-        &verified,
-        Target::TimesFloor(LEAST),
-        cost(&ours, true),
-    ));
-    report.add(&figure("commit-each", &each, Target::None, String::new()));
-    let mut floor = |what, rounds: &Rounds, commits| {
-        report.plain(what, rounds.median(), "messages/s", cost(rounds, commits));
-    };
-    floor("floor: verify-only", &verified, false);
-    floor("floor: bare HTTP", &echoed, false);
-    floor("floor: verified, one transaction each", &each, true);
-    Ok(report)
+        Ok(())
+    }
+
+    fn report(&self, kind: Kind, messages: usize) -> Report {
+        let mut report = Report::new(format!(
+            "webhooks, {}: {messages} signed SES Delivery events over {CONNECTIONS} connections",
+            kind.label()
+        ));
+        let figure = |name, floor: &Rounds, target, cost| Figure {
+            what: "sendtrail: verified and committed",
+            value: self.ours.median(),
+            unit: "messages/s",
+            floor: Some((name, floor.median())),
+            target,
+            cost,
+        };
+        let cost = self.ours.cost(Some(kind));
+        report.add(&figure(
+            "verify-only",
+            &self.verify,
+            Target::TimesFloor(LEAST),
+            cost,
+        ));
+        report.add(&figure(
+            "commit-each",
+            &self.commit_each,
+            Target::None,
+            String::new(),
+        ));
+        let mut floor = |what, rounds: &Rounds, commits_to| {
+            report.plain(what, rounds.median(), "messages/s", rounds.cost(commits_to));
+        };
+        floor("floor: verified only", &self.verify, None);
+        floor("floor: bare HTTP", &self.echo, None);
+        floor(
+            "floor: verified, one transaction each",
+            &self.commit_each,
+            Some(kind),
+        );
+        report
+    }
 }
