@@ -135,7 +135,9 @@ pub(super) async fn submit(
         Enqueued::Done(tickets) => tickets,
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
-    if tickets.iter().any(|ticket| !ticket.duplicate) {
+    let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
+    if new > 0 {
+        shared.api.metrics.enqueued(new);
         // All who wait now, and the next one who comes if none does.
         shared.api.woken.notify_waiters();
         shared.api.woken.notify_one();

@@ -65,6 +65,7 @@ impl TestApi {
         let router = router(Api {
             store: store.clone(),
             clock: clock.clone(),
+            metrics: Arc::default(),
             woken: Arc::clone(&woken),
             limits,
         });
