@@ -2,4 +2,9 @@
 
 mod make;
 
+mod claim;
 mod enqueue;
+mod facts;
+mod feedback;
+mod record;
+mod rescue;
