@@ -9,3 +9,4 @@
 mod peers_aws;
 mod peers_smtp;
 mod support;
+mod system;
