@@ -52,7 +52,7 @@ impl Clock {
         }
     }
 
-    /// A UUIDv7 of that instant. Ids of one instant made by one process ascend in the order in
+    /// A `UUIDv7` of that instant. Ids of one instant made by one process ascend in the order in
     /// which they are made.
     pub fn new_uuid(&self, at: Timestamp) -> Uuid {
         let millis = u64::try_from(at.as_millis()).unwrap_or(0);

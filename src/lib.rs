@@ -1,17 +1,30 @@
 //! **sendtrail** delivers notifications and keeps the trail. The modules in reading order; each may
-//! import only those below it (`tests/tidy.rs` checks).
+//! import only what stands below it (`tests/tidy` checks exactly which).
+
+pub mod cli;
+
+pub mod app;
+
+pub mod config;
+
+pub mod telemetry;
 
 pub mod api;
-pub mod app;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod delivery;
-pub mod domain;
-pub mod feedback;
-pub mod metrics;
-pub mod sandbox;
-pub mod store;
-pub mod telemetry;
-pub mod transport;
+
 pub mod web;
+
+pub mod delivery;
+
+pub mod feedback;
+
+pub mod sandbox;
+
+pub mod transport;
+
+pub mod metrics;
+
+pub mod store;
+
+pub mod clock;
+
+pub mod domain;

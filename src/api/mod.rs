@@ -1,24 +1,164 @@
-//! stub
-pub mod auth {
-    pub fn new_key() -> (String, String) {
-        (String::new(), String::new())
-    }
-    pub fn scopes(s: &str) -> Result<String, String> {
-        Ok(s.to_owned())
-    }
-}
+//! JSON for programs: enqueue, look up, resend, cancel, read the contact history.
+
+pub mod auth;
+mod body;
+mod content;
+mod entries;
+mod fields;
+mod history;
+mod intake;
+mod notifications;
+mod observe;
+mod openapi;
+mod problem;
+mod resend;
+mod timeline;
+
 use std::sync::Arc;
-pub struct Api;
-impl Api {
-    pub fn new(
-        _s: crate::store::Store,
-        _c: crate::clock::Clock,
-        _m: Arc<crate::metrics::Metrics>,
-        _w: Arc<tokio::sync::Notify>,
-    ) -> Self {
-        Self
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get, post};
+use tokio::sync::Notify;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// What the API works with.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    /// Poked after an enqueue, so that a worker in this process wakes.
+    pub woken: Arc<Notify>,
+    pub limits: Limits,
+}
+
+/// What one request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    /// From the end of the request's head to the beginning of the answer.
+    pub request_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A batch of 1,000 emails of 16 KiB each.
+            body_bytes_max: 16 * 1024 * 1024,
+            // Longer than a database fail-over usually takes, shorter than proxies wait (60 s).
+            request_time_max: Duration::from_secs(30),
+        }
     }
 }
-pub fn router(_a: Api) -> axum::Router {
-    axum::Router::new()
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+struct Shared {
+    api: Api,
+    keys: Arc<auth::KeyCache>,
+}
+
+/// The routes under `/v1` and `/openapi.json`. It has no fallback of its own, so that it can be
+/// merged with other routers.
+pub fn router(api: Api) -> Router {
+    let shared = Shared {
+        api,
+        keys: Arc::default(),
+    };
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        router = router.route(path, methods);
+    }
+    for path in ["/v1", "/v1/", "/v1/{*rest}"] {
+        router = router.route(path, any(problem::no_such_path));
+    }
+    guarded(router, shared)
+}
+
+/// What surrounds every route; the last layer is the outermost.
+fn guarded(router: Router<Shared>, shared: Shared) -> Router {
+    router
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(shared.api.limits.body_bytes_max))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(shared.clone(), observe::observe))
+        .with_state(shared)
+}
+
+/// Everything that is documented.
+fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+    [
+        ("/v1/notifications", post(notifications::enqueue)),
+        ("/v1/notifications/{id}", get(notifications::show)),
+        (
+            "/v1/notifications/{id}/content",
+            get(notifications::show_content),
+        ),
+        ("/v1/notifications/{id}/resend", post(resend::resend)),
+        ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/clients/{id}/history", get(history::of_client)),
+        ("/v1/history", get(history::of_all)),
+        ("/openapi.json", get(openapi::document)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_and_a_slow_answer_is_given_up() {
+        let clock = Clock::system();
+        let store = Store::open("sqlite::memory:", 1, clock.clone()).await;
+        let api = Api {
+            store: store.unwrap(),
+            clock,
+            woken: Arc::default(),
+            limits: Limits {
+                request_time_max: Duration::from_millis(20),
+                ..Limits::default()
+            },
+        };
+        let shared = Shared {
+            api,
+            keys: Arc::default(),
+        };
+        let panics = get(|| async { panic!("ana@example.com") as &'static str });
+        let never = get(std::future::pending::<&'static str>);
+        let routes = Router::new()
+            .route("/panics", panics)
+            .route("/never", never);
+        let server = guarded(routes, shared);
+        for (path, status) in [
+            ("/panics", StatusCode::INTERNAL_SERVER_ERROR),
+            ("/never", StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            let request = Request::builder().uri(path).header("x-request-id", "r-1");
+            let request = request.body(Body::empty()).unwrap();
+            let response = server.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), status);
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+            assert_eq!(response.headers()["x-request-id"], "r-1");
+            let retry = response.headers().contains_key("retry-after");
+            assert_eq!(retry, status == StatusCode::SERVICE_UNAVAILABLE);
+            let body = axum::body::to_bytes(response.into_body(), 10_000)
+                .await
+                .unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("ana@"));
+        }
+    }
 }

@@ -22,7 +22,7 @@ use tracing::{error, info};
 pub use roles::Roles;
 pub use transports::transports;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
@@ -119,7 +119,13 @@ impl App {
         };
         let mut router = operations::router(operations);
         if roles.api {
-            let api = Api::new(store.clone(), clock.clone(), Arc::clone(&metrics), woken);
+            let api = Api {
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: Arc::clone(&metrics),
+                woken,
+                limits: Limits::default(),
+            };
             router = router.merge(api::router(api));
         }
         if roles.web {

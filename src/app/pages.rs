@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tracing::error;
 
 use crate::clock::Clock;
+use crate::domain::event::What;
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
 use crate::domain::status::Status;
@@ -330,7 +331,16 @@ fn timeline(entry: &Entry, story: &Story) -> Vec<Step> {
                 detail: attempt.text.clone(),
             }
         });
-    let events = story.events.iter().map(|event| Step {
+    // A provider reports its acceptance beside our own record of it: one line is enough.
+    let mut accepted = story
+        .events
+        .iter()
+        .filter(|e| matches!(e.what, What::Accepted { .. }));
+    let first_accepted = accepted.next().map(|event| event.key);
+    let shown = story.events.iter().filter(|event| {
+        !matches!(event.what, What::Accepted { .. }) || Some(event.key) == first_accepted
+    });
+    let events = shown.map(|event| Step {
         at: event.occurred_at,
         sentence: sentence(&event.what, &event.source),
         detail: None,
@@ -343,8 +353,7 @@ fn timeline(entry: &Entry, story: &Story) -> Vec<Step> {
     steps
 }
 
-fn sentence(what: &crate::domain::event::What, source: &str) -> String {
-    use crate::domain::event::What;
+fn sentence(what: &What, source: &str) -> String {
     match what {
         What::Accepted { provider, .. } => format!("Accepted by {provider}"),
         What::Rejected(f) | What::Undelivered(f) | What::GaveUp(f) => {

@@ -87,7 +87,11 @@ fn say(text: impl std::fmt::Display) {
 }
 
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(arguments.config.as_deref(), None)?;
+    let mut settings = Settings::load(arguments.config.as_deref(), None)?;
+    if matches!(arguments.command, Command::Demo) && settings.log.level == "info" {
+        // What is to be seen there is the page, not a line for each of its requests.
+        "warn".clone_into(&mut settings.log.level);
+    }
     telemetry::start(settings.log.format == LogFormat::Json, &settings.log.level)
         .context("log.level is not understood")?;
     app::install_crypto();

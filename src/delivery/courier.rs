@@ -178,7 +178,7 @@ impl Courier {
                 break;
             };
             if stop.is_cancelled() || self.resting().is_some() {
-                let done = self.release(parcel);
+                let done = self.release(&parcel);
                 if reports.send(Report::Done(done)).await.is_err() {
                     break;
                 }
@@ -192,7 +192,7 @@ impl Courier {
     }
 
     /// Back into the queue untouched.
-    fn release(&self, parcel: Parcel) -> Done {
+    fn release(&self, parcel: &Parcel) -> Done {
         let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
         let job = parcel.claimed.job;
         Done {

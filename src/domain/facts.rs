@@ -36,7 +36,7 @@ pub struct Sent {
     pub opens_tracked: bool,
 }
 
-/// The earliest Rejected, Undelivered or GaveUp.
+/// The earliest Rejected, Undelivered or `GaveUp`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failed {
     pub at: Timestamp,

@@ -34,7 +34,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A line of the contact log: a notification or a manual entry. A UUIDv7 (RFC 9562): it carries
+    /// A line of the contact log: a notification or a manual entry. A `UUIDv7` (RFC 9562): it carries
     /// the entry's date, so ids in order are entries in order of date.
     NotificationId
 }

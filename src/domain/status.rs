@@ -125,25 +125,25 @@ mod tests {
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
     }
-    fn sent(opens_tracked: bool) -> Option<Sent> {
+    fn sent(opens_tracked: bool) -> Sent {
         let key = EventKey(Uuid::nil());
-        Some(Sent {
+        Sent {
             at: at(1),
             key,
             provider: "ses".to_owned(),
             provider_message_id: None,
             opens_tracked,
-        })
+        }
     }
-    fn opened(seconds: i64) -> Option<Opened> {
-        Some(Opened {
+    fn opened(seconds: i64) -> Opened {
+        Opened {
             first_at: at(seconds),
             last_at: at(seconds),
             count: 1,
             by_person_at: None,
-        })
+        }
     }
-    fn bounced(seconds: i64) -> Option<Bounced> {
+    fn bounced(seconds: i64) -> Bounced {
         let bounce = Bounce {
             severity: Severity::Permanent,
             category: Category::InvalidAddress,
@@ -151,49 +151,49 @@ mod tests {
             status: None,
             diagnostic: None,
         };
-        Some(Bounced {
+        Bounced {
             at: at(seconds),
             key: EventKey(Uuid::nil()),
             bounce,
-        })
+        }
     }
-    fn failed() -> Option<Failed> {
+    fn failed() -> Failed {
         let failure = Failure {
             category: Category::Unknown,
             code: None,
             provider_text: None,
         };
-        Some(Failed {
+        Failed {
             at: at(2),
             key: EventKey(Uuid::nil()),
             failure,
-        })
+        }
     }
 
     #[test]
     fn an_email_goes_from_awaiting_send_to_sent_to_unopened_to_opened() {
         let mut facts = Facts::default();
         assert_eq!(statuses(Method::Email, &facts), [Status::AwaitingSend]);
-        facts.sent = sent(true);
+        facts.sent = Some(sent(true));
         assert_eq!(statuses(Method::Email, &facts), [Status::Sent]);
         facts.delivered_at = Some(at(2));
         assert_eq!(statuses(Method::Email, &facts), [Status::Unopened]);
-        facts.sent = sent(false);
+        facts.sent = Some(sent(false));
         assert_eq!(
             statuses(Method::Email, &facts),
             [Status::Sent],
             "opens are not tracked"
         );
-        facts.opened = opened(3);
+        facts.opened = Some(opened(3));
         assert_eq!(statuses(Method::Email, &facts), [Status::Opened]);
     }
 
     #[test]
     fn an_email_can_be_both_opened_and_bounced_in_the_order_of_their_times() {
         let facts = Facts {
-            sent: sent(true),
-            opened: opened(3),
-            bounced: bounced(4),
+            sent: Some(sent(true)),
+            opened: Some(opened(3)),
+            bounced: Some(bounced(4)),
             ..Facts::default()
         };
         assert_eq!(
@@ -201,9 +201,9 @@ mod tests {
             [Status::Opened, Status::Bounced]
         );
         let facts = Facts {
-            sent: sent(true),
-            opened: opened(5),
-            bounced: bounced(4),
+            sent: Some(sent(true)),
+            opened: Some(opened(5)),
+            bounced: Some(bounced(4)),
             ..Facts::default()
         };
         assert_eq!(
@@ -215,23 +215,23 @@ mod tests {
     #[test]
     fn evidence_outranks_failed() {
         let mut facts = Facts {
-            failed: failed(),
+            failed: Some(failed()),
             ..Facts::default()
         };
         assert_eq!(statuses(Method::Email, &facts), [Status::Failed]);
-        facts.sent = sent(false);
+        facts.sent = Some(sent(false));
         assert_eq!(
             statuses(Method::Email, &facts),
             [Status::Failed],
             "sent alone is no evidence"
         );
-        facts.bounced = bounced(3);
+        facts.bounced = Some(bounced(3));
         assert_eq!(statuses(Method::Email, &facts), [Status::Bounced]);
         assert_eq!(
             statuses(
                 Method::Email,
                 &Facts {
-                    opened: opened(1),
+                    opened: Some(opened(1)),
                     ..Facts::default()
                 }
             ),
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn sms_and_push_know_fewer_statuses_and_manual_entries_none() {
         let delivered = Facts {
-            sent: sent(false),
+            sent: Some(sent(false)),
             delivered_at: Some(at(2)),
             ..Facts::default()
         };
@@ -250,8 +250,8 @@ mod tests {
         assert_eq!(statuses(Method::Push, &delivered), [Status::Sent]);
         assert_eq!(statuses(Method::Phone, &delivered), []);
         let undelivered = Facts {
-            sent: sent(false),
-            failed: failed(),
+            sent: Some(sent(false)),
+            failed: Some(failed()),
             ..Facts::default()
         };
         assert_eq!(statuses(Method::Sms, &undelivered), [Status::Failed]);

@@ -98,13 +98,27 @@ pub(super) async fn find(
     Ok(cards)
 }
 
-/// Writes new and completed cards. `Raced` when another writer made one of them meanwhile.
+/// Writes new and completed cards. `Raced` when another writer made or completed one of them
+/// meanwhile.
 pub(super) async fn write(
     tx: &mut Tx,
     cards: &BTreeMap<CardKey, Card>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut new = Rows::new(&[
+    let of = |wanted| cards.iter().filter(move |(_, card)| card.state == wanted);
+    insert(tx, of(CardState::New), now).await?;
+    let completed: BTreeMap<Uuid, &Card> = of(CardState::Completed)
+        .map(|(_, card)| (card.uid, card))
+        .collect();
+    complete(tx, &completed).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    cards: impl Iterator<Item = (&CardKey, &Card)>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = Rows::new(&[
         ("uid", Kind::Id),
         ("business_id", Kind::Text),
         ("client_id", Kind::Text),
@@ -113,56 +127,75 @@ pub(super) async fn write(
         ("phone", Kind::Text),
         ("created_at", Kind::Time),
     ]);
-    let mut completed = Rows::new(&[
+    for ((business, client), card) in cards {
+        rows.add([
+            card.uid.into(),
+            business.into(),
+            client.into(),
+            card.name.clone().into(),
+            card.email.clone().into(),
+            card.phone.clone().into(),
+            now.into(),
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let expected = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let stmt = sql(
+        "INSERT INTO clients (uid, business_id, client_id, name, email, phone, \
+         created_at) SELECT b.uid, b.business_id, b.client_id, b.name, b.email, b.phone, \
+         b.created_at FROM ",
+    )
+    .rows(rows)
+    .push(" WHERE true ON CONFLICT (business_id, client_id) DO NOTHING");
+    if tx.execute(stmt).await? < expected {
+        return Err(Error::Raced);
+    }
+    Ok(())
+}
+
+async fn complete(tx: &mut Tx, cards: &BTreeMap<Uuid, &Card>) -> Result<(), Error> {
+    if cards.is_empty() {
+        return Ok(());
+    }
+    // Locked in one order for every writer, and read again: what was blank may be filled by now.
+    let stmt = sql("SELECT c.uid, c.name, c.email, c.phone FROM ")
+        .rows(Rows::of_ids(cards.keys().copied()))
+        .push(" JOIN clients c ON c.uid = b.id")
+        .push(tx.dialect().lock(" ORDER BY c.uid FOR UPDATE OF c"));
+    for row in tx.all(stmt).await? {
+        let Some(card) = cards.get(&row.id("uid")?) else {
+            continue;
+        };
+        for (column, ours) in [
+            ("name", &card.name),
+            ("email", &card.email),
+            ("phone", &card.phone),
+        ] {
+            let stored = row.opt_text(column)?;
+            if stored.is_some() && stored != *ours {
+                return Err(Error::Raced);
+            }
+        }
+    }
+    let mut rows = Rows::new(&[
         ("uid", Kind::Id),
         ("name", Kind::Text),
         ("email", Kind::Text),
         ("phone", Kind::Text),
     ]);
-    for ((business, client), card) in cards {
-        let Card {
-            uid,
-            name,
-            email,
-            phone,
-            state,
-        } = card.clone();
-        match state {
-            CardState::New => new.add([
-                uid.into(),
-                business.into(),
-                client.into(),
-                name.into(),
-                email.into(),
-                phone.into(),
-                now.into(),
-            ]),
-            CardState::Completed => {
-                completed.add([uid.into(), name.into(), email.into(), phone.into()]);
-            }
-            CardState::Stored => {}
-        }
+    for card in cards.values() {
+        rows.add([
+            card.uid.into(),
+            card.name.clone().into(),
+            card.email.clone().into(),
+            card.phone.clone().into(),
+        ]);
     }
-    if !new.is_empty() {
-        let expected = new.len();
-        let stmt = sql(
-            "INSERT INTO clients (uid, business_id, client_id, name, email, phone, \
-             created_at) SELECT b.uid, b.business_id, b.client_id, b.name, b.email, b.phone, \
-             b.created_at FROM ",
-        )
-        .rows(new)
-        .push(" WHERE true ON CONFLICT (business_id, client_id) DO NOTHING");
-        if tx.execute(stmt).await? < u64::try_from(expected).unwrap_or(u64::MAX) {
-            return Err(Error::Raced);
-        }
-    }
-    if !completed.is_empty() {
-        let stmt = sql("UPDATE clients SET name = coalesce(clients.name, b.name), \
-             email = coalesce(clients.email, b.email), phone = coalesce(clients.phone, b.phone) \
-             FROM ")
-        .rows(completed)
+    let stmt = sql("UPDATE clients SET name = b.name, email = b.email, phone = b.phone FROM ")
+        .rows(rows)
         .push(" WHERE clients.uid = b.uid");
-        tx.execute(stmt).await?;
-    }
+    tx.execute(stmt).await?;
     Ok(())
 }

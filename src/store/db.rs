@@ -1,6 +1,7 @@
 //! The two databases behind four verbs. The only file that knows there are two drivers, and the
 //! only one that vouches for dynamic SQL: statements grow from literals alone (see [`Stmt`]).
 
+use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -32,9 +33,17 @@ pub(crate) enum Tx {
 
 /// Long enough for a burst to drain, short enough that a caller with a dead database gets its 503
 /// within the 15 s that Amazon SNS waits for an answer.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long SQLite waits for another process's write lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(6);
+/// After this PostgreSQL itself ends a statement, in milliseconds: a page that takes longer helps
+/// nobody, and a batch is a matter of milliseconds.
+const STATEMENT_TIMEOUT_MILLIS: &str = "8000";
+/// After this PostgreSQL ends a transaction whose program went silent, in milliseconds, so that its
+/// locks cannot hold up the others.
+const IDLE_TRANSACTION_TIMEOUT_MILLIS: &str = "30000";
+/// After this a database that does not answer at all is taken for gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers of the embedded database: pages and the API; more gain nothing on few cores.
 const SQLITE_READERS: u32 = 8;
 
@@ -47,8 +56,16 @@ impl Db {
         let options = PgConnectOptions::from_str(url)
             .map_err(Error::from)?
             .application_name("sendtrail")
-            // With the default of 4 the planner prefers a sequential scan of a long queue.
-            .options([("random_page_cost", "1.1"), ("timezone", "UTC")]);
+            .options([
+                // With the default of 4 the planner prefers a sequential scan of a long queue.
+                ("random_page_cost", "1.1"),
+                ("timezone", "UTC"),
+                ("statement_timeout", STATEMENT_TIMEOUT_MILLIS),
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_TRANSACTION_TIMEOUT_MILLIS,
+                ),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -58,7 +75,7 @@ impl Db {
 
     async fn open_sqlite(path: &str) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
-            .filename(path.trim_start_matches("//"))
+            .filename(path.strip_prefix("//").unwrap_or(path))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -88,15 +105,19 @@ impl Db {
     /// A snapshot to read from.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin_with("BEGIN READ ONLY").await?),
+            Self::Sqlite { reader, .. } => Tx::Sqlite(in_time(reader.begin()).await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(in_time(pool.begin_with("BEGIN READ ONLY")).await?)
+            }
         })
     }
 
     pub(crate) async fn write(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Sqlite { writer, .. } => {
+                Tx::Sqlite(in_time(writer.begin_with("BEGIN IMMEDIATE")).await?)
+            }
+            Self::Postgres(pool) => Tx::Postgres(in_time(pool.begin()).await?),
         })
     }
 
@@ -121,27 +142,25 @@ impl Tx {
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(tx) => in_time(tx.commit()).await,
+            Self::Postgres(tx) => in_time(tx.commit()).await,
         }
-        Ok(())
     }
 
     /// Runs a statement; gives the number of rows it changed.
     pub(crate) async fn execute(&mut self, stmt: Stmt) -> Result<u64, Error> {
-        let changed = match self {
+        Ok(match self {
             Self::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
-                let query = raw::query_with(AssertSqlSafe(text), args);
-                query.execute(&mut **tx).await?.rows_affected()
+                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                in_time(query.execute(&mut **tx)).await?.rows_affected()
             }
             Self::Postgres(tx) => {
                 let (text, args) = stmt.for_postgres()?;
-                let query = raw::query_with(AssertSqlSafe(text), args);
-                query.execute(&mut **tx).await?.rows_affected()
+                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                in_time(query.execute(&mut **tx)).await?.rows_affected()
             }
-        };
-        Ok(changed)
+        })
     }
 
     /// All rows; the statement itself must bound their number.
@@ -149,23 +168,15 @@ impl Tx {
         Ok(match self {
             Self::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
-                let query = raw::query_with(AssertSqlSafe(text), args);
-                query
-                    .fetch_all(&mut **tx)
-                    .await?
-                    .into_iter()
-                    .map(Row::Sqlite)
-                    .collect()
+                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                let rows = in_time(query.fetch_all(&mut **tx)).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(tx) => {
                 let (text, args) = stmt.for_postgres()?;
-                let query = raw::query_with(AssertSqlSafe(text), args);
-                query
-                    .fetch_all(&mut **tx)
-                    .await?
-                    .into_iter()
-                    .map(Row::Postgres)
-                    .collect()
+                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                let rows = in_time(query.fetch_all(&mut **tx)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
         })
     }
@@ -176,4 +187,12 @@ impl Tx {
     }
 }
 
-use sqlx as raw;
+/// The driver's answer, or `Unavailable` when there is none within [`ANSWER_TIMEOUT`].
+pub(super) async fn in_time<T>(
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
+        Ok(result) => Ok(result?),
+        Err(_elapsed) => Err(Error::silent()),
+    }
+}

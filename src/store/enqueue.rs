@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::Error;
 use super::clients::{self, Card, CardKey};
 use super::db::{Db, Tx};
-use super::stmt::{Kind, Rows, sql};
+use super::entries::{self, Staged};
+use super::stmt::{Kind, Rows, sql, storable};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
 use crate::domain::id::NotificationId;
@@ -92,19 +93,41 @@ pub enum Why {
     KeyConflict,
 }
 
+/// What one more notification weighs in a gathered commit, in bytes of content: a batch of large
+/// messages is cut shorter, so that a burst of them cannot fill the memory.
+const BYTES_PER_ROW: usize = 8 * 1024;
+
 impl Enqueue {
-    pub(super) fn len(&self) -> usize {
-        self.notifications.len()
+    /// In rows of usual size.
+    pub(super) fn weight(&self) -> usize {
+        self.notifications
+            .iter()
+            .map(|new| 1 + new.content_bytes() / BYTES_PER_ROW)
+            .sum()
+    }
+
+    /// What rows are looked up by must read the same here and in the database.
+    pub(super) fn tidied(mut self) -> Self {
+        self.business = storable(self.business);
+        for new in &mut self.notifications {
+            new.client.id = storable(std::mem::take(&mut new.client.id));
+            if let Some(idempotency) = &mut new.idempotency {
+                idempotency.key = storable(std::mem::take(&mut idempotency.key));
+            }
+        }
+        self
     }
 }
 
-/// One notification ready to be written.
-struct Staged<'a> {
-    id: NotificationId,
-    business: &'a str,
-    client_uid: Uuid,
-    to: Address,
-    new: &'a NewNotification,
+impl NewNotification {
+    fn content_bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match &self.content {
+            ContentSource::New(Content::Email { text, html, .. }) => length(text) + length(html),
+            ContentSource::New(Content::Sms { text } | Content::Push { text, .. }) => text.len(),
+            ContentSource::Frozen(_) => 0,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -133,7 +156,8 @@ pub(super) async fn commit(
         .map(|request| stage.admit(request, clock, now))
         .collect();
     if !stage.staged.is_empty() {
-        write(&mut tx, &stage, now).await?;
+        clients::write(&mut tx, &stage.cards, now).await?;
+        entries::write(&mut tx, &stage.staged, now).await?;
         wake(&mut tx).await?;
     }
     tx.commit().await?;
@@ -263,229 +287,6 @@ fn address(new: &NewNotification, card: &Card) -> Result<Address, Why> {
     };
     let text = on_card.as_deref().ok_or(Why::NoAddress)?;
     Address::parse(new.method, text).map_err(Why::CardAddress)
-}
-
-async fn write(tx: &mut Tx, stage: &Stage<'_>, now: Timestamp) -> Result<(), Error> {
-    clients::write(tx, &stage.cards, now).await?;
-    write_names(tx, &stage.staged, now).await?;
-    write_keys(tx, &stage.staged, now).await?;
-    write_content(tx, &stage.staged).await?;
-    write_entries(tx, &stage.staged, now).await?;
-    let mut jobs = Rows::new(&[
-        ("id", Kind::Id),
-        ("method", Kind::Text),
-        ("lane", Kind::Int),
-        ("due_at", Kind::Time),
-    ]);
-    for Staged { id, new, .. } in &stage.staged {
-        let due_at = new.send_at.map_or(now, |at| at.max(now));
-        let lane = i64::from(new.priority.lane());
-        jobs.add([
-            id.uuid().into(),
-            new.method.as_str().into(),
-            lane.into(),
-            due_at.into(),
-        ]);
-    }
-    let stmt = sql(
-        "INSERT INTO jobs (id, method, lane, due_at, attempts, failures) \
-         SELECT b.id, b.method, b.lane, b.due_at, 0, 0 FROM ",
-    )
-    .rows(jobs);
-    tx.execute(stmt).await?;
-    Ok(())
-}
-
-/// Contact types and staff that are named for the first time.
-async fn write_names(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) -> Result<(), Error> {
-    let columns = &[
-        ("business_id", Kind::Text),
-        ("name", Kind::Text),
-        ("now", Kind::Time),
-    ];
-    let types: BTreeSet<(&str, &str)> = staged
-        .iter()
-        .map(|s| (s.business, s.new.contact_type.as_str()))
-        .collect();
-    let staff: BTreeSet<(&str, &str)> = staged
-        .iter()
-        .filter_map(|s| Some((s.business, s.new.staff_id.as_deref()?)))
-        .collect();
-    let (mut type_rows, mut staff_rows) = (Rows::new(columns), Rows::new(columns));
-    for (business, name) in types {
-        type_rows.add([business.into(), name.into(), now.into()]);
-    }
-    for (business, name) in staff {
-        staff_rows.add([business.into(), name.into(), now.into()]);
-    }
-    // The anti-join spares a write attempt for the names that are known, which is nearly always.
-    let stmt = sql("INSERT INTO contact_types (business_id, name, created_at) \
-         SELECT b.business_id, b.name, b.now FROM ")
-    .rows(type_rows)
-    .push(
-        " WHERE NOT EXISTS (SELECT 1 FROM contact_types t WHERE t.business_id = b.business_id \
-         AND t.name = b.name) ON CONFLICT (business_id, name) DO NOTHING",
-    );
-    tx.execute(stmt).await?;
-    if !staff_rows.is_empty() {
-        let stmt = sql(
-            "INSERT INTO staff (business_id, staff_id, name, created_at) \
-             SELECT b.business_id, b.name, b.name, b.now FROM ",
-        )
-        .rows(staff_rows)
-        .push(" WHERE true ON CONFLICT (business_id, staff_id) DO NOTHING");
-        tx.execute(stmt).await?;
-    }
-    Ok(())
-}
-
-async fn write_keys(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) -> Result<(), Error> {
-    let mut sorted: Vec<_> = staged
-        .iter()
-        .filter_map(|s| Some((s.business, s.new.idempotency.as_ref()?, s.id)))
-        .collect();
-    if sorted.is_empty() {
-        return Ok(());
-    }
-    // In one order for every writer, so that two of them cannot wait for each other.
-    sorted.sort_by(|a, b| (a.0, &a.1.key).cmp(&(b.0, &b.1.key)));
-    let mut rows = Rows::new(&[
-        ("business_id", Kind::Text),
-        ("key", Kind::Text),
-        ("body_digest", Kind::Id),
-        ("notification_id", Kind::Id),
-        ("created_at", Kind::Time),
-    ]);
-    for (business, Idempotency { key, body_digest }, id) in sorted {
-        let digest = *body_digest;
-        rows.add([
-            business.into(),
-            key.into(),
-            digest.into(),
-            id.uuid().into(),
-            now.into(),
-        ]);
-    }
-    let expected = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    let stmt = sql("INSERT INTO idempotency_keys \
-         (business_id, key, body_digest, notification_id, created_at) \
-         SELECT b.business_id, b.key, b.body_digest, b.notification_id, b.created_at FROM ")
-    .rows(rows)
-    .push(" WHERE true ON CONFLICT (business_id, key) DO NOTHING");
-    if tx.execute(stmt).await? < expected {
-        return Err(Error::Raced);
-    }
-    Ok(())
-}
-
-async fn write_content(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
-    let mut rows = Rows::new(&[
-        ("id", Kind::Id),
-        ("subject", Kind::Text),
-        ("text", Kind::Text),
-        ("html", Kind::Text),
-        ("data", Kind::Json),
-    ]);
-    for Staged { id, new, .. } in staged {
-        let ContentSource::New(content) = &new.content else {
-            continue;
-        };
-        let (subject, text, html, data) = match content {
-            Content::Email {
-                subject,
-                text,
-                html,
-            } => (Some(subject), text.as_ref(), html, None),
-            Content::Sms { text } => (None, Some(text), &None, None),
-            Content::Push { title, text, data } => (
-                title.as_ref(),
-                Some(text),
-                &None,
-                Some(Json::Object(data.clone())),
-            ),
-        };
-        rows.add([
-            id.uuid().into(),
-            subject.cloned().into(),
-            text.cloned().into(),
-            html.clone().into(),
-            data.into(),
-        ]);
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let stmt = sql(
-        "INSERT INTO message_content (id, subject, text, html, data) \
-         SELECT b.id, b.subject, b.text, b.html, b.data FROM ",
-    )
-    .rows(rows);
-    tx.execute(stmt).await?;
-    Ok(())
-}
-
-async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) -> Result<(), Error> {
-    let mut rows = Rows::new(&[
-        ("id", Kind::Id),
-        ("business_id", Kind::Text),
-        ("client_uid", Kind::Id),
-        ("date", Kind::Time),
-        ("method", Kind::Text),
-        ("type", Kind::Text),
-        ("contact_type", Kind::Text),
-        ("staff_id", Kind::Text),
-        ("address", Kind::Text),
-        ("content_id", Kind::Id),
-        ("resend_of", Kind::Id),
-        ("priority", Kind::Text),
-        ("send_at", Kind::Time),
-        ("expires_at", Kind::Time),
-        ("metadata", Kind::Json),
-    ]);
-    for Staged {
-        id,
-        business,
-        client_uid,
-        to,
-        new,
-    } in staged
-    {
-        let content_id = match new.content {
-            ContentSource::New(_) => id.uuid(),
-            ContentSource::Frozen(of) => of,
-        };
-        rows.add([
-            id.uuid().into(),
-            (*business).into(),
-            (*client_uid).into(),
-            now.into(),
-            new.method.as_str().into(),
-            (&new.type_name).into(),
-            (&new.contact_type).into(),
-            new.staff_id.clone().into(),
-            to.as_str().into(),
-            content_id.into(),
-            new.resend_of.map(NotificationId::uuid).into(),
-            new.priority.as_str().into(),
-            new.send_at.into(),
-            new.expires_at.into(),
-            new.metadata.clone().map(Json::Object).into(),
-        ]);
-    }
-    let stmt = sql(
-        "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, \
-         type, contact_type, staff_id, manual, address, content_id, resend_of, priority, send_at, \
-         expires_at, metadata) SELECT b.id, b.business_id, b.client_uid, b.date, b.method, \
-         'Outbound', b.type, b.contact_type, b.staff_id, ",
-    )
-    .bind(false)
-    .push(
-        ", b.address, b.content_id, b.resend_of, b.priority, b.send_at, b.expires_at, b.metadata \
-         FROM ",
-    )
-    .rows(rows);
-    tx.execute(stmt).await?;
-    Ok(())
 }
 
 /// Tells the workers of other processes; it is delivered when the transaction commits.

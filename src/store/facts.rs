@@ -1,49 +1,43 @@
 //! The facts rows: the fold of the ledger, kept beside it. Always written through
 //! [`merge`], which keeps a new event only once and holds the row while it merges.
 
-use std::collections::BTreeMap;
-
-use uuid::Uuid;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Error;
 use super::db::Tx;
 use super::row::Row;
-use super::stmt::{Arg, Dialect, Kind, Rows, sql};
+use super::stmt::{Arg, Kind, Rows, sql};
 use crate::domain::event::{Bounce, Event, EventKey, Failure, Severity, What};
 use crate::domain::facts::{Bounced, Clicked, Complained, Delayed, Facts, Failed, Opened, Sent};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 
-/// Appends events to the ledger and merges those that are new into the facts. Returns how many
-/// were new. The notifications must exist.
-pub(super) async fn merge(tx: &mut Tx, events: &[Event], now: Timestamp) -> Result<usize, Error> {
-    let new = append(tx, events, now).await?;
-    apply(tx, &new).await?;
-    Ok(new.values().map(Vec::len).sum())
-}
+/// What names a happening: it is in the ledger once.
+pub(super) type Happened = (NotificationId, EventKey);
 
-/// Merges events that were just appended, so that each is merged exactly once.
-pub(super) async fn apply(
+/// Appends events to the ledger and merges those that are new into the facts. Returns which were
+/// new. The notifications must exist. A transaction calls this once, so that every writer locks the
+/// ledger before the facts, and both in order of ids.
+pub(super) async fn merge(
     tx: &mut Tx,
-    new: &BTreeMap<NotificationId, Vec<&Event>>,
-) -> Result<(), Error> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = new.keys().map(|id| id.uuid()).collect();
-    let mut facts = lock(tx, &ids).await?;
-    for (id, events) in new {
-        let facts = facts.entry(*id).or_default();
-        for event in events {
-            facts.apply(event);
-        }
-    }
-    write(tx, &facts).await
+    events: &[Event],
+    now: Timestamp,
+) -> Result<BTreeSet<Happened>, Error> {
+    let mut new = append(tx, events, now).await?;
+    let happened = new
+        .values()
+        .flatten()
+        .map(|event| (event.notification, event.key))
+        .collect();
+    let complete = insert(tx, &new).await?;
+    new.retain(|id, _| !complete.contains(id));
+    update(tx, &new).await?;
+    Ok(happened)
 }
 
 /// The events that were not in the ledger yet, by notification in ascending order.
-pub(super) async fn append<'a>(
+async fn append<'a>(
     tx: &mut Tx,
     events: &'a [Event],
     now: Timestamp,
@@ -96,6 +90,87 @@ pub(super) async fn append<'a>(
     Ok(new)
 }
 
+/// Makes the facts rows that are missing, and returns those that need no more. An acceptance that is
+/// the first thing known of its message is the hot path: its row is written whole, without a look at
+/// what is there. All other new rows are blank.
+async fn insert(
+    tx: &mut Tx,
+    new: &BTreeMap<NotificationId, Vec<&Event>>,
+) -> Result<BTreeSet<NotificationId>, Error> {
+    let mut rows = Rows::new(&[
+        ("notification_id", Kind::Id),
+        ("sent_at", Kind::Time),
+        ("sent_key", Kind::Id),
+        ("provider", Kind::Text),
+        ("provider_message_id", Kind::Text),
+        ("opens_tracked", Kind::Bool),
+    ]);
+    let mut whole = BTreeSet::new();
+    for (id, events) in new {
+        let facts = match events.as_slice() {
+            [event] if matches!(event.what, What::Accepted { .. }) => Facts::fold([*event]),
+            _ => Facts::default(),
+        };
+        if facts.sent.is_some() {
+            whole.insert(*id);
+        }
+        let sent = facts.sent.as_ref();
+        rows.add([
+            id.uuid().into(),
+            sent.map(|s| s.at).into(),
+            sent.map(|s| s.key.0).into(),
+            sent.map(|s| s.provider.as_str()).into(),
+            sent.and_then(|s| s.provider_message_id.as_deref()).into(),
+            sent.is_some_and(|s| s.opens_tracked).into(),
+        ]);
+    }
+    let mut complete = BTreeSet::new();
+    if rows.is_empty() {
+        return Ok(complete);
+    }
+    let stmt = sql(
+        "INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, \
+         provider_message_id, opens_tracked, opened_count, clicked_count) \
+         SELECT b.notification_id, b.sent_at, b.sent_key, b.provider, b.provider_message_id, \
+         b.opens_tracked, 0, 0 FROM ",
+    )
+    .rows(rows)
+    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
+    for row in tx.all(stmt).await? {
+        complete.insert(NotificationId::new(row.id("notification_id")?));
+    }
+    complete.retain(|id| whole.contains(id));
+    Ok(complete)
+}
+
+/// Merges events that were just appended into rows that are there; each is merged exactly once.
+async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql("SELECT f.* FROM ")
+        .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))
+        .push(" JOIN delivery_facts f ON f.notification_id = b.id")
+        .push(
+            tx.dialect()
+                .lock(" ORDER BY f.notification_id FOR UPDATE OF f"),
+        );
+    let mut rows = Rows::new(COLUMNS);
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("notification_id")?);
+        let mut facts = read(&row)?;
+        for event in new.get(&id).into_iter().flatten() {
+            facts.apply(event);
+        }
+        rows.add(columns(id, &facts));
+    }
+    let stmt = sql(UPDATE)
+        .rows(rows)
+        .push(" WHERE delivery_facts.notification_id = b.notification_id");
+    tx.execute(stmt).await?;
+    Ok(())
+}
+
 /// The `detail` column: what the event says beside its kind.
 pub(super) fn detail(what: &What) -> Result<serde_json::Value, Error> {
     let mut value = serde_json::to_value(what).map_err(Error::encode)?;
@@ -115,131 +190,104 @@ pub(super) fn what(row: &Row) -> Result<What, Error> {
     serde_json::from_value(detail).map_err(|e| Error::corrupt("detail", e))
 }
 
-/// The facts rows of these notifications, made where they are missing and locked until the
-/// transaction ends.
-async fn lock(tx: &mut Tx, ids: &[Uuid]) -> Result<BTreeMap<NotificationId, Facts>, Error> {
-    let stmt = sql("INSERT INTO delivery_facts \
-         (notification_id, opens_tracked, opened_count, clicked_count) SELECT b.id, ")
-    .bind(false)
-    .push(", 0, 0 FROM ")
-    .rows(Rows::of_ids(ids.iter().copied()))
-    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING");
-    tx.execute(stmt).await?;
-    let lock = match tx.dialect() {
-        Dialect::Postgres => " ORDER BY f.notification_id FOR UPDATE OF f",
-        Dialect::Sqlite => "", // the only writer
-    };
-    let stmt = sql("SELECT f.* FROM ")
-        .rows(Rows::of_ids(ids.iter().copied()))
-        .push(" JOIN delivery_facts f ON f.notification_id = b.id")
-        .push(lock);
-    let mut facts = BTreeMap::new();
-    for row in tx.all(stmt).await? {
-        facts.insert(NotificationId::new(row.id("notification_id")?), read(&row)?);
-    }
-    Ok(facts)
-}
-
 /// Facts from a row that holds the columns of `delivery_facts`, all null when there is none.
 pub(super) fn read(row: &Row) -> Result<Facts, Error> {
-    let category = |column| -> Result<Category, Error> {
-        Ok(row
-            .opt_text(column)?
-            .as_deref()
-            .and_then(Category::parse)
-            .unwrap_or(Category::Unknown))
-    };
-    let key = |column| row.id(column).map(EventKey);
-    let sent = row.opt_time("sent_at")?.map(|at| -> Result<Sent, Error> {
-        Ok(Sent {
-            at,
-            key: key("sent_key")?,
-            provider: row.opt_text("provider")?.unwrap_or_default(),
-            provider_message_id: row.opt_text("provider_message_id")?,
-            opens_tracked: row.opt_bool("opens_tracked")?.unwrap_or(false),
-        })
-    });
-    let failed = row
-        .opt_time("failed_at")?
-        .map(|at| -> Result<Failed, Error> {
-            let failure = Failure {
-                category: category("failed_category")?,
-                code: row.opt_text("failed_code")?,
-                provider_text: row.opt_text("failed_text")?,
-            };
-            Ok(Failed {
-                at,
-                key: key("failed_key")?,
-                failure,
-            })
-        });
-    let delayed = row
-        .opt_time("delayed_at")?
-        .map(|at| -> Result<Delayed, Error> {
-            Ok(Delayed {
-                at,
-                key: key("delayed_key")?,
-                delay_type: row.opt_text("delayed_type")?,
-            })
-        });
-    let complained = row
-        .opt_time("complained_at")?
-        .map(|at| -> Result<Complained, Error> {
-            let feedback_type = row.opt_text("complained_type")?;
-            Ok(Complained {
-                at,
-                key: key("complained_key")?,
-                feedback_type,
-            })
-        });
-    let opened = row
-        .opt_time("opened_first_at")?
-        .map(|first_at| -> Result<Opened, Error> {
-            Ok(Opened {
-                first_at,
-                last_at: row.time("opened_last_at")?,
-                count: row.int("opened_count")?,
-                by_person_at: row.opt_time("opened_by_person_at")?,
-            })
-        });
-    let clicked = row
-        .opt_time("clicked_first_at")?
-        .map(|first_at| -> Result<Clicked, Error> {
-            let (last_at, count) = (row.time("clicked_last_at")?, row.int("clicked_count")?);
-            Ok(Clicked {
-                first_at,
-                last_at,
-                count,
-            })
-        });
     Ok(Facts {
-        sent: sent.transpose()?,
-        failed: failed.transpose()?,
+        sent: sent(row)?,
+        failed: failed(row)?,
         delivered_at: row.opt_time("delivered_at")?,
-        delayed: delayed.transpose()?,
-        bounced: bounced(row, category("bounced_category")?)?,
-        complained: complained.transpose()?,
-        opened: opened.transpose()?,
-        clicked: clicked.transpose()?,
+        delayed: delayed(row)?,
+        bounced: bounced(row)?,
+        complained: complained(row)?,
+        opened: opened(row)?,
+        clicked: clicked(row)?,
         unsubscribed_at: row.opt_time("unsubscribed_at")?,
     })
 }
 
-fn bounced(row: &Row, category: Category) -> Result<Option<Bounced>, Error> {
+fn sent(row: &Row) -> Result<Option<Sent>, Error> {
+    let Some(at) = row.opt_time("sent_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Sent {
+        at,
+        key: EventKey(row.id("sent_key")?),
+        provider: row.text("provider")?,
+        provider_message_id: row.opt_text("provider_message_id")?,
+        opens_tracked: row.bool("opens_tracked")?,
+    }))
+}
+
+fn failed(row: &Row) -> Result<Option<Failed>, Error> {
+    let Some(at) = row.opt_time("failed_at")? else {
+        return Ok(None);
+    };
+    let failure = Failure {
+        category: row.word("failed_category", Category::parse)?,
+        code: row.opt_text("failed_code")?,
+        provider_text: row.opt_text("failed_text")?,
+    };
+    let key = EventKey(row.id("failed_key")?);
+    Ok(Some(Failed { at, key, failure }))
+}
+
+fn delayed(row: &Row) -> Result<Option<Delayed>, Error> {
+    let Some(at) = row.opt_time("delayed_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Delayed {
+        at,
+        key: EventKey(row.id("delayed_key")?),
+        delay_type: row.opt_text("delayed_type")?,
+    }))
+}
+
+fn bounced(row: &Row) -> Result<Option<Bounced>, Error> {
     let Some(at) = row.opt_time("bounced_at")? else {
         return Ok(None);
     };
     let bounce = Bounce {
         severity: row.word("bounced_severity", Severity::parse)?,
-        category,
+        category: row.word("bounced_category", Category::parse)?,
         subtype: row.opt_text("bounced_subtype")?,
         status: row.opt_text("bounced_status")?,
         diagnostic: row.opt_text("bounced_text")?,
     };
-    Ok(Some(Bounced {
+    let key = EventKey(row.id("bounced_key")?);
+    Ok(Some(Bounced { at, key, bounce }))
+}
+
+fn complained(row: &Row) -> Result<Option<Complained>, Error> {
+    let Some(at) = row.opt_time("complained_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Complained {
         at,
-        key: EventKey(row.id("bounced_key")?),
-        bounce,
+        key: EventKey(row.id("complained_key")?),
+        feedback_type: row.opt_text("complained_type")?,
+    }))
+}
+
+fn opened(row: &Row) -> Result<Option<Opened>, Error> {
+    let Some(first_at) = row.opt_time("opened_first_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Opened {
+        first_at,
+        last_at: row.time("opened_last_at")?,
+        count: row.int("opened_count")?,
+        by_person_at: row.opt_time("opened_by_person_at")?,
+    }))
+}
+
+fn clicked(row: &Row) -> Result<Option<Clicked>, Error> {
+    let Some(first_at) = row.opt_time("clicked_first_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Clicked {
+        first_at,
+        last_at: row.time("clicked_last_at")?,
+        count: row.int("clicked_count")?,
     }))
 }
 
@@ -247,7 +295,8 @@ macro_rules! fact_columns {
     ($(($name:literal, $kind:ident)),* $(,)?) => {
         const COLUMNS: &[(&str, Kind)] =
             &[("notification_id", Kind::Id), $(($name, Kind::$kind)),*];
-        const UPDATE: &str = concat!("UPDATE delivery_facts SET ", $($name, " = b.", $name, ", "),*);
+        const UPDATE: &str = concat!("UPDATE delivery_facts SET ", $($name, " = b.", $name, ", "),*,
+            "notification_id = b.notification_id FROM ");
     };
 }
 
@@ -266,20 +315,6 @@ fact_columns! {
     ("opened_count", Int),
     ("clicked_first_at", Time), ("clicked_last_at", Time), ("clicked_count", Int),
     ("unsubscribed_at", Time),
-}
-
-/// Every row is there: `lock` made it.
-async fn write(tx: &mut Tx, facts: &BTreeMap<NotificationId, Facts>) -> Result<(), Error> {
-    let mut rows = Rows::new(COLUMNS);
-    for (id, facts) in facts {
-        rows.add(columns(*id, facts));
-    }
-    let stmt = sql(UPDATE)
-        .push("notification_id = b.notification_id FROM ")
-        .rows(rows)
-        .push(" WHERE delivery_facts.notification_id = b.notification_id");
-    tx.execute(stmt).await?;
-    Ok(())
 }
 
 fn columns(id: NotificationId, facts: &Facts) -> [Arg; 33] {

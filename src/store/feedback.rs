@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use uuid::Uuid;
-
 use super::db::{Db, Tx};
 use super::row::Row;
-use super::stmt::{Kind, Rows, sql};
+use super::stmt::{Kind, Rows, sql, storable};
 use super::{Error, Store, facts};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
@@ -64,35 +62,71 @@ pub enum Kept {
 /// Unmatched events looked at in one sweep.
 const SWEEP_MAX: i64 = 1_000;
 
+/// Characters of a text that is looked up by an index. PostgreSQL refuses an index entry of more
+/// than 2,704 bytes; no provider's message id comes near.
+const INDEXED_LENGTH_MAX: usize = 500;
+
+/// A message weighs one more for each of these bytes, so that a burst of large ones is kept in
+/// smaller commits.
+const BYTES_PER_WEIGHT: usize = 8 * 1024;
+
+/// A provider's message id as it is kept and looked up.
+pub(super) fn indexed(text: &str) -> String {
+    storable(text.chars().take(INDEXED_LENGTH_MAX).collect())
+}
+
+impl Incoming {
+    pub(super) fn weight(&self) -> usize {
+        1 + self.body.len() / BYTES_PER_WEIGHT
+    }
+
+    /// What rows are looked up by must read the same here and in the database.
+    pub(super) fn tidied(mut self) -> Self {
+        if let Some(report) = &mut self.report {
+            report.provider_message_id = report.provider_message_id.as_deref().map(indexed);
+        }
+        self
+    }
+}
+
 /// Keeps and applies a batch in one transaction.
 pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result<Vec<Kept>, Error> {
     let mut tx = db.write().await?;
     let now = clock.now();
     let fresh = keep_raw(&mut tx, clock, batch).await?;
-    let known = known(&mut tx, batch.iter().filter_map(|m| m.report.as_ref())).await?;
-    let (mut events, mut unmatched, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    let reports = batch.iter().filter_map(|message| message.report.as_ref());
+    let known = known(&mut tx, reports.map(Report::names)).await?;
+    let resolved = |i: usize, message: &Incoming| match &message.report {
+        Some(report) if fresh.contains(&i) => known.resolve(report.names()),
+        _ => None,
+    };
+    let (mut events, mut unmatched) = (Vec::new(), Vec::new());
     for (i, message) in batch.iter().enumerate() {
-        answers.push(match &message.report {
-            _ if !fresh.contains(&i) => Kept::Duplicate,
-            None => Kept::Noted,
-            Some(report) => match known.resolve(report) {
-                Some(id) => {
-                    events.extend(report.happenings.iter().map(|h| h.event(id, report.source)));
-                    Kept::Applied {
-                        new_events: report.happenings.len(),
-                    }
-                }
-                None => {
-                    unmatched.push(report);
-                    Kept::Unmatched
-                }
-            },
-        });
+        let Some(report) = &message.report else {
+            continue;
+        };
+        if let Some(id) = resolved(i, message) {
+            events.extend(report.happenings.iter().map(|h| h.event(id, report.source)));
+        } else if fresh.contains(&i) {
+            unmatched.push(report);
+        }
     }
-    facts::merge(&mut tx, &events, now).await?;
     keep_unmatched(&mut tx, &unmatched, now).await?;
+    let mut new = facts::merge(&mut tx, &events, now).await?;
     tx.commit().await?;
-    Ok(answers)
+    let answers = batch.iter().enumerate().map(|(i, message)| {
+        match (&message.report, resolved(i, message)) {
+            _ if !fresh.contains(&i) => Kept::Duplicate,
+            (None, _) => Kept::Noted,
+            (Some(_), None) => Kept::Unmatched,
+            (Some(report), Some(id)) => {
+                let happened = report.happenings.iter();
+                let new_events = happened.filter(|h| new.remove(&(id, h.key))).count();
+                Kept::Applied { new_events }
+            }
+        }
+    });
+    Ok(answers.collect())
 }
 
 impl Happening {
@@ -123,15 +157,14 @@ async fn keep_raw(
         ("body", Kind::Text),
     ]);
     // One order for every writer; of two alike in one batch the first is kept.
-    let mut first: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for (i, message) in batch.iter().enumerate() {
-        first
-            .entry((message.source, &message.message_id))
-            .or_insert(i);
-    }
-    for message in first.values().filter_map(|i| batch.get(*i)) {
+    let mut sorted: Vec<(usize, &Incoming)> = batch.iter().enumerate().collect();
+    sorted.sort_by_key(|(i, message)| (message.source, message.message_id.as_str(), *i));
+    let mut positions = BTreeMap::new();
+    for (i, message) in sorted {
+        let id = clock.new_uuid(clock.now());
+        positions.insert(id, i);
         rows.add([
-            clock.new_uuid(message.received_at).into(),
+            id.into(),
             message.source.into(),
             (&message.message_id).into(),
             (&message.topic).into(),
@@ -144,13 +177,21 @@ async fn keep_raw(
          (id, source, message_id, topic, received_at, kind, body) SELECT b.id, b.source, \
          b.message_id, b.topic, b.received_at, b.kind, b.body FROM ")
     .rows(rows)
-    .push(" WHERE true ON CONFLICT (source, message_id) DO NOTHING RETURNING source, message_id");
+    .push(" WHERE true ON CONFLICT (source, message_id) DO NOTHING RETURNING id");
     let mut fresh = BTreeSet::new();
     for row in tx.all(stmt).await? {
-        let (source, message_id) = (row.text("source")?, row.text("message_id")?);
-        fresh.extend(first.get(&(source.as_str(), message_id.as_str())));
+        fresh.extend(positions.get(&row.id("id")?));
     }
     Ok(fresh)
+}
+
+/// How a report or a kept event names its message: by our own id, by the provider's.
+type Names<'a> = (Option<NotificationId>, Option<&'a str>);
+
+impl Report {
+    fn names(&self) -> Names<'_> {
+        (self.notification, self.provider_message_id.as_deref())
+    }
 }
 
 /// Which of the named notifications and provider messages we know.
@@ -162,24 +203,21 @@ struct Known {
 
 impl Known {
     /// Our own id decides; where it is absent or not ours, the provider's.
-    fn resolve(&self, report: &Report) -> Option<NotificationId> {
-        report
-            .notification
-            .filter(|id| self.ids.contains(id))
-            .or_else(|| {
-                self.by_provider_message_id
-                    .get(report.provider_message_id.as_ref()?)
-                    .copied()
-            })
+    fn resolve(&self, (notification, provider_message_id): Names<'_>) -> Option<NotificationId> {
+        notification.filter(|id| self.ids.contains(id)).or_else(|| {
+            self.by_provider_message_id
+                .get(provider_message_id?)
+                .copied()
+        })
     }
 }
 
-async fn known<'a>(tx: &mut Tx, reports: impl Iterator<Item = &'a Report>) -> Result<Known, Error> {
+async fn known<'a>(tx: &mut Tx, named: impl Iterator<Item = Names<'a>>) -> Result<Known, Error> {
     let mut ids = BTreeSet::new();
     let mut provider_ids = BTreeSet::new();
-    for report in reports {
-        ids.extend(report.notification);
-        provider_ids.extend(report.provider_message_id.as_deref());
+    for (notification, provider_message_id) in named {
+        ids.extend(notification);
+        provider_ids.extend(provider_message_id);
     }
     let mut known = Known::default();
     if !ids.is_empty() {
@@ -248,12 +286,8 @@ async fn keep_unmatched(tx: &mut Tx, reports: &[&Report], now: Timestamp) -> Res
     Ok(())
 }
 
-/// Applies the events that waited for these sends to be recorded.
-pub(super) async fn apply_unmatched(
-    tx: &mut Tx,
-    sent: &[Event],
-    now: Timestamp,
-) -> Result<(), Error> {
+/// Takes the events that waited for these sends to be recorded.
+pub(super) async fn take_unmatched(tx: &mut Tx, sent: &[Event]) -> Result<Vec<Event>, Error> {
     let mut ids: BTreeMap<&str, NotificationId> = BTreeMap::new();
     let mut rows = Rows::new(&[("provider_message_id", Kind::Text)]);
     for event in sent {
@@ -266,21 +300,20 @@ pub(super) async fn apply_unmatched(
             rows.add([id.into()]);
         }
     }
+    let mut events = Vec::new();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(events);
     }
     let stmt = sql("DELETE FROM unmatched_events WHERE provider_message_id IN \
          (SELECT b.provider_message_id FROM ")
     .rows(rows)
     .push(") RETURNING event_key, provider_message_id, kind, occurred_at, source, detail");
-    let mut events = Vec::new();
     for row in tx.all(stmt).await? {
         if let Some(id) = ids.get(row.text("provider_message_id")?.as_str()) {
             events.push(event(&row, *id)?);
         }
     }
-    facts::merge(tx, &events, now).await?;
-    Ok(())
+    Ok(events)
 }
 
 /// The event that a row with the ledger's columns holds.
@@ -295,33 +328,43 @@ pub(super) fn event(row: &Row, notification: NotificationId) -> Result<Event, Er
 }
 
 impl Store {
-    /// Applies unmatched events whose send was recorded at the same moment by another connection,
-    /// so that neither saw the other. Returns how many were applied.
+    /// Applies unmatched events whose message became known since: its send was recorded at the same
+    /// moment by another connection, so that neither saw the other. Returns how many were applied.
     pub async fn sweep_unmatched(&self) -> Result<usize, Error> {
+        super::again(|| self.sweep_once()).await
+    }
+
+    async fn sweep_once(&self) -> Result<usize, Error> {
         let mut tx = self.db.write().await?;
         let stmt = sql(
-            "SELECT u.event_key, u.kind, u.occurred_at, u.source, u.detail, \
-             f.notification_id FROM unmatched_events u \
-             JOIN delivery_facts f ON f.provider_message_id = u.provider_message_id \
+            "DELETE FROM unmatched_events WHERE event_key IN (SELECT u.event_key \
+             FROM unmatched_events u WHERE EXISTS (SELECT 1 FROM delivery_facts f \
+             WHERE f.provider_message_id = u.provider_message_id) \
+             OR EXISTS (SELECT 1 FROM contact_log l WHERE l.id = u.notification_id) \
              ORDER BY u.event_key LIMIT ",
         )
-        .bind(SWEEP_MAX);
-        let mut events = Vec::new();
+        .bind(SWEEP_MAX)
+        .push(
+            ") RETURNING event_key, notification_id, provider_message_id, kind, occurred_at, \
+             source, detail",
+        );
+        let mut found = Vec::new();
         for row in tx.all(stmt).await? {
-            events.push(event(
-                &row,
-                NotificationId::new(row.id("notification_id")?),
-            )?);
+            let notification = row.opt_id("notification_id")?.map(NotificationId::new);
+            found.push((notification, row.opt_text("provider_message_id")?, row));
+        }
+        let names = found.iter().map(|(id, text, _)| (*id, text.as_deref()));
+        let known = known(&mut tx, names).await?;
+        let mut events = Vec::new();
+        for (notification, provider_message_id, row) in &found {
+            // Taken out because it was known; if it is not any more, look again.
+            let id = known.resolve((*notification, provider_message_id.as_deref()));
+            events.push(event(row, id.ok_or(Error::Raced)?)?);
         }
         if events.is_empty() {
             return Ok(0);
         }
         facts::merge(&mut tx, &events, self.clock.now()).await?;
-        let keys: Vec<Uuid> = events.iter().map(|event| event.key.0).collect();
-        let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN (SELECT b.id FROM ")
-            .rows(Rows::of_ids(keys))
-            .push(")");
-        tx.execute(stmt).await?;
         tx.commit().await?;
         Ok(events.len())
     }
@@ -332,7 +375,7 @@ impl Store {
         let stmt = sql("SELECT CAST(COUNT(*) AS bigint) AS n FROM \
              (SELECT 1 FROM unmatched_events LIMIT ")
         .bind(limit)
-        .push(") AS some");
+        .push(") AS waiting");
         tx.optional(stmt).await?.map_or(Ok(0), |row| row.int("n"))
     }
 }

@@ -12,11 +12,11 @@ use super::Error;
 /// down instead of growing the memory.
 const WAITING_MAX: usize = 1024;
 
-type Waiting<T, R> = (T, oneshot::Sender<Result<R, Error>>);
+type Answer<R> = oneshot::Sender<Result<R, Error>>;
 
 #[derive(Debug)]
 pub(crate) struct Group<T, R> {
-    queue: mpsc::Sender<Waiting<T, R>>,
+    queue: mpsc::Sender<(T, Answer<R>)>,
 }
 
 impl<T, R> Clone for Group<T, R> {
@@ -46,27 +46,32 @@ impl<T> Clone for Gather<T> {
 
 impl<T> Copy for Gather<T> {}
 
-impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
+impl<T, R> Group<T, R>
+where
+    T: Clone + Send + Sync + 'static,
+    R: Send + 'static,
+{
     /// `commit` writes a whole batch and gives one result per caller, in order.
     pub(crate) fn start<F, Fut>(gather: Gather<T>, commit: F) -> Self
     where
-        F: Fn(Vec<T>) -> Fut + Clone + Send + Sync + 'static,
+        F: Fn(Arc<[T]>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<R>, Error>> + Send,
     {
-        let (queue, waiting) = mpsc::channel::<Waiting<T, R>>(WAITING_MAX);
+        let (queue, waiting) = mpsc::channel::<(T, Answer<R>)>(WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..gather.committers {
             let (waiting, commit) = (Arc::clone(&waiting), commit.clone());
             tokio::spawn(async move {
                 while let Some((batch, answers)) = take(&waiting, gather).await {
-                    answer(commit(batch).await, answers);
+                    settle(&commit, batch.into(), answers).await;
                 }
             });
         }
         Self { queue }
     }
 
-    /// Answers when the batch that this went into is committed.
+    /// Answers when the batch that this went into is committed. A caller that goes away meanwhile
+    /// does not change what is committed.
     pub(crate) async fn submit(&self, item: T) -> Result<R, Error> {
         let (answer, answered) = oneshot::channel();
         self.queue
@@ -77,13 +82,11 @@ impl<T: Send + 'static, R: Send + 'static> Group<T, R> {
     }
 }
 
-type Answers<R> = Vec<oneshot::Sender<Result<R, Error>>>;
-
 /// The first caller and all who wait behind it, up to the limit. `None` when the group is dropped.
 async fn take<T, R>(
-    waiting: &Mutex<mpsc::Receiver<Waiting<T, R>>>,
+    waiting: &Mutex<mpsc::Receiver<(T, Answer<R>)>>,
     gather: Gather<T>,
-) -> Option<(Vec<T>, Answers<R>)> {
+) -> Option<(Vec<T>, Vec<Answer<R>>)> {
     let mut waiting = waiting.lock().await;
     let (first, answer) = waiting.recv().await?;
     let mut weight = (gather.weight)(&first);
@@ -99,12 +102,39 @@ async fn take<T, R>(
     Some((batch, answers))
 }
 
-fn answer<R>(result: Result<Vec<R>, Error>, answers: Answers<R>) {
+/// Commits a batch and answers its callers. When something in it cannot be written, each caller is
+/// tried alone, so that none fails for what another one sent.
+async fn settle<T, R, F, Fut>(commit: &F, batch: Arc<[T]>, answers: Vec<Answer<R>>)
+where
+    T: Clone,
+    F: Fn(Arc<[T]>) -> Fut,
+    Fut: Future<Output = Result<Vec<R>, Error>>,
+{
+    let result = commit(Arc::clone(&batch)).await;
+    let alone = batch.len() > 1 && result.as_ref().is_err_and(Error::may_lie_in_the_content);
+    if !alone {
+        return answer(result, answers);
+    }
+    let mut down = None;
+    for (item, caller) in batch.iter().zip(answers) {
+        let result = match &down {
+            Some(error) => Err(Error::clone(error)),
+            None => commit(Arc::from([item.clone()])).await,
+        };
+        down = result
+            .as_ref()
+            .err()
+            .filter(|e| e.is_unavailable())
+            .cloned();
+        answer(result, vec![caller]);
+    }
+}
+
+fn answer<R>(result: Result<Vec<R>, Error>, answers: Vec<Answer<R>>) {
     match result {
         Ok(results) => {
             debug_assert_eq!(results.len(), answers.len(), "one result a caller");
             for (answer, result) in answers.into_iter().zip(results) {
-                // A caller that went away does not change what was committed.
                 answer.send(Ok(result)).ok();
             }
         }
@@ -113,5 +143,73 @@ fn answer<R>(result: Result<Vec<R>, Error>, answers: Answers<R>) {
                 answer.send(Err(error.clone())).ok();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Doubles numbers; 13 cannot be written, 99 means that the database is gone.
+    fn doubling(commits: Arc<AtomicUsize>, committers: usize) -> Group<u32, u32> {
+        let gather = Gather {
+            weight: |_| 1,
+            weight_max: 100,
+            committers,
+        };
+        Group::start(gather, move |batch: Arc<[u32]>| {
+            commits.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                if batch.contains(&13) {
+                    return Err(Error::encode("13"));
+                }
+                if batch.contains(&99) {
+                    return Err(Error::Raced);
+                }
+                Ok(batch.iter().map(|n| n * 2).collect())
+            }
+        })
+    }
+
+    async fn submit_all(group: &Group<u32, u32>, numbers: &[u32]) -> Vec<Result<u32, Error>> {
+        futures_util::future::join_all(numbers.iter().map(|n| group.submit(*n))).await
+    }
+
+    #[tokio::test]
+    async fn concurrent_callers_share_a_commit_and_each_gets_its_own_answer() {
+        let commits = Arc::new(AtomicUsize::new(0));
+        let group = doubling(Arc::clone(&commits), 1);
+        let results = submit_all(&group, &[1, 2, 3, 4, 5]).await;
+        let results: Vec<u32> = results.into_iter().map(Result::unwrap).collect();
+        assert_eq!(results, [2, 4, 6, 8, 10]);
+        assert!(commits.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_written_fails_alone() {
+        let group = doubling(Arc::default(), 1);
+        let results = submit_all(&group, &[1, 2, 13, 4]).await;
+        let good: Vec<Option<u32>> = results.into_iter().map(Result::ok).collect();
+        assert_eq!(good, [Some(2), Some(4), None, Some(8)]);
+    }
+
+    #[tokio::test]
+    async fn when_the_database_is_gone_nobody_is_tried_alone() {
+        let commits = Arc::new(AtomicUsize::new(0));
+        let group = doubling(Arc::clone(&commits), 1);
+        let results = submit_all(&group, &[1, 99, 3]).await;
+        assert!(results.iter().skip(1).all(Result::is_err));
+        assert!(commits.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_does_not_hold_up_the_others() {
+        let group = doubling(Arc::default(), 2);
+        let gone = tokio::time::timeout(std::time::Duration::from_millis(1), group.submit(1)).await;
+        assert!(gone.is_err());
+        assert_eq!(group.submit(2).await.unwrap(), 4);
     }
 }

@@ -1,10 +1,12 @@
 //! The contact history: entries with their facts, one by one or page by page; timelines; content.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::row::Row;
-use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
+use super::stmt::{Dialect, Rows, Stmt, sql};
 use super::{Error, Store, facts, feedback};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
@@ -289,7 +291,7 @@ fn page(business: &str, filter: &Filter, limit: usize, dialect: Dialect) -> Stmt
         stmt = stmt.push(" AND h.status IN ").bind_list(texts);
     }
     if let Some(search) = &filter.search {
-        stmt = matching(stmt, &search.to_lowercase(), dialect);
+        stmt = matching(stmt, search.trim(), dialect);
     }
     let (than, order) = match filter.order {
         Order::NewestFirst => (" AND h.id < ", " ORDER BY h.id DESC LIMIT "),
@@ -323,19 +325,48 @@ fn joined(held: &[Status]) -> String {
 }
 
 /// Contains the words, in any case, or is the id.
-fn matching(stmt: Stmt, lowercase: &str, dialect: Dialect) -> Stmt {
+fn matching(mut stmt: Stmt, words: &str, dialect: Dialect) -> Stmt {
     const TEXT: &str = "lower(h.type || ' ' || coalesce(h.description, '') || ' ' || \
         coalesce(h.address, '') || ' ' || coalesce(h.client_name, ''))";
-    let stmt = stmt.push(match dialect {
-        Dialect::Postgres => " AND (strpos(",
-        Dialect::Sqlite => " AND (instr(",
-    });
-    stmt.push(TEXT)
-        .push(", ")
-        .bind(lowercase)
-        .push(") > 0 OR h.id = ")
-        .bind(Uuid::try_parse(lowercase).unwrap_or(Uuid::nil()))
-        .push(")")
+    let position = match dialect {
+        Dialect::Postgres => "strpos(",
+        Dialect::Sqlite => "instr(",
+    };
+    stmt = stmt.push(" AND (false");
+    for spelling in spellings(words) {
+        stmt = stmt
+            .push(" OR ")
+            .push(position)
+            .push(TEXT)
+            .push(", ")
+            .bind(spelling)
+            .push(") > 0");
+    }
+    if let Ok(id) = Uuid::try_parse(words) {
+        stmt = stmt.push(" OR h.id = ").bind(id);
+    }
+    stmt.push(")")
+}
+
+/// The words in small letters, in capitals and capitalised, as `lower` would leave them in a text.
+/// On SQLite, and on PostgreSQL with the locale C, it knows the 26 English letters alone; the other
+/// spellings find names such as Élise there.
+fn spellings(words: &str) -> BTreeSet<String> {
+    let small = words.to_lowercase();
+    let capitals = words.to_uppercase();
+    let mut capitalised = String::with_capacity(small.len());
+    let mut begins = true;
+    for letter in small.chars() {
+        if begins {
+            capitalised.extend(letter.to_uppercase());
+        } else {
+            capitalised.push(letter);
+        }
+        begins = !letter.is_alphanumeric();
+    }
+    [small, capitals, capitalised]
+        .map(|words| words.to_ascii_lowercase())
+        .into()
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {
@@ -403,45 +434,4 @@ pub(super) fn content(row: &Row, method: Method) -> Result<Option<Content>, Erro
         _ => return Ok(None),
     };
     Ok(Some(content))
-}
-
-impl Store {
-    /// Takes a waiting job out of the queue and records the cancellation. `false` when the job is
-    /// not waiting: in a worker's hands, or done.
-    pub async fn cancel(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
-        super::again(|| self.cancel_once(business, id)).await
-    }
-
-    async fn cancel_once(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
-        let mut tx = self.db.write().await?;
-        let mut rows = Rows::new(&[("id", Kind::Id), ("business_id", Kind::Text)]);
-        rows.add([id.uuid().into(), business.into()]);
-        let stmt = sql("DELETE FROM jobs WHERE id IN (SELECT l.id FROM ")
-            .rows(rows)
-            .push(" JOIN contact_log l ON l.id = b.id AND l.business_id = b.business_id)");
-        if tx.execute(stmt).await? == 0 {
-            return Ok(false);
-        }
-        let now = self.clock.now();
-        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-}
-
-fn cancellation(id: NotificationId, now: Timestamp) -> Event {
-    use crate::domain::event::{EventKey, Failure, What};
-    use crate::domain::reason::Category;
-    let failure = Failure {
-        category: Category::Cancelled,
-        code: None,
-        provider_text: None,
-    };
-    Event {
-        notification: id,
-        key: EventKey::of_giving_up(),
-        occurred_at: now,
-        source: "application".to_owned(),
-        what: What::GaveUp(failure),
-    }
 }

@@ -10,12 +10,14 @@ use uuid::Uuid;
 use super::db::Tx;
 use super::history;
 use super::record;
-use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
-use super::{Error, Store};
+use super::stmt::{Kind, Rows, Stmt, sql};
+use super::{Error, Store, facts};
 use crate::domain::address::Address;
+use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
+use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 
 /// A batch of jobs in one worker's hands.
@@ -76,6 +78,10 @@ impl Store {
     /// Takes up to `limit` due jobs, higher lanes first. The claim is committed, and with it the
     /// record that an attempt may begin, before any provider is called.
     pub async fn claim(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
+        super::again(|| self.claim_once(wanted)).await
+    }
+
+    async fn claim_once(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
         let mut jobs = Vec::new();
@@ -112,31 +118,38 @@ impl Store {
 
     /// Heartbeat: extends every claim of this worker. Returns how many it still holds.
     pub async fn extend_claims(&self, worker: &str, lease: Duration) -> Result<u64, Error> {
-        let mut tx = self.db.write().await?;
-        let stmt = sql("UPDATE claims SET lease_until = ")
-            .bind(self.clock.now().plus(lease))
-            .push(" WHERE worker = ")
-            .bind(worker);
-        let extended = tx.execute(stmt).await?;
-        tx.commit().await?;
-        Ok(extended)
+        super::again(async || {
+            let mut tx = self.db.write().await?;
+            // Locked in the order in which recorders lock them.
+            let stmt = sql("WITH mine AS MATERIALIZED (SELECT id FROM claims WHERE worker = ")
+                .bind(worker)
+                .push(" ORDER BY id")
+                .push(tx.dialect().lock(" FOR UPDATE"))
+                .push(") UPDATE claims SET lease_until = ")
+                .bind(self.clock.now().plus(lease))
+                .push(" WHERE id IN (SELECT id FROM mine)");
+            let extended = tx.execute(stmt).await?;
+            tx.commit().await?;
+            Ok(extended)
+        })
+        .await
     }
 
     /// Takes up the claims whose lease ran out: their jobs without an outcome become attempts of
     /// unknown outcome, tried again after `grace` unless feedback shows meanwhile that they went.
     /// Returns how many jobs came back.
     pub async fn rescue(&self, grace: Duration) -> Result<usize, Error> {
+        super::again(|| self.rescue_once(grace)).await
+    }
+
+    async fn rescue_once(&self, grace: Duration) -> Result<usize, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let skip_locked = match tx.dialect() {
-            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
-            Dialect::Sqlite => "", // the only writer
-        };
         let stmt = sql("WITH dead AS MATERIALIZED (SELECT id FROM claims WHERE lease_until < ")
             .bind(now)
             .push(" ORDER BY lease_until LIMIT ")
             .bind(RESCUED_CLAIMS_MAX)
-            .push(skip_locked)
+            .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
             .push(
                 ") DELETE FROM claims WHERE id IN (SELECT id FROM dead) \
                  RETURNING provider, claimed_at, jobs",
@@ -155,6 +168,33 @@ impl Store {
         }
         tx.commit().await?;
         Ok(rescued)
+    }
+
+    /// Takes a waiting job out of the queue and records the cancellation. `false` when there is
+    /// nothing to cancel: it is in a worker's hands, it is done, or it is known to have gone.
+    pub async fn cancel(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
+        super::again(|| self.cancel_once(business, id)).await
+    }
+
+    async fn cancel_once(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
+        let mut tx = self.db.write().await?;
+        let stmt = sql("DELETE FROM jobs WHERE id = ")
+            .bind(id.uuid())
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = jobs.id \
+                 AND coalesce(f.sent_at, f.delivered_at, f.opened_first_at, f.clicked_first_at, \
+                 f.complained_at, f.bounced_at) IS NOT NULL) \
+                 AND EXISTS (SELECT 1 FROM contact_log l WHERE l.id = jobs.id AND l.business_id = ",
+            )
+            .bind(business)
+            .push(")");
+        if tx.execute(stmt).await? == 0 {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// How many jobs wait, and for how long.
@@ -197,6 +237,21 @@ impl Store {
     }
 }
 
+fn cancellation(id: NotificationId, now: Timestamp) -> Event {
+    let failure = Failure {
+        category: Category::Cancelled,
+        code: None,
+        provider_text: None,
+    };
+    Event {
+        notification: id,
+        key: EventKey::of_giving_up(),
+        occurred_at: now,
+        source: "application".to_owned(),
+        what: What::GaveUp(failure),
+    }
+}
+
 /// Deletes due jobs of a lane and returns them, the longest due first.
 async fn take_due(
     tx: &mut Tx,
@@ -205,10 +260,6 @@ async fn take_due(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Job>, Error> {
-    let skip_locked = match tx.dialect() {
-        Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
-        Dialect::Sqlite => "", // one writer at a time: nothing else can hold the rows
-    };
     let stmt = sql("WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE method = ")
         .bind(method.as_str())
         .push(" AND lane = ")
@@ -217,7 +268,7 @@ async fn take_due(
         .bind(now)
         .push(" ORDER BY due_at, id LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .push(skip_locked)
+        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
         .push(
             ") DELETE FROM jobs WHERE id IN (SELECT id FROM due) \
              RETURNING id, method, lane, due_at, attempts, failures",
@@ -262,8 +313,9 @@ async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
         let method = row.word("method", Method::parse)?;
         let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
         let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-        let message = match (to, history::content(&row, method)?) {
-            (Some(to), Some(content)) => Some(Outgoing { id, to, content }),
+        // What cannot be read must not hold up the rest of the batch.
+        let message = match (to, history::content(&row, method)) {
+            (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
             _ => None,
         };
         found.insert(id, (row.opt_time("expires_at")?, has_gone, message));

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::row::Row;
-use super::stmt::sql;
+use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store};
 use crate::domain::time::Timestamp;
 
@@ -33,6 +33,16 @@ pub struct NewApiKey<'a> {
 
 /// The longest list of keys.
 const KEYS_MAX: i64 = 1_000;
+
+/// The contact types that every business has from the start (W5); the first migration gives them to
+/// the business `default`.
+const CONTACT_TYPES: [&str; 5] = [
+    "Client Notifications",
+    "Staff Notifications",
+    "Automated Marketing",
+    "Message Center",
+    "Admin Business",
+];
 
 impl Store {
     pub async fn add_key(&self, key: NewApiKey<'_>) -> Result<Uuid, Error> {
@@ -94,16 +104,29 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Makes the business unless it exists.
+    /// Makes the business unless it exists, with the contact types that every business has.
     pub async fn ensure_business(&self, id: &str, name: &str) -> Result<(), Error> {
+        let now = self.clock.now();
         let mut tx = self.db.write().await?;
         let stmt = sql("INSERT INTO businesses (id, name, created_at) VALUES (")
             .bind(id)
             .push(", ")
             .bind(name)
             .push(", ")
-            .bind(self.clock.now())
+            .bind(now)
             .push(") ON CONFLICT (id) DO NOTHING");
+        tx.execute(stmt).await?;
+        let mut types = Rows::new(&[("name", Kind::Text)]);
+        for name in CONTACT_TYPES {
+            types.add([name.into()]);
+        }
+        let stmt = sql("INSERT INTO contact_types (business_id, name, created_at) SELECT ")
+            .bind(id)
+            .push(", b.name, ")
+            .bind(now)
+            .push(" FROM ")
+            .rows(types)
+            .push(" WHERE true ON CONFLICT (business_id, name) DO NOTHING");
         tx.execute(stmt).await?;
         tx.commit().await
     }

@@ -1,10 +1,11 @@
 //! The schema's versions: pairs of files, one for each database, compiled in.
 
-use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, SqlSafeStr as _};
 
 use super::Error;
-use super::db::Db;
+use super::db::{Db, in_time};
 use super::stmt::sql;
 
 /// Version, name, SQLite's text, PostgreSQL's text.
@@ -15,17 +16,37 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
     include_str!("../../migrations/postgres/0001_first.sql"),
 )];
 
+/// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
+/// transaction that holds the write lock from its start.
 pub(super) async fn run(db: &Db) -> Result<(), Error> {
-    let result = match db {
-        Db::Sqlite { writer, .. } => migrator(|m| m.2).run(writer).await,
-        Db::Postgres(pool) => migrator(|m| m.3).run(pool).await,
-    };
-    result.map_err(|e| match e {
-        sqlx::migrate::MigrateError::Execute(source) => Error::from(source),
-        other => Error::Schema(format!(
-            "the schema could not be brought up to date: {other}"
-        )),
-    })
+    match db {
+        Db::Sqlite { writer, .. } => {
+            let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+            let migrator = migrator(|m| m.2);
+            migrator.run(&mut *tx).await.map_err(failed)?;
+            tx.commit().await?;
+        }
+        Db::Postgres(pool) => {
+            // On a connection of its own: a step may take longer than a statement may elsewhere.
+            let options = pool.connect_options();
+            let options = (*options).clone().options([("statement_timeout", "0")]);
+            let mut connection = in_time(PgConnection::connect_with(&options)).await?;
+            let result = migrator(|m| m.3).run(&mut connection).await;
+            connection.close().await?;
+            result.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: MigrateError) -> Error {
+    if let MigrateError::Execute(source) = error {
+        Error::from(source)
+    } else {
+        Error::Schema(format!(
+            "the schema could not be brought up to date: {error}"
+        ))
+    }
 }
 
 fn migrator(

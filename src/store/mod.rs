@@ -5,6 +5,7 @@
 mod clients;
 mod db;
 pub mod enqueue;
+mod entries;
 mod error;
 mod facts;
 pub mod feedback;
@@ -17,6 +18,9 @@ mod pg_time;
 pub mod record;
 mod row;
 mod stmt;
+
+use std::future::Future;
+use std::sync::Arc;
 
 use sqlx::postgres::PgListener;
 
@@ -58,22 +62,22 @@ impl Store {
         let (a, b) = ((db.clone(), clock.clone()), (db.clone(), clock.clone()));
         let enqueues = Group::start(
             Gather {
-                weight: Enqueue::len,
+                weight: Enqueue::weight,
                 weight_max: ENQUEUE_BATCH_MAX,
                 committers,
             },
-            move |batch: Vec<Enqueue>| {
+            move |batch: Arc<[Enqueue]>| {
                 let (db, clock) = a.clone();
                 async move { again(|| enqueue::commit(&db, &clock, &batch)).await }
             },
         );
         let feedback = Group::start(
             Gather {
-                weight: |_| 1,
+                weight: Incoming::weight,
                 weight_max: FEEDBACK_BATCH_MAX,
                 committers,
             },
-            move |batch: Vec<Incoming>| {
+            move |batch: Arc<[Incoming]>| {
                 let (db, clock) = b.clone();
                 async move { again(|| feedback::commit(&db, &clock, &batch)).await }
             },
@@ -99,13 +103,13 @@ impl Store {
     /// Enqueues the notifications of one request: all or none of them. Concurrent calls share a
     /// commit.
     pub async fn enqueue(&self, request: Enqueue) -> Result<Enqueued, Error> {
-        self.enqueues.submit(request).await
+        self.enqueues.submit(request.tidied()).await
     }
 
     /// Keeps one verified feedback message and applies what it says. Concurrent calls share a
     /// commit.
     pub async fn keep_feedback(&self, message: Incoming) -> Result<Kept, Error> {
-        self.feedback.submit(message).await
+        self.feedback.submit(message.tidied()).await
     }
 
     pub async fn close(&self) {

@@ -1,15 +1,13 @@
 //! Recording what became of claimed jobs: attempts, events, facts, retries, in one commit a batch.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use uuid::Uuid;
+use std::collections::BTreeSet;
 
 use super::db::Tx;
 use super::jobs::{self, Job};
-use super::stmt::{Dialect, Kind, Rows, sql};
+use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store, facts, feedback};
 use crate::domain::event::{Event, EventKey, Failure, What};
-use crate::domain::id::{ClaimId, NotificationId};
+use crate::domain::id::ClaimId;
 use crate::domain::time::Timestamp;
 
 /// What became of one claimed job.
@@ -83,7 +81,7 @@ impl Store {
     async fn record_once(&self, batch: &[Done], left: &[Left]) -> Result<usize, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let held = hold(&mut tx, left).await?;
+        let held = hold(&mut tx, batch, left).await?;
         let mine: Vec<&Done> = batch
             .iter()
             .filter(|done| held.contains(&done.claim))
@@ -99,33 +97,40 @@ impl Store {
             tx.execute(jobs::insert(again)).await?;
         }
         for left in left.iter().filter(|left| held.contains(&left.claim)) {
-            let stmt = if left.jobs.is_empty() {
-                sql("DELETE FROM claims WHERE id = ").bind(left.claim.uuid())
-            } else if left.rewrite {
-                sql("UPDATE claims SET jobs = ")
-                    .bind(jobs::jobs_as_json(&left.jobs))
-                    .push(" WHERE id = ")
-                    .bind(left.claim.uuid())
-            } else {
-                continue;
-            };
-            tx.execute(stmt).await?;
+            shrink(&mut tx, left).await?;
         }
         tx.commit().await?;
         Ok(batch.len() - mine.len())
     }
 }
 
-/// The claims that are still ours, locked so that no rescuer can take them until we commit.
-async fn hold(tx: &mut Tx, left: &[Left]) -> Result<BTreeSet<ClaimId>, Error> {
-    let lock = match tx.dialect() {
-        Dialect::Postgres => " ORDER BY c.id FOR UPDATE OF c",
-        Dialect::Sqlite => "", // the only writer
+/// What remains of a claim after its jobs were recorded.
+async fn shrink(tx: &mut Tx, left: &Left) -> Result<(), Error> {
+    let stmt = if left.jobs.is_empty() {
+        sql("DELETE FROM claims WHERE id = ").bind(left.claim.uuid())
+    } else if left.rewrite {
+        sql("UPDATE claims SET jobs = ")
+            .bind(jobs::jobs_as_json(&left.jobs))
+            .push(" WHERE id = ")
+            .bind(left.claim.uuid())
+    } else {
+        return Ok(());
     };
+    tx.execute(stmt).await?;
+    Ok(())
+}
+
+/// The claims that are still ours, locked so that no rescuer can take them until we commit.
+async fn hold(tx: &mut Tx, batch: &[Done], left: &[Left]) -> Result<BTreeSet<ClaimId>, Error> {
+    let claims: BTreeSet<ClaimId> = batch
+        .iter()
+        .map(|done| done.claim)
+        .chain(left.iter().map(|left| left.claim))
+        .collect();
     let stmt = sql("SELECT c.id FROM ")
-        .rows(Rows::of_ids(left.iter().map(|left| left.claim.uuid())))
+        .rows(Rows::of_ids(claims.into_iter().map(ClaimId::uuid)))
         .push(" JOIN claims c ON c.id = b.id")
-        .push(lock);
+        .push(tx.dialect().lock(" ORDER BY c.id FOR UPDATE OF c"));
     let mut held = BTreeSet::new();
     for row in tx.all(stmt).await? {
         held.insert(ClaimId::new(row.id("id")?));
@@ -232,27 +237,19 @@ pub(super) async fn as_unknown(
     Ok(())
 }
 
-/// Events and facts. Acceptances are the hot path: their facts row is new in nearly every case and
-/// is written whole, without a look at what is there.
+/// Events and facts: acceptances of every claim, failures of those that are ours, and what feedback
+/// said of these messages before we knew them.
 async fn write_facts(
     tx: &mut Tx,
     batch: &[Done],
     mine: &[&Done],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let sent: Vec<Event> = batch.iter().filter_map(acceptance).collect();
-    let failed: Vec<Event> = mine.iter().filter_map(|done| failure(done, now)).collect();
-    if !sent.is_empty() {
-        let new = facts::append(tx, &sent, now).await?;
-        let fresh = insert_sent(tx, &new).await?;
-        let rest: BTreeMap<_, _> = new
-            .into_iter()
-            .filter(|(id, _)| !fresh.contains(id))
-            .collect();
-        facts::apply(tx, &rest).await?;
-        feedback::apply_unmatched(tx, &sent, now).await?;
-    }
-    facts::merge(tx, &failed, now).await?;
+    let mut events: Vec<Event> = batch.iter().filter_map(acceptance).collect();
+    let waiting = feedback::take_unmatched(tx, &events).await?;
+    events.extend(waiting);
+    events.extend(mine.iter().filter_map(|done| failure(done, now)));
+    facts::merge(tx, &events, now).await?;
     Ok(())
 }
 
@@ -274,7 +271,7 @@ fn acceptance(done: &Done) -> Option<Event> {
         source: tried.provider.to_owned(),
         what: What::Accepted {
             provider: tried.provider.to_owned(),
-            provider_message_id: provider_message_id.clone(),
+            provider_message_id: provider_message_id.as_deref().map(feedback::indexed),
             opens_tracked: *opens_tracked,
         },
     })
@@ -300,52 +297,4 @@ fn failure(done: &Done, now: Timestamp) -> Option<Event> {
         source: source.to_owned(),
         what,
     })
-}
-
-/// Writes the facts rows of acceptances that have none yet; returns those that were written.
-async fn insert_sent(
-    tx: &mut Tx,
-    new: &BTreeMap<NotificationId, Vec<&Event>>,
-) -> Result<BTreeSet<NotificationId>, Error> {
-    let mut rows = Rows::new(&[
-        ("notification_id", Kind::Id),
-        ("sent_at", Kind::Time),
-        ("sent_key", Kind::Id),
-        ("provider", Kind::Text),
-        ("provider_message_id", Kind::Text),
-        ("opens_tracked", Kind::Bool),
-    ]);
-    for (id, events) in new {
-        let [event] = events.as_slice() else { continue };
-        let What::Accepted {
-            provider,
-            provider_message_id,
-            opens_tracked,
-        } = &event.what
-        else {
-            continue;
-        };
-        rows.add([
-            id.uuid().into(),
-            event.occurred_at.into(),
-            event.key.0.into(),
-            provider.into(),
-            provider_message_id.clone().into(),
-            (*opens_tracked).into(),
-        ]);
-    }
-    let stmt = sql(
-        "INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, \
-         provider_message_id, opens_tracked, opened_count, clicked_count) \
-         SELECT b.notification_id, b.sent_at, b.sent_key, b.provider, b.provider_message_id, \
-         b.opens_tracked, 0, 0 FROM ",
-    )
-    .rows(rows)
-    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
-    let mut fresh = BTreeSet::new();
-    for row in tx.all(stmt).await? {
-        let id: Uuid = row.id("notification_id")?;
-        fresh.insert(NotificationId::new(id));
-    }
-    Ok(fresh)
 }

@@ -47,10 +47,6 @@ impl Row {
         get!(self, column, bool)
     }
 
-    pub(crate) fn opt_bool(&self, column: &'static str) -> Result<Option<bool>, Error> {
-        get!(self, column, Option<bool>)
-    }
-
     pub(crate) fn id(&self, column: &'static str) -> Result<Uuid, Error> {
         self.opt_id(column)?
             .ok_or_else(|| Error::corrupt(column, "no value"))

@@ -1,8 +1,6 @@
 //! A statement: literal pieces of SQL and bound values. Written once, rendered per dialect; text
 //! can only grow from `&'static str`, so no value can become SQL.
 
-use std::fmt::Write as _;
-
 use serde_json::Value as Json;
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
@@ -17,6 +15,16 @@ use crate::domain::time::Timestamp;
 pub(crate) enum Dialect {
     Sqlite,
     Postgres,
+}
+
+impl Dialect {
+    /// The locking clause of a statement. SQLite needs none: its write transactions run one by one.
+    pub(crate) const fn lock(self, clause: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => clause,
+        }
+    }
 }
 
 /// A value of one of the column types that both databases have. SQLite keeps ids as hyphenated
@@ -144,14 +152,7 @@ impl Stmt {
                 }
                 Piece::Rows(rows) => {
                     args.add(rows_as_json(&rows)).map_err(Error::encode)?;
-                    text.push_str("(SELECT ");
-                    for (i, (name, _)) in rows.columns.iter().enumerate() {
-                        let comma = if i == 0 { "" } else { ", " };
-                        write!(text, "{comma}value->>{i} AS {name}").map_err(Error::encode)?;
-                    }
-                    text.push_str(" FROM json_each(");
-                    push_number(&mut text, args.len());
-                    text.push_str(")) AS b");
+                    push_json_each(&mut text, rows.columns, args.len());
                 }
             }
         }
@@ -202,6 +203,20 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
         Arg::Json(v) => args.add(v),
     }
     .map_err(Error::encode)
+}
+
+/// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each($1)) AS b`: one array a row.
+fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
+    text.push_str("(SELECT ");
+    for (i, (name, _)) in columns.iter().enumerate() {
+        text.push_str(if i == 0 { "value->>" } else { ", value->>" });
+        text.push_str(&i.to_string());
+        text.push_str(" AS ");
+        text.push_str(name);
+    }
+    text.push_str(" FROM json_each(");
+    push_number(text, number);
+    text.push_str(")) AS b");
 }
 
 fn rows_as_json(rows: &Rows) -> String {
@@ -255,17 +270,16 @@ fn push_unnest(text: &mut String, args: &mut PgArguments, rows: Rows) -> Result<
 
 fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(), Error> {
     macro_rules! column_of {
-        ($variant:ident) => {
-            column
-                .into_iter()
-                .map(|arg| match arg {
-                    Arg::$variant(value) => Ok(value),
-                    other => Err(Error::encode(format!(
-                        "{other:?} in a column of another type"
-                    ))),
-                })
-                .collect::<Result<Vec<_>, Error>>()?
-        };
+        ($variant:ident) => {{
+            let mut values = Vec::with_capacity(column.len());
+            for arg in column {
+                let Arg::$variant(value) = arg else {
+                    return Err(Error::encode("a value in a column of another type"));
+                };
+                values.push(value);
+            }
+            values
+        }};
     }
     match kind {
         Kind::Text => args.add(column_of!(Text)),
@@ -273,15 +287,34 @@ fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(),
         Kind::Bool => args.add(column_of!(Bool)),
         Kind::Id => args.add(column_of!(Id)),
         Kind::Time => {
-            let times: Vec<Option<PgTime>> = column_of!(Time)
-                .into_iter()
-                .map(|time| time.map(PgTime))
-                .collect();
-            args.add(times)
+            let times = column_of!(Time).into_iter();
+            args.add(times.map(|time| time.map(PgTime)).collect::<Vec<_>>())
         }
         Kind::Json => args.add(column_of!(Json)),
     }
     .map_err(Error::encode)
+}
+
+/// NUL is the one character that PostgreSQL cannot keep in a text. Providers quote what hostile
+/// servers say, so it becomes the replacement character, on both databases alike.
+pub(super) fn storable(text: String) -> String {
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}")
+    } else {
+        text
+    }
+}
+
+fn storable_json(value: Json) -> Json {
+    match value {
+        Json::String(text) => Json::String(storable(text)),
+        Json::Array(values) => values.into_iter().map(storable_json).collect(),
+        Json::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (storable(name), storable_json(value)))
+            .collect(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => value,
+    }
 }
 
 macro_rules! into_arg {
@@ -291,17 +324,17 @@ macro_rules! into_arg {
 }
 
 into_arg! {
-    &str => |v| Arg::Text(Some(v.to_owned()));
-    &String => |v| Arg::Text(Some(v.clone()));
-    String => |v| Arg::Text(Some(v));
-    Option<&str> => |v| Arg::Text(v.map(str::to_owned));
-    Option<String> => |v| Arg::Text(v);
+    &str => |v| v.to_owned().into();
+    &String => |v| v.clone().into();
+    String => |v| Arg::Text(Some(storable(v)));
+    Option<&str> => |v| v.map(str::to_owned).into();
+    Option<String> => |v| Arg::Text(v.map(storable));
     i64 => |v| Arg::Int(Some(v));
     bool => |v| Arg::Bool(v);
     Uuid => |v| Arg::Id(Some(v));
     Option<Uuid> => |v| Arg::Id(v);
     Timestamp => |v| Arg::Time(Some(v));
     Option<Timestamp> => |v| Arg::Time(v);
-    Json => |v| Arg::Json(Some(v));
-    Option<Json> => |v| Arg::Json(v);
+    Json => |v| Arg::Json(Some(storable_json(v)));
+    Option<Json> => |v| Arg::Json(v.map(storable_json));
 }

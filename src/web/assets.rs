@@ -17,7 +17,14 @@ where
         .route("/assets/live.js", get(live))
 }
 
-pub(super) const STYLE: &str = include_str!("assets/style.css");
+/// One file for the browser; several for those who read them.
+pub(super) const STYLE: &str = concat!(
+    include_str!("assets/tokens.css"),
+    include_str!("assets/ground.css"),
+    include_str!("assets/status.css"),
+    include_str!("assets/history.css"),
+    include_str!("assets/entry.css"),
+);
 pub(super) const LIVE: &str = include_str!("assets/live.js");
 
 /// Asked for again at every visit and answered by 304: a page never meets the script of another

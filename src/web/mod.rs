@@ -3,6 +3,7 @@
 //! [`assets`] and wraps everything in [`secure_headers`].
 
 mod assets;
+mod frame;
 mod headers;
 mod page;
 mod view;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::frame;
 use super::view::{Badge, Entry, Line, Page, Step};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
@@ -22,17 +23,9 @@ pub fn render_live(page: &Page) -> Result<String, askama::Error> {
 /// The page of one entry.
 pub fn render_entry(entry: &Entry) -> Result<String, askama::Error> {
     let line = &entry.line;
-    let frame = entry
-        .html
-        .as_ref()
-        .map(|html| format!("{FRAME_HEAD}{html}"));
+    let frame = entry.html.as_deref().map(frame::document);
     EntryTemplate { entry, line, frame }.render()
 }
-
-/// Stands before a message in its frame. Messages are written for a white page; their links must
-/// not be followed from here, because following one unsubscribes or counts as the client's click.
-const FRAME_HEAD: &str = "<!doctype html><style>:root{color-scheme:light;background:#fff;\
-    color:#111;font:16px/1.5 sans-serif}a,area{pointer-events:none}</style>";
 
 #[derive(Template)]
 #[template(path = "page.html")]

@@ -63,121 +63,75 @@ impl Page {
 
 impl Line {
     pub(crate) fn samples() -> Vec<Self> {
-        use Status::{AwaitingSend, Bounced, Failed, Opened, Sent, Unopened};
-        let full = Category::MailboxFull.sentence();
-        let suppressed = Category::AddressSuppressed.sentence();
-        let invalid = Category::InvalidAddress.sentence();
-        let waiting =
-            "In the queue; attempt 2 of 8 at 09:00:40, because the provider asked us to slow down.";
-        let rows: [(&str, &str, Method, &str, &[(Status, &str)]); 14] = [
-            (
-                "Ana Ruiz",
-                "Automated",
-                Method::Email,
-                "Booking confirmation",
-                &[(AwaitingSend, waiting)],
-            ),
-            (
-                "Kofi Mensah",
-                "Automated",
-                Method::Sms,
-                "Class reminder",
-                &[(Sent, "Accepted by Twilio.")],
-            ),
-            (
-                "Yuki Tanaka",
-                "Automated",
-                Method::Email,
-                "Welcome",
-                &[(Bounced, full), (Opened, "Opened 2 times.")],
-            ),
-            (
-                "Maximilian von und zu Hohenstein-Wartburg",
-                "Grace Okafor",
-                Method::Email,
-                "Personal message from the front desk",
-                &[(Opened, "Opened once; likely by a machine.")],
-            ),
-            (
-                "Zoë O’Brien",
-                "Automated",
-                Method::Push,
-                "Spot opened",
-                &[(Failed, "The app was removed from the device.")],
-            ),
-            ("Ana Ruiz", "Grace Okafor", Method::Phone, "", &[]),
-            (
-                "Lea Fischer",
-                "Automated",
-                Method::Email,
-                "Payment receipt",
-                &[(Unopened, "Delivered; not opened so far.")],
-            ),
-            (
-                "Sam Lee",
-                "Automated",
-                Method::Email,
-                "Newsletter January",
-                &[(Bounced, suppressed)],
-            ),
-            ("Kofi Mensah", "No Staff", Method::InPerson, "", &[]),
-            (
-                "Priya Nair",
-                "Automated",
-                Method::Sms,
-                "Waitlist",
-                &[(Unopened, "Delivered.")],
-            ),
-            (
-                "Tom Baker",
-                "Automated",
-                Method::Email,
-                "Booking confirmation",
-                &[(Failed, invalid)],
-            ),
-            (
-                "Ines Costa",
-                "Automated",
-                Method::Email,
-                "Invoice",
-                &[(
-                    Sent,
-                    "Accepted by SES; not yet delivered: the mailbox is busy.",
-                )],
-            ),
-            ("Nils Berg", "Dana White", Method::Mail, "", &[]),
-            (
-                "Priya Nair",
-                "Automated",
-                Method::Push,
-                "Class reminder",
-                &[(Sent, "Accepted by FCM.")],
-            ),
-        ];
-        (0_u32..)
-            .zip(rows)
-            .map(|(n, (client, user, method, type_name, statuses))| {
-                let date =
-                    Timestamp::from_millis(at("09:00:14").as_millis() - i64::from(n) * 67_321);
-                Self {
-                    id: id(n),
-                    date,
-                    user: user.to_owned(),
-                    client_id: format!("C-{}", 1001 + n),
-                    client_name: client.to_owned(),
-                    method,
-                    type_name: type_name.to_owned(),
-                    contact_type: contact_type(n).to_owned(),
-                    statuses: badges(statuses, date),
-                    channel: if statuses.is_empty() {
-                        Channel::Inbound
-                    } else {
-                        Channel::Outbound
-                    },
-                }
-            })
+        (0..)
+            .zip(LINES.trim().lines())
+            .map(|(n, text)| line(n, text))
             .collect()
     }
+}
+
+/// Client | user | method | type | statuses, each with its reason.
+const LINES: &str = "
+Ana Ruiz | Automated | email | Booking confirmation | Awaiting Send: In the queue; attempt 2 of 8.
+Kofi Mensah | Automated | sms | Class reminder | Sent: Accepted by Twilio.
+Yuki Tanaka | Automated | email | Welcome | Bounced: The recipient's mailbox is full. & Opened: Twice.
+Maximilian von und zu Hohenstein | Grace Okafor | email | Personal message from the desk | Opened: Once.
+Zoë O’Brien | Automated | push | Spot opened | Failed: The app was removed from the device.
+Ana Ruiz | Grace Okafor | phone | |
+Lea Fischer | Automated | email | Payment receipt | Unopened: Delivered; not opened so far.
+Sam Lee | Automated | email | Newsletter | Bounced: The address is on a suppression list.
+Kofi Mensah | No Staff | in_person | |
+Priya Nair | Automated | sms | Waitlist | Unopened: Delivered.
+Tom Baker | Automated | email | Receipt | Failed: The address does not exist or cannot receive messages.
+Nils Berg | Dana White | mail | |
+Priya Nair | Automated | push | Class reminder | Sent: Accepted by FCM.
+";
+
+const CONTACT_TYPES: [&str; 5] = [
+    "Client Notifications",
+    "Automated Marketing",
+    "Message Center",
+    "Staff Notifications",
+    "Admin Business",
+];
+
+fn line(n: u32, text: &str) -> Line {
+    let [client, user, method, type_name, statuses] = text
+        .split('|')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    let date = Timestamp::from_millis(at("09:00:14").as_millis() - i64::from(n) * 67_321);
+    let manual = statuses.is_empty();
+    Line {
+        id: id(n),
+        date,
+        user: user.to_owned(),
+        client_id: format!("C-{}", 1001 + n),
+        client_name: client.to_owned(),
+        method: Method::parse(method).unwrap(),
+        type_name: type_name.to_owned(),
+        contact_type: CONTACT_TYPES[usize::try_from(n).unwrap() % CONTACT_TYPES.len()].to_owned(),
+        statuses: badges(statuses, date),
+        channel: if manual {
+            Channel::Inbound
+        } else {
+            Channel::Outbound
+        },
+    }
+}
+
+fn badges(statuses: &str, date: Timestamp) -> Vec<Badge> {
+    let each = statuses
+        .split(" & ")
+        .filter_map(|text| text.split_once(": "));
+    each.map(|(status, hover)| Badge {
+        status: Status::parse(status).unwrap(),
+        hover: hover.to_owned(),
+        time: Some(date),
+    })
+    .collect()
 }
 
 impl Entry {
@@ -262,27 +216,6 @@ fn hints() -> Vec<Hint> {
             command: command("bounced-then-opened@simulator.test"),
         },
     ]
-}
-
-fn badges(statuses: &[(Status, &str)], date: Timestamp) -> Vec<Badge> {
-    statuses
-        .iter()
-        .map(|(status, hover)| Badge {
-            status: *status,
-            hover: (*hover).to_owned(),
-            time: Some(date),
-        })
-        .collect()
-}
-
-fn contact_type(n: u32) -> &'static str {
-    [
-        "Client Notifications",
-        "Automated Marketing",
-        "Message Center",
-        "Staff Notifications",
-        "Admin Business",
-    ][usize::try_from(n % 5).unwrap()]
 }
 
 fn id(n: u32) -> NotificationId {

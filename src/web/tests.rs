@@ -145,7 +145,7 @@ fn an_entry_shows_its_story_its_reason_and_the_message() {
         page.contains("Reply STOP") && !page.contains("<iframe") && !page.contains("id=\"why\"")
     );
     let page = render_entry(&by_hand).unwrap();
-    assert!(page.contains("<h1>Phone</h1>") && page.contains("No message is kept"));
+    assert!(page.contains("<h1>Phone</h1>") && page.contains("None was entered."));
 }
 
 /// What has broken pages elsewhere: tags, attributes, entities, templates, control characters.

@@ -1,12 +1,15 @@
-//! Against real peers and through the front door; one binary, so that it is linked once.
+//! The integration tests: against real databases and real peers, and through the front door. One
+//! binary, so that it is linked once.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "all of this is tests; the lint knows only functions marked as such"
-)]
-
+// `cfg(test)` tells the lints that this is test code, its helpers included.
+#[cfg(test)]
+mod api;
+#[cfg(test)]
 mod peers_aws;
+#[cfg(test)]
 mod peers_smtp;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
 mod support;
 mod system;

@@ -1,0 +1,300 @@
+//! An entry of the contact history as JSON.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
+
+use super::timeline::{Moment, timeline};
+use crate::domain::event::{Bounce, Failure};
+use crate::domain::facts::Facts;
+use crate::domain::reason::Category;
+use crate::domain::status::Status;
+use crate::domain::time::Timestamp;
+use crate::store::history::{EVENTS_MAX, Entry, Story};
+
+/// One contact. What only a single entry shows is absent from lists.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub(super) struct EntryJson {
+    id: String,
+    client_id: String,
+    client_name: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    date: Timestamp,
+    /// The staff member's name, `Automated`, or `No Staff` for an entry made by hand.
+    user: String,
+    staff_id: Option<String>,
+    /// `email`, `sms`, `push`, `in_person`, `mail` or `phone`.
+    #[schema(example = "email")]
+    method: &'static str,
+    /// The name of the notification.
+    #[serde(rename = "type")]
+    type_name: String,
+    contact_type: String,
+    /// The headline of `statuses`; null for entries made by hand.
+    #[schema(example = "Bounced")]
+    status: Option<&'static str>,
+    /// Every status that holds, the earlier first.
+    statuses: Vec<&'static str>,
+    /// Why it bounced or failed.
+    reason: Option<Reason>,
+    /// `Inbound` or `Outbound`.
+    #[schema(example = "Outbound")]
+    channel: &'static str,
+    to: Option<String>,
+    description: Option<String>,
+    resend_of: Option<String>,
+    resendable: bool,
+    provider: Option<String>,
+    provider_message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<i64>,
+    /// While it waits: when it is tried next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    send_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    facts: FactsJson,
+    /// What happened, by time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<Moment>>,
+    /// There is more than the timeline shows; `facts` count everything.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    timeline_shortened: bool,
+    #[schema(value_type = Object)]
+    metadata: Map<String, Json>,
+}
+
+impl EntryJson {
+    /// As a line of a list.
+    pub(super) fn brief(entry: Entry) -> Self {
+        let statuses = entry.statuses();
+        let facts = &entry.facts;
+        let sent = facts.sent.as_ref();
+        Self {
+            id: entry.id.to_string(),
+            client_id: entry.client_id,
+            client_name: entry.client_name,
+            date: entry.date,
+            user: entry.user,
+            staff_id: entry.staff_id,
+            method: entry.method.as_str(),
+            type_name: entry.type_name,
+            contact_type: entry.contact_type,
+            status: statuses.first().map(|status| status.as_str()),
+            reason: reason(&statuses, facts),
+            statuses: statuses.iter().map(|status| status.as_str()).collect(),
+            channel: entry.channel.as_str(),
+            to: entry.to,
+            description: entry.description,
+            resend_of: entry.resend_of.map(|id| id.to_string()),
+            resendable: !entry.manual && entry.method.is_resendable() && entry.content_id.is_some(),
+            provider: sent.map(|sent| sent.provider.clone()),
+            provider_message_id: sent.and_then(|sent| sent.provider_message_id.clone()),
+            attempts: None,
+            next_attempt_at: None,
+            send_at: entry.send_at,
+            expires_at: entry.expires_at,
+            facts: FactsJson::new(facts),
+            timeline: None,
+            timeline_shortened: false,
+            metadata: entry.metadata.unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn with_story(entry: Entry, story: &Story) -> Self {
+        let last = story.attempts.iter().map(|attempt| attempt.number).max();
+        let shown = i64::try_from(story.events.len()).unwrap_or(i64::MAX);
+        Self {
+            attempts: Some(last.unwrap_or(0)),
+            next_attempt_at: story.next_due_at,
+            timeline: Some(timeline(&entry, story)),
+            timeline_shortened: shown >= EVENTS_MAX,
+            ..Self::brief(entry)
+        }
+    }
+}
+
+/// Why a message bounced or failed: in plain words, and in the provider's.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Reason {
+    #[schema(example = "mailbox_full")]
+    category: &'static str,
+    /// One sentence for staff.
+    text: &'static str,
+    /// What can be done, where something can be done.
+    remedy: Option<&'static str>,
+    /// For operators.
+    provider_text: Option<String>,
+}
+
+impl Reason {
+    fn new(category: Category, provider_text: Option<&String>) -> Self {
+        Self {
+            category: category.as_str(),
+            text: category.sentence(),
+            remedy: category.remedy(),
+            provider_text: provider_text.cloned(),
+        }
+    }
+
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        Self::new(failure.category, failure.provider_text.as_ref())
+    }
+
+    pub(super) fn of_bounce(bounce: &Bounce) -> Self {
+        Self::new(bounce.category, bounce.diagnostic.as_ref())
+    }
+}
+
+/// Of the status Bounced or Failed, if one of them holds.
+fn reason(statuses: &[Status], facts: &Facts) -> Option<Reason> {
+    statuses.iter().find_map(|status| match status {
+        Status::Bounced => facts.bounced.as_ref().map(|b| Reason::of_bounce(&b.bounce)),
+        Status::Failed => facts
+            .failed
+            .as_ref()
+            .map(|f| Reason::of_failure(&f.failure)),
+        Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
+    })
+}
+
+/// What is known; a fact that is not known is absent.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = Facts)]
+struct FactsJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent: Option<At>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered: Option<At>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delayed: Option<DelayedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bounced: Option<BouncedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complained: Option<ComplainedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opened: Option<OpenedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clicked: Option<ClickedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<FailedJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsubscribed: Option<At>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct At {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+/// The latest delay.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delayed)]
+struct DelayedJson {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    delay_type: Option<String>,
+}
+
+/// The most severe bounce.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bounced)]
+struct BouncedJson {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// `permanent`, `transient` or `undetermined`.
+    #[schema(example = "transient")]
+    kind: &'static str,
+    /// The provider's finer name.
+    subtype: Option<String>,
+    /// Enhanced status code (RFC 3463).
+    status: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Complained)]
+struct ComplainedJson {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    feedback_type: Option<String>,
+}
+
+/// Opens that were seen; a click implies one (count 0).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Opened)]
+struct OpenedJson {
+    #[schema(value_type = String, format = DateTime)]
+    first_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    last_at: Timestamp,
+    count: i64,
+    /// Every open so far looks machine-made.
+    likely_automatic: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Clicked)]
+struct ClickedJson {
+    #[schema(value_type = String, format = DateTime)]
+    first_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    last_at: Timestamp,
+    count: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Failed)]
+struct FailedJson {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    code: Option<String>,
+    category: &'static str,
+}
+
+impl FactsJson {
+    fn new(facts: &Facts) -> Self {
+        let at = |at| At { at };
+        let opened = facts.opened_or_implied().map(|opened| OpenedJson {
+            first_at: opened.first_at,
+            last_at: opened.last_at,
+            count: opened.count,
+            likely_automatic: facts.opens_likely_automatic(),
+        });
+        let bounced = facts.bounced.as_ref().map(|bounced| BouncedJson {
+            at: bounced.at,
+            kind: bounced.bounce.severity.as_str(),
+            subtype: bounced.bounce.subtype.clone(),
+            status: bounced.bounce.status.clone(),
+        });
+        Self {
+            sent: facts.sent.as_ref().map(|sent| at(sent.at)),
+            delivered: facts.delivered_at.map(at),
+            delayed: facts.delayed.as_ref().map(|delayed| DelayedJson {
+                at: delayed.at,
+                delay_type: delayed.delay_type.clone(),
+            }),
+            bounced,
+            complained: facts.complained.as_ref().map(|complained| ComplainedJson {
+                at: complained.at,
+                feedback_type: complained.feedback_type.clone(),
+            }),
+            opened,
+            clicked: facts.clicked.as_ref().map(|clicked| ClickedJson {
+                first_at: clicked.first_at,
+                last_at: clicked.last_at,
+                count: clicked.count,
+            }),
+            failed: facts.failed.as_ref().map(|failed| FailedJson {
+                at: failed.at,
+                code: failed.failure.code.clone(),
+                category: failed.failure.category.as_str(),
+            }),
+            unsubscribed: facts.unsubscribed_at.map(at),
+        }
+    }
+}

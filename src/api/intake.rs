@@ -1,0 +1,272 @@
+//! The body of `POST /v1/notifications`: checked as a whole, so that every wrong field is named.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::content;
+use super::fields::{Errors, Fields, step};
+use super::problem::FieldError;
+use crate::domain::address::Address;
+use crate::domain::message::Content;
+use crate::domain::method::{Method, Priority};
+use crate::domain::time::Timestamp;
+use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
+
+/// The notifications of one request.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) notifications: Vec<NewNotification>,
+    /// They came as `{"notifications": [...]}`, and the answer has the same form.
+    pub(super) is_batch: bool,
+}
+
+pub(super) const NAMES: [&str; 13] = [
+    "client",
+    "method",
+    "to",
+    "type",
+    "contact_type",
+    "content",
+    "template",
+    "staff_id",
+    "send_at",
+    "expires_at",
+    "priority",
+    "idempotency_key",
+    "metadata",
+];
+pub(super) const CLIENT_NAMES: [&str; 4] = ["id", "name", "email", "phone"];
+
+/// One commit of this many takes a few hundred milliseconds; more would hold up other callers.
+pub(super) const BATCH_MAX: usize = 1_000;
+/// Ids fit an index entry of every database, and a log line.
+pub(super) const ID_LENGTH_MAX: usize = 255;
+/// Names are shown in a column of a page.
+pub(super) const NAME_LENGTH_MAX: usize = 200;
+pub(super) const METADATA_KEYS_MAX: usize = 64;
+/// It is read with every line of a history.
+pub(super) const METADATA_BYTES_MAX: usize = 16 * 1024;
+pub(super) const CONTACT_TYPE_DEFAULT: &str = "Client Notifications";
+/// Words of the field `method`.
+pub(super) const METHODS: [&str; 3] = ["email", "sms", "push"];
+pub(super) const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
+
+pub(super) fn read(body: &Json, now: Timestamp) -> Result<Wanted, Vec<FieldError>> {
+    let mut errors = Errors::default();
+    let is_batch = body.get("notifications").is_some();
+    let notifications = if is_batch {
+        batch(body, now, &mut errors)
+    } else {
+        notification(body, String::new(), now, &mut errors).map(|one| vec![one])
+    };
+    errors.unless_any(notifications.map(|notifications| Wanted {
+        notifications,
+        is_batch,
+    }))
+}
+
+fn batch(body: &Json, now: Timestamp, errors: &mut Errors) -> Option<Vec<NewNotification>> {
+    const AT: &str = "/notifications";
+    Fields::open(body, String::new(), &["notifications"], errors)?;
+    let Some(Json::Array(items)) = body.get("notifications") else {
+        errors.add(AT, "must be a list");
+        return None;
+    };
+    if items.is_empty() {
+        errors.add(AT, "must not be empty");
+    }
+    if items.len() > BATCH_MAX {
+        let count = items.len();
+        errors.add(
+            AT,
+            format!("has {count} notifications: at most {BATCH_MAX} in one request"),
+        );
+        return None;
+    }
+    let read = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| notification(item, step(AT, &index.to_string()), now, errors));
+    // Reads them all before it gives up, so that the errors of all are noted.
+    let read: Vec<Option<NewNotification>> = read.collect();
+    read.into_iter().collect()
+}
+
+fn notification(
+    body: &Json,
+    at: String,
+    now: Timestamp,
+    errors: &mut Errors,
+) -> Option<NewNotification> {
+    let mut fields = Fields::open(body, at, &NAMES, errors)?;
+    fields.require(&["client", "method", "type"]);
+    let client = client(&mut fields);
+    let method = fields.word("method", sent_by_us, &METHODS);
+    let to = method.and_then(|method| fields.address("to", method));
+    let type_name = fields.line("type", NAME_LENGTH_MAX);
+    let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
+    let content = content(&mut fields, method);
+    let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
+    let (send_at, expires_at) = times(&mut fields, now);
+    let priority = fields.word("priority", Priority::parse, &PRIORITIES);
+    let key = fields.key("idempotency_key", ID_LENGTH_MAX);
+    let metadata = metadata(&mut fields);
+    let mut new = NewNotification {
+        client: client?,
+        method: method?,
+        to,
+        type_name: type_name?,
+        contact_type: contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned()),
+        content: ContentSource::New(content?),
+        staff_id,
+        send_at,
+        expires_at,
+        priority: priority.unwrap_or_default(),
+        idempotency: None,
+        metadata,
+        resend_of: None,
+    };
+    new.idempotency = key.map(|key| Idempotency {
+        key,
+        body_digest: body_digest(&canonical(&new)),
+    });
+    Some(new)
+}
+
+fn sent_by_us(word: &str) -> Option<Method> {
+    Method::parse(word).filter(|method| method.is_sent_by_us())
+}
+
+/// `"C-1001"` or `{"id": "C-1001", ...}`.
+fn client(fields: &mut Fields<'_, '_>) -> Option<ClientRef> {
+    if fields.get("client")?.is_string() {
+        let id = fields.id("client", ID_LENGTH_MAX)?;
+        return Some(ClientRef {
+            id,
+            ..ClientRef::default()
+        });
+    }
+    let mut fields = fields.object("client", &CLIENT_NAMES)?;
+    fields.require(&["id"]);
+    let id = fields.id("id", ID_LENGTH_MAX);
+    let name = fields.line("name", NAME_LENGTH_MAX);
+    let email = fields.address("email", Method::Email);
+    let phone = fields.address("phone", Method::Sms);
+    Some(ClientRef {
+        id: id?,
+        name,
+        email: email.map(|email| email.as_str().to_owned()),
+        phone: phone.map(|phone| phone.as_str().to_owned()),
+    })
+}
+
+fn content(fields: &mut Fields<'_, '_>, method: Option<Method>) -> Option<Content> {
+    if fields.get("template").is_some() {
+        let detail = "templates are not available in this version; send content";
+        fields.wrong("template", detail);
+    } else {
+        fields.require(&["content"]);
+    }
+    content::read(fields, method?)
+}
+
+fn times(fields: &mut Fields<'_, '_>, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+    let (send_at, expires_at) = (fields.time("send_at"), fields.time("expires_at"));
+    if let Some(expires_at) = expires_at {
+        if expires_at <= now {
+            fields.wrong("expires_at", "must be in the future");
+        } else if send_at.is_some_and(|send_at| expires_at <= send_at) {
+            fields.wrong("expires_at", "must be after send_at");
+        }
+    }
+    (send_at, expires_at)
+}
+
+fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>> {
+    let metadata = fields.data("metadata", METADATA_BYTES_MAX)?;
+    if metadata.len() > METADATA_KEYS_MAX {
+        let detail = format!("has too many names: at most {METADATA_KEYS_MAX}");
+        fields.wrong("metadata", detail);
+    }
+    Some(metadata)
+}
+
+/// What was asked for, however it was written: defaults filled in, times in UTC, names in order.
+fn canonical(new: &NewNotification) -> Json {
+    let content = match &new.content {
+        ContentSource::New(Content::Email {
+            subject,
+            text,
+            html,
+        }) => json!({"subject": subject, "text": text, "html": html}),
+        ContentSource::New(Content::Sms { text }) => json!({"text": text}),
+        ContentSource::New(Content::Push { title, text, data }) => {
+            json!({"title": title, "text": text, "data": data})
+        }
+        ContentSource::Frozen(id) => json!({"frozen": id.to_string()}),
+    };
+    let ClientRef {
+        id,
+        name,
+        email,
+        phone,
+    } = &new.client;
+    json!({
+        "client": [id, name, email, phone],
+        "method": new.method.as_str(),
+        "to": new.to.as_ref().map(Address::as_str),
+        "type": new.type_name,
+        "contact_type": new.contact_type,
+        "content": content,
+        "staff_id": new.staff_id,
+        "send_at": new.send_at,
+        "expires_at": new.expires_at,
+        "priority": new.priority.as_str(),
+        "metadata": new.metadata,
+    })
+}
+
+/// The first 128 bits of the SHA-256. `serde_json` keeps the names of an object in order.
+pub(super) fn body_digest(canonical: &Json) -> Uuid {
+    let digest = digest(&SHA256, canonical.to_string().as_bytes());
+    let first = digest.as_ref().first_chunk::<16>();
+    Uuid::new_v8(*first.expect("a SHA-256 has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest_of(body: &str) -> Uuid {
+        let body = serde_json::from_str(body).unwrap();
+        let wanted = read(&body, Timestamp::EPOCH).unwrap();
+        wanted.notifications[0]
+            .idempotency
+            .as_ref()
+            .unwrap()
+            .body_digest
+    }
+
+    #[test]
+    fn the_digest_is_of_what_is_asked_for_not_of_how_it_is_written() {
+        let one = digest_of(
+            r#"{"client": "C", "method": "sms", "to": "+14155550123", "type": "T", "send_at":
+            "2027-01-01T09:00:00Z", "content": {"text": "x"}, "metadata": {"a": 1, "b": 2},
+            "idempotency_key": "k"}"#,
+        );
+        let other_way = digest_of(
+            r#"{"metadata": {"b": 2, "a": 1}, "client": {"id": "C", "name": null}, "method": "sms",
+            "to": "+1 415 555 0123", "type": " T ", "send_at": "2027-01-01T10:00:00+01:00",
+            "content": {"text": "x"}, "idempotency_key": "k2", "priority": "normal",
+            "contact_type": "Client Notifications"}"#,
+        );
+        assert_eq!(one, other_way);
+        let other_text = digest_of(
+            r#"{"client": "C", "method": "sms", "to": "+14155550123", "type": "T", "send_at":
+            "2027-01-01T09:00:00Z", "content": {"text": "y"}, "metadata": {"a": 1, "b": 2},
+            "idempotency_key": "k"}"#,
+        );
+        assert_ne!(one, other_text);
+    }
+}

@@ -1,0 +1,325 @@
+//! `GET /openapi.json`: the document of this API, made from the handlers and the readers' limits.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value as Json, json};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
+
+use super::problem::Document;
+use super::{content, history, intake, notifications, resend};
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "document",
+    responses((status = 200, description = "This document.")),
+)]
+pub(super) async fn document() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        let text = build().to_json();
+        text.expect("a document of plain values can be written")
+            .into()
+    });
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], DOCUMENT.clone()).into_response()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "sendtrail",
+        description = "Delivers notifications and keeps the trail. Times are RFC 3339 in UTC; \
+                       everything belongs to the business of the API key.",
+    ),
+    paths(
+        notifications::enqueue,
+        notifications::show,
+        notifications::show_content,
+        notifications::cancel,
+        resend::resend,
+        history::of_client,
+        history::of_all,
+        document,
+    ),
+    components(schemas(Document))
+)]
+struct Docs;
+
+const SCHEME: &str = "key";
+
+/// What holds for every operation is added here, so that no handler has to repeat it.
+fn build() -> utoipa::openapi::OpenApi {
+    let mut document = <Docs as utoipa::OpenApi>::openapi();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key; its scopes are enqueue, read and admin."))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
+    for (path, item) in &mut document.paths.paths {
+        if path.starts_with("/v1/") {
+            let operations = [&mut item.get, &mut item.post];
+            operations.into_iter().flatten().for_each(complete);
+        }
+    }
+    document
+}
+
+fn complete(operation: &mut Operation) {
+    let scopes: [&str; 0] = [];
+    operation.security = Some(vec![SecurityRequirement::new(SCHEME, scopes)]);
+    for (status, description) in [
+        ("401", "There is no valid API key."),
+        ("403", "The key's scopes do not allow this."),
+        ("500", "An error on our side."),
+        (
+            "503",
+            "Not available at the moment; try again after `Retry-After` seconds.",
+        ),
+    ] {
+        let response = ResponseBuilder::new().description(description).build();
+        let responses = &mut operation.responses.responses;
+        responses.insert(status.to_owned(), RefOr::T(response));
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let (RefOr::T(response), true) = (response, status.as_str() >= "400") {
+            let schema = Ref::from_schema_name(<Document as utoipa::ToSchema>::name());
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            let media_type = "application/problem+json".to_owned();
+            response.content.insert(media_type, content.into());
+        }
+    }
+}
+
+/// The body of an enqueue; read by `intake`, whose limits it shows.
+#[derive(Debug)]
+pub(super) struct EnqueueBody;
+
+/// The body of a resend; read by `resend`.
+#[derive(Debug)]
+pub(super) struct ResendBody;
+
+impl utoipa::ToSchema for EnqueueBody {
+    fn name() -> Cow<'static, str> {
+        "Enqueue".into()
+    }
+}
+
+impl utoipa::PartialSchema for EnqueueBody {
+    fn schema() -> RefOr<Schema> {
+        let batch = json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["notifications"],
+            "properties": {"notifications": {
+                "type": "array", "minItems": 1, "maxItems": intake::BATCH_MAX,
+                "items": notification(),
+            }},
+        });
+        schema(json!({"oneOf": [notification(), batch]}))
+    }
+}
+
+impl utoipa::ToSchema for ResendBody {
+    fn name() -> Cow<'static, str> {
+        "Resend".into()
+    }
+}
+
+impl utoipa::PartialSchema for ResendBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "to": {"type": "string", "description": "Where to, if not to the same address."},
+                "staff_id": text(intake::ID_LENGTH_MAX),
+                "idempotency_key": key(),
+            },
+        }))
+    }
+}
+
+fn schema(json: Json) -> RefOr<Schema> {
+    RefOr::T(serde_json::from_value(json).expect("a schema is written here"))
+}
+
+fn text(length_max: usize) -> Json {
+    json!({"type": "string", "minLength": 1, "maxLength": length_max})
+}
+
+fn key() -> Json {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": intake::ID_LENGTH_MAX,
+        "pattern": "^[!-~]+$",
+        "description": "The same key and the same body enqueue once.",
+    })
+}
+
+fn notification() -> Json {
+    let client = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["id"],
+        "properties": {
+            "id": text(intake::ID_LENGTH_MAX),
+            "name": text(intake::NAME_LENGTH_MAX),
+            "email": {"type": "string", "format": "email"},
+            "phone": {"type": "string", "example": "+14155550123"},
+        },
+    });
+    let content = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "description": format!(
+            "Email: subject, and text or html or both. SMS: text (up to {} characters). Push: \
+             title, text and data (up to {} bytes together).",
+            content::SMS_TEXT_LENGTH_MAX, content::PUSH_BYTES_MAX,
+        ),
+        "properties": {
+            "subject": text(content::SUBJECT_LENGTH_MAX),
+            "text": text(content::EMAIL_TEXT_LENGTH_MAX),
+            "html": text(content::EMAIL_TEXT_LENGTH_MAX),
+            "title": text(content::PUSH_TITLE_LENGTH_MAX),
+            "data": {"type": "object"},
+        },
+    });
+    let time = json!({"type": "string", "format": "date-time"});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["client", "method", "type", "content"],
+        "properties": {
+            "client": {"oneOf": [text(intake::ID_LENGTH_MAX), client]},
+            "method": {"type": "string", "enum": intake::METHODS},
+            "to": {"type": "string", "description": "From the client's card when absent."},
+            "type": text(intake::NAME_LENGTH_MAX),
+            "contact_type": {
+                "type": "string", "maxLength": intake::NAME_LENGTH_MAX,
+                "default": intake::CONTACT_TYPE_DEFAULT,
+            },
+            "content": content,
+            "template": {
+                "type": "object",
+                "description": "Not available in this version; send content.",
+            },
+            "staff_id": text(intake::ID_LENGTH_MAX),
+            "send_at": time,
+            "expires_at": time,
+            "priority": {"type": "string", "enum": intake::PRIORITIES, "default": "normal"},
+            "idempotency_key": key(),
+            "metadata": {
+                "type": "object", "maxProperties": intake::METADATA_KEYS_MAX,
+                "description": format!("Up to {} bytes of JSON.", intake::METADATA_BYTES_MAX),
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::api::{Api, Limits, router, routes};
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    async fn api() -> Router {
+        let clock = Clock::system();
+        let url = "sqlite::memory:";
+        let store = Store::open(url, 1, clock.clone()).await.unwrap();
+        router(Api {
+            store,
+            clock,
+            metrics: std::sync::Arc::default(),
+            woken: std::sync::Arc::default(),
+            limits: Limits::default(),
+        })
+    }
+
+    fn documented() -> Json {
+        serde_json::to_value(build()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_document_has_exactly_the_paths_and_methods_of_the_router() {
+        let (document, server) = (documented(), api().await);
+        let paths = document["paths"].as_object().unwrap();
+        let routed: BTreeSet<&str> = routes().iter().map(|(path, _)| *path).collect();
+        assert_eq!(routed, paths.keys().map(String::as_str).collect());
+        for (path, item) in paths {
+            let request = Request::builder().method("TRACE").uri(path.as_str());
+            let request = request.body(Body::empty()).unwrap();
+            let response = server.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+            let allow = response.headers()["allow"].to_str().unwrap();
+            let allowed: BTreeSet<String> = allow
+                .split(',')
+                .filter(|method| *method != "HEAD")
+                .map(str::to_lowercase)
+                .collect();
+            let methods = item.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(allowed, methods, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_document_names_the_fields_that_the_readers_know() {
+        let document = documented();
+        let schemas = &document["components"]["schemas"];
+        let names = |schema: &Json| -> BTreeSet<String> {
+            let properties = schema["properties"].as_object().unwrap();
+            properties.keys().cloned().collect()
+        };
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let one = &schemas["Enqueue"]["oneOf"][0];
+        assert_eq!(names(one), set(&intake::NAMES));
+        let client = &one["properties"]["client"]["oneOf"][1];
+        assert_eq!(names(client), set(&intake::CLIENT_NAMES));
+        assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
+        assert_eq!(
+            one["properties"]["type"]["maxLength"],
+            intake::NAME_LENGTH_MAX
+        );
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document = documented();
+        let mut references = Vec::new();
+        collect_references(&document, &mut references);
+        assert!(references.len() > 20);
+        for reference in references {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    fn collect_references<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
+        match value {
+            Json::Object(map) => {
+                found.extend(map.get("$ref").and_then(Json::as_str));
+                map.values()
+                    .for_each(|value| collect_references(value, found));
+            }
+            Json::Array(items) => items
+                .iter()
+                .for_each(|item| collect_references(item, found)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+}

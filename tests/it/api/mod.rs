@@ -1,0 +1,8 @@
+//! The JSON API, called in this process.
+
+mod access;
+mod enqueue;
+mod entries;
+mod history;
+mod resend;
+mod validation;

@@ -1,0 +1,220 @@
+//! A fresh, migrated database for every test, of both kinds.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use sendtrail::clock::Clock;
+use sendtrail::domain::time::Timestamp;
+use sendtrail::store::Store;
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, SqlitePool};
+use uuid::Uuid;
+
+/// Makes of each named `async fn(&TestDb)` a test on SQLite and a test on PostgreSQL.
+macro_rules! both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                crate::support::db::on_sqlite(super::$test).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                crate::support::db::on_postgres(super::$test).await;
+            })+
+        }
+    };
+}
+pub(crate) use both;
+
+/// When every test begins.
+pub(crate) const START: &str = "2027-01-01T09:00:00Z";
+
+/// Connections of one store: enough for the concurrent tests, few enough for many tests at once.
+const CONNECTIONS: u32 = 8;
+
+pub(crate) struct TestDb {
+    pub(crate) store: Store,
+    /// Stands still at [`START`] until the test moves it.
+    pub(crate) clock: Clock,
+    pub(crate) url: String,
+    raw: Raw,
+}
+
+/// Access beside the store, as a dashboard or an operator has it.
+enum Raw {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl TestDb {
+    async fn open(url: String, migrated: bool) -> Self {
+        let clock = Clock::manual(Timestamp::parse(START).unwrap());
+        let store = Store::open(&url, CONNECTIONS, clock.clone()).await.unwrap();
+        if migrated {
+            store.migrate().await.unwrap();
+        }
+        let raw = if let Some(path) = url.strip_prefix("sqlite:") {
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .busy_timeout(Duration::from_secs(10));
+            Raw::Sqlite(SqlitePoolOptions::new().connect_lazy_with(options))
+        } else {
+            let options = PgPoolOptions::new().max_connections(2);
+            Raw::Postgres(options.connect_lazy(&url).unwrap())
+        };
+        Self {
+            store,
+            clock,
+            url,
+            raw,
+        }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.raw, Raw::Postgres(_))
+    }
+
+    /// Another program on the same database.
+    pub(crate) async fn another_store(&self) -> Store {
+        Store::open(&self.url, CONNECTIONS, self.clock.clone())
+            .await
+            .unwrap()
+    }
+
+    /// Moves the clock on and returns the new time.
+    pub(crate) fn pass(&self, span: Duration) -> Timestamp {
+        let now = self.clock.now().plus(span);
+        self.clock.set(now);
+        now
+    }
+
+    /// Runs any statements.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match &self.raw {
+            Raw::Sqlite(pool) => drop(sql.execute(pool).await.unwrap()),
+            Raw::Postgres(pool) => drop(sql.execute(pool).await.unwrap()),
+        }
+    }
+
+    /// The rows of any query, every value as text.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        macro_rules! texts {
+            ($pool:expr) => {
+                sql.fetch_all($pool)
+                    .await
+                    .unwrap()
+                    .iter()
+                    .map(|row| {
+                        (0..row.len())
+                            .map(|i| row.try_get_unchecked(i).unwrap())
+                            .collect()
+                    })
+                    .collect()
+            };
+        }
+        match &self.raw {
+            Raw::Sqlite(pool) => texts!(pool),
+            Raw::Postgres(pool) => texts!(pool),
+        }
+    }
+
+    /// The first column of a query's rows.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = self.rows(sql).await;
+        rows.into_iter()
+            .map(|row| row.into_iter().next().flatten().unwrap_or_default())
+            .collect()
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &str) -> usize {
+        let counts = self.texts(&format!("SELECT COUNT(*) FROM {table}")).await;
+        counts[0].parse().unwrap()
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+        match &self.raw {
+            Raw::Sqlite(pool) => pool.close().await,
+            Raw::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+pub(crate) async fn on_sqlite(body: impl AsyncFnOnce(&TestDb)) {
+    sqlite(true, body).await;
+}
+
+pub(crate) async fn on_postgres(body: impl AsyncFnOnce(&TestDb)) {
+    postgres(true, body).await;
+}
+
+/// A database in a new folder.
+pub(crate) async fn sqlite(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("test.sqlite").display());
+    run(TestDb::open(url, migrated).await, body).await;
+}
+
+/// A database of its own in the cluster, dropped when the test ends, well or not.
+pub(crate) async fn postgres(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
+    let cluster = cluster();
+    let name = format!("sendtrail_test_{}", Uuid::new_v7(uuid_now()).simple());
+    in_cluster(&cluster, format!("CREATE DATABASE {name}")).await;
+    let url = sibling(&cluster, &name);
+    let body = async |db: &TestDb| body(db).await;
+    let result = AssertUnwindSafe(async { run(TestDb::open(url, migrated).await, body).await })
+        .catch_unwind()
+        .await;
+    in_cluster(&cluster, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn run(db: TestDb, body: impl AsyncFnOnce(&TestDb)) {
+    let result = AssertUnwindSafe(body(&db)).catch_unwind().await;
+    db.close().await;
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "not a setting of the program")]
+fn cluster() -> String {
+    std::env::var("TEST_POSTGRES_URL").expect(
+        "TEST_POSTGRES_URL names no PostgreSQL for the tests: run scripts/test, which starts one",
+    )
+}
+
+fn uuid_now() -> uuid::Timestamp {
+    let now = Clock::system().now().as_millis().unsigned_abs();
+    uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, 0)
+}
+
+/// The URL of another database of the same cluster.
+fn sibling(url: &str, database: &str) -> String {
+    let (base, query) = url
+        .split_once('?')
+        .map_or((url, String::new()), |(base, query)| {
+            (base, format!("?{query}"))
+        });
+    let (server, _) = base.rsplit_once('/').expect("a URL with a database");
+    format!("{server}/{database}{query}")
+}
+
+async fn in_cluster(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
