@@ -66,6 +66,7 @@ impl TestApi {
             store: store.clone(),
             clock: clock.clone(),
             woken: Arc::clone(&woken),
+            metrics: Arc::default(),
             limits,
         });
         let mut api = Self {
