@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 /// Every process also answers `/healthz`, `/readyz` and `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each role is on or off by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each role is on or off by itself"
+)]
 pub struct Roles {
     pub api: bool,
     pub web: bool,

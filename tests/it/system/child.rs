@@ -8,52 +8,52 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::database::Database;
 use super::sink::Sink;
+use crate::support::db::TestDb;
 
 /// Settings by their names without the prefix: `DATABASE__URL`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Variables(BTreeMap<String, String>);
+pub(super) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    pub(crate) fn of(database: &Database) -> Self {
+    pub(super) fn of(db: &TestDb) -> Self {
         Self::default()
-            .with("DATABASE__URL", database.url())
+            .with("DATABASE__URL", &db.url)
             .with("HTTP__LISTEN", "127.0.0.1:0")
             .with("LOG__FORMAT", "json")
     }
 
-    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         let name = format!("SENDTRAIL__{name}");
-        self.0.insert(name, value.to_string());
+        self.0.insert(name, value.to_owned());
         self
     }
 
     /// Email goes to the sink, without the waits that suit a real provider.
-    pub(crate) fn to_sink(self, sink: &Sink) -> Self {
+    pub(super) fn through(self, sink: &Sink) -> Self {
         self.with("EMAIL__PROVIDERS", "smtp")
-            .with("SMTP__URL", sink.url())
-            .with("DELIVERY__LEASE_SECONDS", 1)
-            .with("DELIVERY__UNKNOWN_GRACE_MS", 500)
-            .with("DELIVERY__POLL_MS", 50)
+            .with("SMTP__URL", &sink.url())
+            .with("DELIVERY__LEASE_SECONDS", "1")
+            .with("DELIVERY__UNKNOWN_GRACE_MS", "500")
+            .with("DELIVERY__POLL_MS", "50")
     }
 
-    pub(crate) fn sandbox(self) -> Self {
-        self.with("SANDBOX__ENABLED", true)
-            .with("SANDBOX__LATENCY_MS", 20)
-            .with("SANDBOX__LATE_MS", 1_500)
-            .with("SANDBOX__RETRY_INITIAL_MS", 50)
-            .with("SANDBOX__RETRY_MAX_MS", 200)
-            .with("SANDBOX__UNKNOWN_GRACE_MS", 1_000)
+    pub(super) fn sandbox(self) -> Self {
+        self.with("SANDBOX__ENABLED", "true")
+            .with("SANDBOX__LATENCY_MS", "20")
+            .with("SANDBOX__LATE_MS", "1500")
+            .with("SANDBOX__RETRY_INITIAL_MS", "50")
+            .with("SANDBOX__RETRY_MAX_MS", "200")
+            .with("SANDBOX__UNKNOWN_GRACE_MS", "1000")
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, String)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (String, String)> {
         self.0.clone().into_iter()
     }
 }
 
 /// A running `sendtrail serve`. What is still running ends with the test.
-pub(crate) struct Child {
+pub(super) struct Child {
     process: std::process::Child,
     errors: tempfile::NamedTempFile,
 }
@@ -65,7 +65,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Child {
     /// Starts it; it may not be up yet.
-    pub(crate) fn serve(variables: &Variables, roles: &str) -> Self {
+    pub(super) fn serve(variables: &Variables, roles: &str) -> Self {
         let errors = tempfile::NamedTempFile::new().unwrap();
         let process = command(variables)
             .args(["serve", "--roles", roles])
@@ -78,12 +78,12 @@ impl Child {
     }
 
     /// What it has logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.errors.path()).unwrap()
     }
 
     /// Where its HTTP server listens, once it does.
-    pub(crate) fn address(&mut self) -> SocketAddr {
+    pub(super) fn address(&mut self) -> SocketAddr {
         let started = Instant::now();
         loop {
             if let Some(address) = self.log().lines().find_map(listening) {
@@ -97,13 +97,13 @@ impl Child {
     }
 
     /// SIGKILL: it has no chance to do anything more.
-    pub(crate) fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// SIGTERM.
-    pub(crate) fn tell_to_stop(&self) {
+    pub(super) fn tell_to_stop(&self) {
         let told = Command::new("kill")
             .args(["-TERM", &self.process.id().to_string()])
             .status();
@@ -111,7 +111,7 @@ impl Child {
     }
 
     /// Waits for its end.
-    pub(crate) fn ended(&mut self, at_most: Duration) -> ExitStatus {
+    pub(super) fn ended(&mut self, at_most: Duration) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
@@ -122,7 +122,7 @@ impl Child {
         }
     }
 
-    pub(crate) fn stop(mut self) {
+    pub(super) fn stop(mut self) {
         self.tell_to_stop();
         let status = self.ended(Duration::from_secs(30));
         assert!(status.success(), "{status}\n{}", self.log());
@@ -157,13 +157,13 @@ fn command(variables: &Variables) -> Command {
 }
 
 /// Runs a command of the program to its end.
-pub(crate) fn run(variables: &Variables, arguments: &[&str]) -> Ran {
+pub(super) fn run(variables: &Variables, arguments: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     run_in(folder.path(), variables, arguments)
 }
 
 /// The same in a folder, where relative paths lead.
-pub(crate) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -> Ran {
+pub(super) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -> Ran {
     let mut child = command(variables)
         .args(arguments)
         .current_dir(folder)
@@ -194,11 +194,11 @@ pub(crate) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -
 
 /// What a command left behind.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(super) struct Ran {
     /// None: ended by a signal.
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) errors: String,
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) errors: String,
 }
 
 impl From<Output> for Ran {

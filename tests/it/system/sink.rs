@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Ends with the test's runtime.
-pub(crate) struct Sink {
+pub(super) struct Sink {
     address: SocketAddr,
     state: Arc<State>,
 }
@@ -29,7 +29,7 @@ struct State {
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Sink {
-    pub(crate) async fn start(delay: Duration) -> Self {
+    pub(super) async fn start(delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -53,33 +53,33 @@ impl Sink {
         Self { address, state }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("smtp://{}", self.address)
     }
 
     /// Our ids and who brought them.
-    pub(crate) fn seen(&self) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn seen(&self) -> BTreeMap<String, Vec<String>> {
         self.state.seen.lock().unwrap().clone()
     }
 
-    pub(crate) fn ids(&self) -> BTreeSet<String> {
+    pub(super) fn ids(&self) -> BTreeSet<String> {
         self.seen().into_keys().collect()
     }
 
     /// Messages so far, repeated ones counted each time.
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         *self.state.count.borrow()
     }
 
     /// Ids that came more than once.
-    pub(crate) fn repeated(&self) -> BTreeSet<String> {
+    pub(super) fn repeated(&self) -> BTreeSet<String> {
         let seen = self.seen().into_iter();
         let repeated = seen.filter(|(_, by)| by.len() > 1);
         repeated.map(|(id, _)| id).collect()
     }
 
     /// Waits for that many messages.
-    pub(crate) async fn until(&self, count: usize, at_most: Duration) {
+    pub(super) async fn until(&self, count: usize, at_most: Duration) {
         let mut changes = self.state.count.subscribe();
         let reached = changes.wait_for(|now| *now >= count);
         let reached = tokio::time::timeout(at_most, reached).await;
@@ -87,7 +87,7 @@ impl Sink {
     }
 
     /// Waits until every client is gone and what they sent is taken in.
-    pub(crate) async fn alone(&self) {
+    pub(super) async fn alone(&self) {
         let started = Instant::now();
         while self.state.connections.load(Ordering::SeqCst) > 0 {
             assert!(
