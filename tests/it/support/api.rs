@@ -67,6 +67,7 @@ impl TestApi {
             clock: clock.clone(),
             metrics: Arc::default(),
             woken: Arc::clone(&woken),
+            metrics: Arc::default(),
             limits,
         });
         let mut api = Self {

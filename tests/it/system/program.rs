@@ -1,0 +1,1 @@
+//! The program inside the test, and a client of its HTTP API.
