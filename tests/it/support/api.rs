@@ -67,7 +67,6 @@ impl TestApi {
             clock: clock.clone(),
             metrics: Arc::default(),
             woken: Arc::clone(&woken),
-            metrics: Arc::default(),
             limits,
         });
         let mut api = Self {
