@@ -61,7 +61,8 @@ CREATE TABLE contact_log (
     priority     text NOT NULL CHECK (priority IN ('high', 'normal', 'bulk')),
     send_at      timestamptz,
     expires_at   timestamptz,
-    metadata     jsonb
+    metadata     jsonb,
+    CHECK (manual OR method IN ('email', 'sms', 'push'))
 );
 CREATE INDEX contact_log_by_client ON contact_log (client_uid, id DESC);
 CREATE INDEX contact_log_by_business ON contact_log (business_id, id DESC);
@@ -88,6 +89,7 @@ CREATE TABLE idempotency_keys (
     created_at      timestamptz NOT NULL,
     PRIMARY KEY (business_id, key)
 );
+COMMENT ON TABLE idempotency_keys IS 'Keys that applications gave with their notifications: each enqueues once.';
 COMMENT ON COLUMN idempotency_keys.body_digest IS 'The first 128 bits of the SHA-256 of the request: same key and same body is a repetition, same key and other body a conflict.';
 
 CREATE TABLE jobs (
@@ -219,6 +221,7 @@ CREATE TABLE api_keys (
     expires_at  timestamptz,
     revoked_at  timestamptz
 );
+COMMENT ON TABLE api_keys IS 'What applications sign in with.';
 COMMENT ON COLUMN api_keys.digest IS 'SHA-256 of the key in hexadecimal; the key itself is not kept.';
 COMMENT ON COLUMN api_keys.scopes IS 'enqueue, read, admin, separated by commas.';
 

@@ -67,7 +67,8 @@ CREATE TABLE contact_log (
     priority     TEXT NOT NULL CHECK (priority IN ('high', 'normal', 'bulk')),
     send_at      INTEGER,
     expires_at   INTEGER,
-    metadata     TEXT
+    metadata     TEXT,
+    CHECK (manual OR method IN ('email', 'sms', 'push'))
 ) STRICT;
 CREATE INDEX contact_log_by_client ON contact_log (client_uid, id DESC);
 CREATE INDEX contact_log_by_business ON contact_log (business_id, id DESC);
@@ -81,6 +82,7 @@ CREATE TABLE message_content (
     data    TEXT
 ) STRICT;
 
+-- Keys that applications gave with their notifications: each enqueues once.
 CREATE TABLE idempotency_keys (
     business_id     TEXT NOT NULL,
     key             TEXT NOT NULL,
@@ -210,6 +212,7 @@ CREATE TABLE feedback_inbox (
     UNIQUE (source, message_id)
 ) STRICT;
 
+-- What applications sign in with.
 CREATE TABLE api_keys (
     id          TEXT PRIMARY KEY,
     business_id TEXT NOT NULL REFERENCES businesses (id),

@@ -129,6 +129,7 @@ pub(super) struct Asked {
     method: Option<String>,
     contact_type: Option<String>,
     /// `Awaiting Send`, `Sent`, `Unopened`, `Opened`, `Bounced`, `Failed`; may be repeated.
+    #[param(required = false)]
     status: Vec<String>,
     /// Whether `any` of the statuses must hold (the default) or `all` of them.
     #[param(rename = "match")]
@@ -145,6 +146,7 @@ pub(super) struct Asked {
     /// `-date`, newest first (the default), or `date`.
     sort: Option<String>,
     /// 1 to 200; 50 by default.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
     /// The `next` of the page before.
     cursor: Option<String>,

@@ -124,6 +124,7 @@ mod tests {
         let api = Api {
             store: store.unwrap(),
             clock,
+            metrics: Arc::default(),
             woken: Arc::default(),
             limits: Limits {
                 request_time_max: Duration::from_millis(20),

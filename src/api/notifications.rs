@@ -16,11 +16,10 @@ use super::entries::EntryJson;
 use super::intake::Wanted;
 use super::openapi::EnqueueBody;
 use super::problem::{FieldError, Kind, Problem};
-use super::{Shared, body, fields, intake};
+use super::{Shared, body, fields, intake, problem};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
-use crate::store;
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification, Refusal, Ticket, Why};
 use crate::store::history::Entry;
 
@@ -135,34 +134,38 @@ pub(super) async fn submit(
         Enqueued::Done(tickets) => tickets,
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
-    if tickets.iter().any(|ticket| !ticket.duplicate) {
+    let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
+    if new > 0 {
+        shared.api.metrics.enqueued(new);
         // All who wait now, and the next one who comes if none does.
         shared.api.woken.notify_waiters();
         shared.api.woken.notify_one();
     }
-    let mut receipts = receipts(shared, business, &tickets).await?;
+    let mut receipts = receipts(shared, business, &tickets).await;
     for receipt in &mut receipts {
         receipt.resend_of = resend_of.map(|id| id.to_string());
     }
     Ok(receipts)
 }
 
-async fn receipts(
-    shared: &Shared,
-    business: &str,
-    tickets: &[Ticket],
-) -> Result<Vec<Receipt>, store::Error> {
+/// The enqueue is committed: if the present statuses of duplicates cannot be read, they are left
+/// out, because an error would make the caller enqueue the others again.
+async fn receipts(shared: &Shared, business: &str, tickets: &[Ticket]) -> Vec<Receipt> {
     let known = tickets.iter().filter(|ticket| ticket.duplicate);
     let known: Vec<NotificationId> = known.map(|ticket| ticket.id).collect();
-    let entries = shared.api.store.entries(business, &known).await?;
+    let entries = shared.api.store.entries(business, &known).await;
+    let entries = entries.unwrap_or_else(|error| {
+        problem::log(&error);
+        Vec::new()
+    });
     let statuses: BTreeMap<NotificationId, Vec<Status>> = entries
         .iter()
         .map(|entry| (entry.id, entry.statuses()))
         .collect();
-    let receipts = tickets.iter().map(|ticket| {
-        // A duplicate of something in the same request is as new as that.
-        let held = statuses.get(&ticket.id);
-        let statuses = held.map_or(&[Status::AwaitingSend][..], Vec::as_slice);
+    let receipt = |ticket: &Ticket| {
+        let held = statuses.get(&ticket.id).map_or(&[][..], Vec::as_slice);
+        let fresh = &[Status::AwaitingSend][..];
+        let statuses = if ticket.duplicate { held } else { fresh };
         let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
         Receipt {
             id: ticket.id.to_string(),
@@ -171,8 +174,8 @@ async fn receipts(
             duplicate: ticket.duplicate,
             resend_of: None,
         }
-    });
-    Ok(receipts.collect())
+    };
+    tickets.iter().map(receipt).collect()
 }
 
 fn refused(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Problem {

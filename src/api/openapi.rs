@@ -237,6 +237,7 @@ mod tests {
     use crate::api::{Api, Limits, router, routes};
     use crate::clock::Clock;
     use crate::store::Store;
+    use crate::store::history::PAGE_MAX;
 
     async fn api() -> Router {
         let clock = Clock::system();
@@ -295,6 +296,13 @@ mod tests {
             one["properties"]["type"]["maxLength"],
             intake::NAME_LENGTH_MAX
         );
+        let parameters = &document["paths"]["/v1/history"]["get"]["parameters"];
+        for parameter in parameters.as_array().unwrap() {
+            assert_eq!(parameter["required"], false, "{}", parameter["name"]);
+            if parameter["name"] == "limit" {
+                assert_eq!(parameter["schema"]["maximum"], PAGE_MAX);
+            }
+        }
     }
 
     #[test]

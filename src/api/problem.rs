@@ -167,22 +167,28 @@ impl IntoResponse for Problem {
 impl From<store::Error> for Problem {
     /// The cause goes to the log, once and here, and never to the caller.
     fn from(error: store::Error) -> Self {
-        let mut causes = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            write!(causes, ": {cause}").ok(); // writing to a String cannot fail
-            source = cause.source();
+        log(&error);
+        if !error.is_unavailable() {
+            return internal();
         }
-        if error.is_unavailable() {
-            tracing::warn!(causes, "the store is not available");
-            Self::new(
-                Kind::Unavailable,
-                "The database is not available at the moment; nothing was done. Try again.",
-            )
-        } else {
-            tracing::error!(causes, "the store failed");
-            internal()
-        }
+        let detail = "The database is not available at the moment. Try again; with an \
+                      idempotency_key nothing is enqueued twice.";
+        Self::new(Kind::Unavailable, detail)
+    }
+}
+
+/// Logs an error of the store with its causes.
+pub(super) fn log(error: &store::Error) {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(causes, ": {cause}").ok(); // writing to a String cannot fail
+        source = cause.source();
+    }
+    if error.is_unavailable() {
+        tracing::warn!(causes, "the store is not available");
+    } else {
+        tracing::error!(causes, "the store failed");
     }
 }
 

@@ -50,7 +50,7 @@ mod tests {
     fn waits_grow_up_to_the_maximum_and_are_spread() {
         let schedule = Schedule {
             initial: Duration::from_secs(10),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             multiplier: 2.0,
         };
         for (failures, centre) in [(0, 10), (1, 10), (2, 20), (3, 40), (4, 60), (1_000, 60)] {

@@ -104,11 +104,11 @@ mod tests {
     const POLICY: Policy = Policy {
         schedule: Schedule {
             initial: Duration::from_secs(10),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             multiplier: 2.0,
         },
         attempts_max: 3,
-        unknown_grace: Duration::from_secs(300),
+        unknown_grace: Duration::from_mins(5),
         broken_pause: Duration::from_secs(30),
     };
 

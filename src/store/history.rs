@@ -147,15 +147,16 @@ impl Store {
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
-             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, f.* FROM ")
-        .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
-        .push(
-            " JOIN contact_log l ON l.id = b.id \
+             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, f.* \
+             FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \
              LEFT JOIN staff s ON s.business_id = l.business_id AND s.staff_id = l.staff_id \
-             LEFT JOIN delivery_facts f ON f.notification_id = l.id WHERE l.business_id = ",
-        )
-        .bind(business);
+             LEFT JOIN delivery_facts f ON f.notification_id = l.id WHERE l.business_id = ")
+        .bind(business)
+        // As a join, SQLite would go through all entries of the business in search of these.
+        .push(" AND l.id IN (SELECT b.id FROM ")
+        .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
+        .push(")");
         let mut found = std::collections::BTreeMap::new();
         for row in tx.all(stmt).await? {
             let entry = entry(&row)?;

@@ -18,6 +18,7 @@ mod pg_time;
 pub mod record;
 mod row;
 mod stmt;
+pub mod story;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Pages for people: plain HTML made on the server, current by itself where a browser allows it.
 //! The caller fills a view, renders it, answers with [`html`] or [`entry_html`], mounts
-//! [`assets`] and wraps everything in [`secure_headers`].
+//! [`assets()`] and wraps everything in [`secure_headers`].
 
 mod assets;
 mod frame;

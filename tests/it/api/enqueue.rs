@@ -161,6 +161,22 @@ async fn a_batch_may_hold_duplicates_of_others_and_of_its_own() {
 }
 
 #[tokio::test]
+async fn what_was_enqueued_is_confirmed_even_if_the_status_of_a_duplicate_cannot_be_read() {
+    let api = TestApi::start().await;
+    let path = "/v1/notifications";
+    let known = sms(json!({"idempotency_key": "a"}));
+    api.post(path, &known).await;
+    api.sql("ALTER TABLE staff RENAME TO gone").await;
+    let answer = api
+        .post(path, &json!({"notifications": [known, sms(json!({}))]}))
+        .await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    let receipts = &answer.json()["notifications"];
+    assert_eq!(receipts[0]["status"], json!(null));
+    assert_eq!(receipts[1]["status"], "Awaiting Send");
+}
+
+#[tokio::test]
 async fn twenty_callers_with_one_key_make_one_notification() {
     let api = Arc::new(TestApi::start().await);
     let body = Arc::new(email(json!({"idempotency_key": "once"})));

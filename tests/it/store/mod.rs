@@ -2,4 +2,16 @@
 
 mod make;
 
+mod claim;
 mod enqueue;
+mod facts;
+mod feedback;
+mod history;
+mod keys;
+mod record;
+mod rescue;
+mod schema;
+mod stress;
+mod trouble;
+mod view;
+mod work;

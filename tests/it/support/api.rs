@@ -65,8 +65,8 @@ impl TestApi {
         let router = router(Api {
             store: store.clone(),
             clock: clock.clone(),
-            woken: Arc::clone(&woken),
             metrics: Arc::default(),
+            woken: Arc::clone(&woken),
             limits,
         });
         let mut api = Self {

@@ -9,7 +9,7 @@ use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
 /// Makes of each named `async fn(&TestDb)` a test on SQLite and a test on PostgreSQL.
@@ -49,6 +49,21 @@ pub(crate) struct TestDb {
 enum Raw {
     Sqlite(SqlitePool),
     Postgres(PgPool),
+}
+
+pub(crate) enum Session {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Session {
+    pub(crate) async fn execute(&mut self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match self {
+            Self::Sqlite(connection) => drop(sql.execute(connection).await.unwrap()),
+            Self::Postgres(connection) => drop(sql.execute(connection).await.unwrap()),
+        }
+    }
 }
 
 impl TestDb {
@@ -99,6 +114,14 @@ impl TestDb {
         match &self.raw {
             Raw::Sqlite(pool) => drop(sql.execute(pool).await.unwrap()),
             Raw::Postgres(pool) => drop(sql.execute(pool).await.unwrap()),
+        }
+    }
+
+    /// A connection that keeps its transaction between calls.
+    pub(crate) async fn session(&self) -> Session {
+        match &self.raw {
+            Raw::Sqlite(pool) => Session::Sqlite(pool.acquire().await.unwrap().detach()),
+            Raw::Postgres(pool) => Session::Postgres(pool.acquire().await.unwrap().detach()),
         }
     }
 
