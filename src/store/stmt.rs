@@ -156,6 +156,7 @@ impl Stmt {
                 }
             }
         }
+        tracing::trace!(text, "statement");
         Ok((text, args))
     }
 
@@ -172,6 +173,7 @@ impl Stmt {
                 Piece::Rows(rows) => push_unnest(&mut text, &mut args, rows)?,
             }
         }
+        tracing::trace!(text, "statement");
         Ok((text, args))
     }
 }

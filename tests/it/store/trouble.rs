@@ -59,9 +59,18 @@ async fn a_caller_that_goes_away_changes_nothing(db: &TestDb) {
         let _gone = tokio::time::timeout(Duration::from_micros(i * 100), call).await;
     }
     enqueued(&db.store, vec![email("C-3")]).await;
-    let entries = db.count("contact_log").await;
-    assert_eq!(entries % 2, 1, "all or nothing of each request");
-    assert_eq!(db.count("jobs").await, entries);
+    // In one look, because some of them may still be on their way.
+    let sql = "SELECT COUNT(*) % 2, COUNT(*) = (SELECT COUNT(*) FROM jobs) FROM contact_log";
+    let found = db.rows(sql).await.remove(0);
+    assert_eq!(
+        found[0].as_deref(),
+        Some("1"),
+        "all or nothing of each request"
+    );
+    assert!(
+        ["t", "1"].map(Some).contains(&found[1].as_deref()),
+        "{found:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
