@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sendtrail::feedback::sns::BODY_MAX;
 use serde_json::{Value, json};
 
 use super::child::Variables;
@@ -156,7 +157,7 @@ fn malformed() -> Vec<Case> {
         case("a sentence", "Successfully validated", 400, "not_json"),
         case("nothing", "", 400, "not_json"),
         case("no envelope", bare.to_string(), 400, "raw_delivery"),
-        case("too large", " ".repeat(300 * 1024), 413, "too_large"),
+        case("too large", " ".repeat(BODY_MAX + 1), 413, "too_large"),
     ]
 }
 
