@@ -8,7 +8,6 @@ use super::timeline::{Moment, timeline};
 use crate::domain::event::{Bounce, Failure};
 use crate::domain::facts::Facts;
 use crate::domain::reason::Category;
-use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
 
@@ -74,6 +73,9 @@ impl EntryJson {
         let statuses = entry.statuses();
         let facts = &entry.facts;
         let sent = facts.sent.as_ref();
+        let reason = entry
+            .trouble()
+            .map(|(category, text)| Reason::new(category, text));
         Self {
             id: entry.id.to_string(),
             client_id: entry.client_id,
@@ -85,7 +87,7 @@ impl EntryJson {
             type_name: entry.type_name,
             contact_type: entry.contact_type,
             status: statuses.first().map(|status| status.as_str()),
-            reason: reason(&statuses, facts),
+            reason,
             statuses: statuses.iter().map(|status| status.as_str()).collect(),
             channel: entry.channel.as_str(),
             to: entry.to,
@@ -132,34 +134,22 @@ pub(super) struct Reason {
 }
 
 impl Reason {
-    fn new(category: Category, provider_text: Option<&String>) -> Self {
+    fn new(category: Category, provider_text: Option<&str>) -> Self {
         Self {
             category: category.as_str(),
             text: category.sentence(),
             remedy: category.remedy(),
-            provider_text: provider_text.cloned(),
+            provider_text: provider_text.map(str::to_owned),
         }
     }
 
     pub(super) fn of_failure(failure: &Failure) -> Self {
-        Self::new(failure.category, failure.provider_text.as_ref())
+        Self::new(failure.category, failure.provider_text.as_deref())
     }
 
     pub(super) fn of_bounce(bounce: &Bounce) -> Self {
-        Self::new(bounce.category, bounce.diagnostic.as_ref())
+        Self::new(bounce.category, bounce.diagnostic.as_deref())
     }
-}
-
-/// Of the status Bounced or Failed, if one of them holds.
-fn reason(statuses: &[Status], facts: &Facts) -> Option<Reason> {
-    statuses.iter().find_map(|status| match status {
-        Status::Bounced => facts.bounced.as_ref().map(|b| Reason::of_bounce(&b.bounce)),
-        Status::Failed => facts
-            .failed
-            .as_ref()
-            .map(|f| Reason::of_failure(&f.failure)),
-        Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
-    })
 }
 
 /// What is known; a fact that is not known is absent.

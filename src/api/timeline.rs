@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use super::entries::Reason;
 use crate::domain::event::{Event, What};
 use crate::domain::time::Timestamp;
-use crate::store::history::{Attempt, Entry, Story};
+use crate::store::history::{Entry, Story};
+use crate::store::story;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Moment {
@@ -16,7 +17,6 @@ pub(super) struct Moment {
     happened: Happened,
 }
 
-/// In the order of what usually follows what, which decides between moments of one instant.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Happened {
@@ -72,64 +72,22 @@ enum Happened {
     },
 }
 
-impl Happened {
-    const fn rank(&self) -> u8 {
-        match self {
-            Self::Queued => 0,
-            Self::Attempt { .. } => 1,
-            Self::Sent { .. } => 2,
-            Self::Delayed { .. } => 3,
-            Self::Delivered { .. } => 4,
-            Self::Bounced { .. } | Self::Failed { .. } => 5,
-            Self::Opened { .. } => 6,
-            Self::Clicked { .. } => 7,
-            Self::Complained { .. } | Self::ComplaintWithdrawn | Self::Unsubscribed { .. } => 8,
-        }
-    }
-}
-
-/// Empty for entries made by hand: nothing was queued or sent.
 pub(super) fn timeline(entry: &Entry, story: &Story) -> Vec<Moment> {
-    if entry.manual {
-        return Vec::new();
-    }
-    let queued = Moment {
-        at: entry.date,
-        happened: Happened::Queued,
-    };
-    let mut moments = vec![queued];
-    moments.extend(story.attempts.iter().filter_map(fruitless));
-    let mut is_sent = false;
-    for event in &story.events {
-        // Our own record of the acceptance and the provider's report of it are one moment.
-        let repeated =
-            matches!(event.what, What::Accepted { .. }) && std::mem::replace(&mut is_sent, true);
-        if !repeated {
-            moments.push(Moment {
-                at: event.occurred_at,
-                happened: happened(event),
-            });
-        }
-    }
-    moments.sort_by_key(|moment| (moment.at, moment.happened.rank()));
-    moments
-}
-
-/// Accepted and rejected attempts have events of their own.
-fn fruitless(attempt: &Attempt) -> Option<Moment> {
-    if matches!(attempt.outcome.as_str(), "accepted" | "rejected") {
-        return None;
-    }
-    Some(Moment {
-        at: attempt.finished_at,
-        happened: Happened::Attempt {
-            outcome: attempt.outcome.clone(),
-            provider: attempt.provider.clone(),
-            code: attempt.code.clone(),
-            text: attempt.text.clone(),
-            next_at: attempt.next_at,
+    let moments = story.moments(entry).into_iter().map(|moment| Moment {
+        at: moment.at,
+        happened: match moment.happened {
+            story::Happened::Queued => Happened::Queued,
+            story::Happened::Attempt(attempt) => Happened::Attempt {
+                outcome: attempt.outcome.clone(),
+                provider: attempt.provider.clone(),
+                code: attempt.code.clone(),
+                text: attempt.text.clone(),
+                next_at: attempt.next_at,
+            },
+            story::Happened::Event(event) => happened(event),
         },
-    })
+    });
+    moments.collect()
 }
 
 fn happened(event: &Event) -> Happened {

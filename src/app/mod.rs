@@ -71,8 +71,23 @@ pub fn install_crypto() {
         .ok();
 }
 
+/// What tests may change and no setting can.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Addresses and PEM texts of signing certificates that are trusted as they are.
+    pub trust: Vec<(String, String)>,
+}
+
 impl App {
-    pub async fn start(mut settings: Settings, roles: Roles) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings, roles: Roles) -> anyhow::Result<Self> {
+        Self::start_with(settings, roles, Overrides::default()).await
+    }
+
+    pub async fn start_with(
+        mut settings: Settings,
+        roles: Roles,
+        mut overrides: Overrides,
+    ) -> anyhow::Result<Self> {
         install_crypto();
         let clock = Clock::system();
         let metrics = Arc::new(Metrics::default());
@@ -82,6 +97,7 @@ impl App {
             .with_context(|| format!("cannot listen on {} (http.listen)", settings.http.listen))?;
         let address = listener.local_addr()?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
+        overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
         let worker = if roles.worker {
             let worker = Worker {
@@ -123,7 +139,7 @@ impl App {
             router = router.merge(pages::router(pages));
         }
         if roles.webhooks {
-            let webhook = webhook(&settings, sandbox.as_ref(), &store, &clock, &metrics).await?;
+            let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
             router = router.merge(webhook::router(webhook));
         }
         let stop = CancellationToken::new();
@@ -216,21 +232,24 @@ async fn start_sandbox(
     Ok(Some(sandbox))
 }
 
+/// The sandbox signs with a key of its own.
+fn anchor(sandbox: &Sandbox) -> (String, String) {
+    let url = sandbox.certificate_url().to_owned();
+    (url, sandbox.certificate_pem().to_owned())
+}
+
 async fn webhook(
     settings: &Settings,
-    sandbox: Option<&Sandbox>,
+    overrides: Overrides,
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Webhook> {
     let mut certificates = Certificates::over_https()?;
-    if let Some(sandbox) = sandbox {
+    for (url, pem) in overrides.trust {
         certificates
-            .trust(
-                sandbox.certificate_url(),
-                sandbox.certificate_pem().as_bytes(),
-            )
-            .context("the sandbox's certificate cannot be read")?;
+            .trust(&url, pem.as_bytes())
+            .with_context(|| format!("the certificate of {url} cannot be read"))?;
     }
     Ok(Webhook {
         verifier: Arc::new(Verifier::new(settings.feedback.sns.clone(), certificates)),

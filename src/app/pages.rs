@@ -16,7 +16,8 @@ use crate::domain::event::What;
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
 use crate::domain::status::Status;
-use crate::store::history::{Entry, Filter, Story};
+use crate::store::history::{Entry, Filter};
+use crate::store::story::{Happened, Moment};
 use crate::store::{self, Store};
 use crate::web::{self, Badge, Hint, Line, Page, Reason, Step};
 
@@ -271,7 +272,7 @@ async fn entry(
     let view = web::Entry {
         line: line(&entry),
         to: entry.to.clone().unwrap_or_default(),
-        timeline: timeline(&entry, &story),
+        timeline: story.moments(&entry).into_iter().map(step).collect(),
         subject,
         text,
         html,
@@ -284,73 +285,33 @@ async fn entry(
 }
 
 fn reason(entry: &Entry) -> Option<Reason> {
-    let (category, provider_text) =
-        entry
-            .statuses()
-            .into_iter()
-            .find_map(|status| match status {
-                Status::Bounced => {
-                    let bounce = &entry.facts.bounced.as_ref()?.bounce;
-                    Some((bounce.category, bounce.diagnostic.clone()))
-                }
-                Status::Failed => {
-                    let failure = &entry.facts.failed.as_ref()?.failure;
-                    Some((failure.category, failure.provider_text.clone()))
-                }
-                Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
-            })?;
+    let (category, provider_text) = entry.trouble()?;
     Some(Reason {
         sentence: category.sentence().to_owned(),
         remedy: category.remedy().map(str::to_owned),
-        provider_text,
+        provider_text: provider_text.map(str::to_owned),
     })
 }
 
-fn timeline(entry: &Entry, story: &Story) -> Vec<Step> {
-    let queued = Step {
-        at: entry.date,
-        sentence: "Enqueued".to_owned(),
-        detail: None,
-    };
-    let attempts = story
-        .attempts
-        .iter()
-        .filter(|a| a.outcome != "accepted")
-        .map(|attempt| {
+fn step(moment: Moment<'_>) -> Step {
+    let (sentence, detail) = match moment.happened {
+        Happened::Queued => ("Enqueued".to_owned(), None),
+        Happened::Attempt(attempt) => {
+            let outcome = attempt.outcome.replace('_', " ");
             let next = attempt
                 .next_at
                 .map_or(String::new(), |at| format!("; next try at {at}"));
-            Step {
-                at: attempt.finished_at,
-                sentence: format!(
-                    "Attempt {} by {}: {}{next}",
-                    attempt.number,
-                    attempt.provider,
-                    attempt.outcome.replace('_', " ")
-                ),
-                detail: attempt.text.clone(),
-            }
-        });
-    // A provider reports its acceptance beside our own record of it: one line is enough.
-    let mut accepted = story
-        .events
-        .iter()
-        .filter(|e| matches!(e.what, What::Accepted { .. }));
-    let first_accepted = accepted.next().map(|event| event.key);
-    let shown = story.events.iter().filter(|event| {
-        !matches!(event.what, What::Accepted { .. }) || Some(event.key) == first_accepted
-    });
-    let events = shown.map(|event| Step {
-        at: event.occurred_at,
-        sentence: sentence(&event.what, &event.source),
-        detail: None,
-    });
-    let mut steps: Vec<Step> = std::iter::once(queued)
-        .chain(attempts)
-        .chain(events)
-        .collect();
-    steps.sort_by_key(|step| step.at);
-    steps
+            let (number, provider) = (attempt.number, &attempt.provider);
+            let sentence = format!("Attempt {number} by {provider}: {outcome}{next}");
+            (sentence, attempt.text.clone())
+        }
+        Happened::Event(event) => (sentence(&event.what, &event.source), None),
+    };
+    Step {
+        at: moment.at,
+        sentence,
+        detail,
+    }
 }
 
 fn sentence(what: &What, source: &str) -> String {

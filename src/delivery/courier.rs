@@ -59,7 +59,9 @@ impl Courier {
         let batch = self.worker.settings.batch;
         // Two batches in hand: one being sent, one claimed meanwhile.
         let (parcels, waiting) = mpsc::channel::<Parcel>(batch * 2);
-        let (reports, reported) = mpsc::channel::<Report>(batch * 2);
+        // One batch being recorded, one gathered meanwhile: what waits here is sent once more after
+        // a kill.
+        let (reports, reported) = mpsc::channel::<Report>(batch);
         let recorder = tokio::spawn(recorder::run(self.worker.clone(), self.method, reported));
         let dispatcher =
             tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
@@ -214,7 +216,6 @@ impl Courier {
             Some(then) => (None, then),
             None => self.send(claimed).await,
         };
-        drop(permit);
         // The recorder is there until the last sender is gone.
         reports
             .send(Report::Done(Done {
@@ -225,6 +226,8 @@ impl Courier {
             }))
             .await
             .ok();
+        // Only now, so that no more is sent while the database is slower than the provider.
+        drop(permit);
     }
 
     /// Decides the jobs for which no provider is to be called.

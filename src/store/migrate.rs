@@ -42,11 +42,25 @@ pub(super) async fn run(db: &Db) -> Result<(), Error> {
 fn failed(error: MigrateError) -> Error {
     if let MigrateError::Execute(source) = error {
         Error::from(source)
+    } else if let MigrateError::VersionMissing(found) = error {
+        // Applied by a program that knows more steps than this one.
+        newer(found)
     } else {
         Error::Schema(format!(
             "the schema could not be brought up to date: {error}"
         ))
     }
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.0)
+}
+
+fn newer(found: i64) -> Error {
+    let known = newest();
+    Error::Schema(format!(
+        "the schema is at version {found}, newer than this program's {known}: use the newer program"
+    ))
 }
 
 fn migrator(
@@ -71,7 +85,7 @@ fn migrator(
 /// The newest version that was applied is the newest that this program knows.
 pub(super) async fn check(db: &Db) -> Result<(), Error> {
     let mut tx = db.read().await?;
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.0);
+    let known = newest();
     let found = tx
         .optional(sql(
             "SELECT CAST(MAX(version) AS bigint) AS v FROM _sqlx_migrations",
@@ -92,8 +106,6 @@ pub(super) async fn check(db: &Db) -> Result<(), Error> {
         std::cmp::Ordering::Less => Err(Error::Schema(format!(
             "the schema is at version {found}, this program needs {known}: run `sendtrail migrate`"
         ))),
-        std::cmp::Ordering::Greater => Err(Error::Schema(format!(
-            "the schema is at version {found}, newer than this program's {known}: use the newer program"
-        ))),
+        std::cmp::Ordering::Greater => Err(newer(found)),
     }
 }

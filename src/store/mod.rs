@@ -7,6 +7,7 @@ mod db;
 pub mod enqueue;
 mod entries;
 mod error;
+mod fact_parts;
 mod facts;
 pub mod feedback;
 mod group;
@@ -18,6 +19,7 @@ mod pg_time;
 pub mod record;
 mod row;
 mod stmt;
+pub mod story;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -73,6 +73,12 @@ impl Rows {
         self.rows.push(values.into());
     }
 
+    /// The same, where the columns are known only at run time.
+    pub(crate) fn push(&mut self, values: Vec<Arg>) {
+        debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
+        self.rows.push(values);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

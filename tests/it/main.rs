@@ -12,3 +12,5 @@ mod peers_smtp;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod system;

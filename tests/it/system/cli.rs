@@ -1,0 +1,302 @@
+//! The command line, as people and scripts use it: outputs, exit codes, complaints.
+
+use serde_json::Value;
+
+use super::child::{Child, Ran, Variables, run};
+use super::client::Client;
+use super::signed::{TOPIC, fixture};
+use crate::support::db::{TestDb, both, postgres, sqlite};
+
+both!(
+    a_key_is_printed_alone_works_and_stops_working_when_revoked,
+    a_worker_alone_serves_no_api,
+    the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused,
+    the_doctor_is_content_with_the_sandbox,
+);
+
+fn expect(ran: &Ran, code: i32, said: &[&str]) {
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    for words in said {
+        let found = ran.out.contains(words) || ran.errors.contains(words);
+        assert!(found, "{words:?} is not in {ran:?}");
+    }
+}
+
+async fn a_key_is_printed_alone_works_and_stops_working_when_revoked(db: &TestDb) {
+    let variables = Variables::of(db);
+    let add = ["keys", "add", "--name", "shop", "--scopes", "enqueue,read"];
+    let added = run(&variables, &add);
+    expect(&added, 0, &[]);
+    let key = added.out.trim_end();
+    assert!(added.out.lines().count() == 1 && key.starts_with("st_") && !key.contains(' '));
+    let mut child = Child::serve(&variables, "api");
+    let address = child.address();
+    assert_eq!(Client::new(address, key).get("/v1/history").await.0, 200);
+    assert_eq!(
+        Client::new(address, "st_other").get("/v1/history").await.0,
+        401
+    );
+
+    let listed = run(&variables, &["keys", "list"]);
+    expect(&listed, 0, &["shop", "enqueue,read", "valid"]);
+    assert!(!listed.out.contains(key));
+    let id = listed.out.split_whitespace().next().unwrap();
+    expect(&run(&variables, &["keys", "revoke", id]), 0, &["revoked"]);
+    // The program may remember a key for a second.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(Client::new(address, key).get("/v1/history").await.0, 401);
+    expect(
+        &run(&variables, &["keys", "revoke", id]),
+        1,
+        &[id, "no valid key"],
+    );
+
+    let wrong = ["keys", "add", "--name", "shop", "--scopes", "enqueue,cook"];
+    expect(
+        &run(&variables, &wrong),
+        1,
+        &["--scopes", "cook", "enqueue, read, admin"],
+    );
+    assert!(!child.log().contains(key));
+    child.stop();
+}
+
+async fn a_worker_alone_serves_no_api(db: &TestDb) {
+    let mut child = Child::serve(&Variables::of(db).sandbox(), "worker");
+    let client = Client::new(child.address(), "none");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(client.get(path).await.0, 200, "{path}");
+    }
+    for path in ["/v1/history", "/openapi.json", "/", "/webhooks/sns"] {
+        assert_eq!(client.get(path).await.0, 404, "{path}");
+    }
+    child.stop();
+    let cook = run(&Variables::of(db), &["serve", "--roles", "worker,cook"]);
+    expect(&cook, 2, &["cook", "api, web, webhooks, worker"]);
+}
+
+async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused(db: &TestDb) {
+    let variables = Variables::of(db);
+    for _ in 0..2 {
+        expect(&run(&variables, &["migrate"]), 0, &["up to date"]);
+    }
+    let newer = "UPDATE _sqlx_migrations SET version = 999 \
+                 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+    db.execute(newer).await;
+    for command in [&["migrate"][..], &["serve"], &["keys", "list"]] {
+        expect(&run(&variables, command), 1, &["999", "newer"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_database_is_filled_by_migrate_alone_where_it_is_told_so() {
+    async fn body(db: &TestDb) {
+        let variables = Variables::of(db).with("DATABASE__MIGRATE_ON_START", "false");
+        expect(
+            &run(&variables, &["serve"]),
+            1,
+            &["run `sendtrail migrate`"],
+        );
+        let doctor = run(&variables.clone().sandbox(), &["doctor"]);
+        expect(
+            &doctor,
+            1,
+            &["TROUBLE  database", "run `sendtrail migrate`"],
+        );
+        expect(&run(&variables, &["migrate"]), 0, &["up to date"]);
+        assert_eq!(db.count("contact_log").await, 0);
+        Child::serve(&variables.sandbox(), "worker").address();
+    }
+    sqlite(false, body).await;
+    postgres(false, body).await;
+}
+
+async fn the_doctor_is_content_with_the_sandbox(db: &TestDb) {
+    let ran = run(&Variables::of(db).sandbox(), &["doctor"]);
+    expect(
+        &ran,
+        0,
+        &[
+            "ok       settings",
+            "ok       database",
+            "sandbox stands in",
+        ],
+    );
+    assert!(!ran.out.contains("TROUBLE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_names_every_trouble() {
+    sqlite(true, async |db| {
+        // Nobody listens there.
+        let nobody = format!("smtp://127.0.0.1:{}", crate::support::process::free_port());
+        let variables = Variables::of(db)
+            .with("EMAIL__PROVIDERS", "smtp")
+            .with("SMTP__URL", &nobody)
+            .with("SNS__ENDPOINT_URL", &nobody.replace("smtp", "http"))
+            .with("SNS__REGION", "us-east-1")
+            .with("SNS__ACCESS_KEY_ID", "test")
+            .with("SNS__SECRET_ACCESS_KEY", "test");
+        let troubles = [
+            "ok       database",
+            "TROUBLE  feedback topics",
+            "set feedback.sns.topics",
+            "TROUBLE  email by smtp",
+            "TROUBLE  sms by sns",
+        ];
+        expect(&run(&variables, &["doctor"]), 1, &troubles);
+        let gone = variables.with("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none");
+        expect(&run(&gone, &["doctor"]), 1, &["TROUBLE  database"]);
+    })
+    .await;
+}
+
+#[test]
+fn wrong_settings_are_all_named_at_once() {
+    let none = Variables::default();
+    expect(&run(&none, &["config", "check"]), 0, &["valid"]);
+    let wrong = none
+        .clone()
+        .with("DATABASE__URL", "mysql://somewhere")
+        .with("DELIVERY__BATCH", "0")
+        .with("DELIVERY__RETRY_MULTIPLIER", "99")
+        .with("EMAIL__FROM", "nobody");
+    let keys = [
+        "database.url",
+        "delivery.batch",
+        "delivery.retry_multiplier",
+        "email.from",
+    ];
+    expect(&run(&wrong, &["config", "check"]), 1, &keys);
+    let unknown = none.clone().with("DELIVERY__BACTH", "1");
+    expect(&run(&unknown, &["config", "check"]), 1, &["bacth"]);
+    let no_number = none.clone().with("DELIVERY__BATCH", "many");
+    expect(
+        &run(&no_number, &["config", "check"]),
+        1,
+        &["delivery.batch"],
+    );
+    let production = none
+        .clone()
+        .with("ENVIRONMENT", "production")
+        .with("SANDBOX__ENABLED", "true")
+        .with("WEB__OPEN_HISTORY", "true");
+    let keys = ["sandbox.enabled", "web.open_history"];
+    for command in ["config check", "serve", "doctor"] {
+        let command: Vec<&str> = command.split(' ').collect();
+        expect(&run(&production, &command), 1, &keys);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    std::fs::write(&file, "[delivery]\nbatch = 5\n[htpp]\nlisten = \"x\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    expect(
+        &run(&none, &["--config", file, "config", "check"]),
+        1,
+        &["htpp"],
+    );
+    let level = none.with("LOG__LEVEL", "=nonsense=");
+    expect(&run(&level, &["migrate"]), 1, &["log.level"]);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let none = Variables::default();
+    let commands = [
+        "serve",
+        "demo",
+        "migrate",
+        "config check",
+        "doctor",
+        "keys add",
+        "keys list",
+        "keys revoke",
+        "feedback check",
+    ];
+    let all = run(&none, &["--help"]);
+    expect(&all, 0, &["--config", "Usage:"]);
+    for command in commands {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(all.out.contains(words[0]), "{command}");
+        let help = run(&none, &[&words[..], &["--help"]].concat());
+        let usage = format!("Usage: sendtrail {command}");
+        expect(&help, 0, &[&usage]);
+        let first = help.out.lines().next().unwrap();
+        assert!(first.len() > 20, "{command} says too little: {first}");
+    }
+    expect(&run(&none, &["--version"]), 0, &[env!("CARGO_PKG_VERSION")]);
+    expect(&run(&none, &["send"]), 2, &["send"]);
+}
+
+/// The path of a file under `tests/fixtures/sns`.
+fn path(name: &str) -> String {
+    format!("{}/tests/fixtures/sns/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn check(topic: &str, file: &str, more: &[&str]) -> Ran {
+    let variables = Variables::default().with("FEEDBACK__SNS__TOPICS", topic);
+    let file = path(file);
+    run(&variables, &[&["feedback", "check", &file], more].concat())
+}
+
+#[test]
+fn stored_feedback_is_judged_at_its_own_time_and_refused_today() {
+    let manifest: Value = serde_json::from_str(&fixture("kat/manifest.json")).unwrap();
+    for entry in manifest.as_array().unwrap() {
+        let text = |name: &str| entry[name].as_str().unwrap();
+        let file = format!("kat/{}", text("message"));
+        let message: Value = serde_json::from_str(&fixture(&file)).unwrap();
+        let topic = message["TopicArn"].as_str().unwrap();
+        let certificate = path(&format!("kat/{}", text("cert")));
+        let at = ["--certificate", &certificate, "--at", text("timestamp")];
+        let accepted = format!("accepted: {} of {topic}", text("type"));
+        expect(&check(topic, &file, &at), 0, &[&accepted]);
+        let today = &at[..2];
+        expect(
+            &check(topic, &file, today),
+            1,
+            &["refused: the signing certificate is valid"],
+        );
+        expect(
+            &check(TOPIC, &file, &at),
+            1,
+            &["refused: the topic", "REFUSED", topic],
+        );
+    }
+}
+
+#[test]
+fn tampered_feedback_is_refused_at_any_time() {
+    let tampered: Value =
+        serde_json::from_str(&fixture("negative/tampered_must_fail.json")).unwrap();
+    let certificate = path("test-signing/cert.pem");
+    let at = [
+        "--certificate",
+        &certificate,
+        "--at",
+        "2026-01-15T10:00:06Z",
+    ];
+    expect(&check(TOPIC, "signed_ses/open.json", &at), 0, &["accepted"]);
+    let folder = tempfile::tempdir().unwrap();
+    for (what, message) in tampered.as_object().unwrap() {
+        let file = folder.path().join("message.json");
+        std::fs::write(&file, message.to_string()).unwrap();
+        let variables = Variables::default().with("FEEDBACK__SNS__TOPICS", TOPIC);
+        let file = file.to_str().unwrap();
+        let ran = run(
+            &variables,
+            &[&["feedback", "check", file], &at[..]].concat(),
+        );
+        assert_eq!(ran.code, Some(1), "{what}: {ran:?}");
+        assert!(ran.out.starts_with("refused: "), "{what}: {ran:?}");
+    }
+    let nothing = check(TOPIC, "no-such-file.json", &at);
+    expect(&nothing, 1, &["cannot read", "no-such-file.json"]);
+    let no_time = check(TOPIC, "signed_ses/open.json", &["--at", "yesterday"]);
+    expect(&no_time, 1, &["--at", "RFC 3339"]);
+    let no_certificate = ["--certificate", &path("signed_ses/open.json")];
+    assert_eq!(
+        check(TOPIC, "signed_ses/open.json", &no_certificate).code,
+        Some(1)
+    );
+}

@@ -1,0 +1,18 @@
+//! The whole program: stories from the call to the status, kills, outages, several workers, hostile
+//! feedback, the command line.
+
+mod child;
+mod cli;
+mod client;
+mod forged;
+mod kill;
+mod localstack;
+mod outage;
+mod program;
+mod proxy;
+mod queue;
+mod secrecy;
+mod signed;
+mod sink;
+mod stories;
+mod workers;
