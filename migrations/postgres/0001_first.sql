@@ -207,7 +207,7 @@ CREATE TABLE feedback_inbox (
     kind        text NOT NULL,
     body        text NOT NULL,
     UNIQUE (source, message_id)
-);
+) WITH (toast_tuple_target = 8160);
 COMMENT ON TABLE feedback_inbox IS 'Every verified feedback message as it came, kept before it is applied.';
 COMMENT ON COLUMN feedback_inbox.kind IS 'What was found in it; unparsable and unknown kinds are kept as well.';
 

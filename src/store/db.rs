@@ -5,9 +5,9 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 use super::Error;
 use super::row::Row;
@@ -42,6 +42,9 @@ const STATEMENT_TIMEOUT_MILLIS: &str = "8000";
 /// After this PostgreSQL ends a transaction whose program went silent, in milliseconds, so that its
 /// locks cannot hold up the others.
 const IDLE_TRANSACTION_TIMEOUT_MILLIS: &str = "30000";
+/// How long a connection of the pool has to show that it is alive; well within `ACQUIRE_TIMEOUT`, so
+/// that there is time for a new one.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this a database that does not answer at all is taken for gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers of the embedded database: pages and the API; more gain nothing on few cores.
@@ -69,6 +72,11 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Both with a limit of time, which sqlx's own tests do not have: a connection whose
+            // line went dead would hold its place in the pool for as long as TCP tries.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(alive(connection)))
+            .after_release(|connection, _| Box::pin(alive(connection)))
             .connect_lazy_with(options);
         Ok(Self::Postgres(pool))
     }
@@ -185,6 +193,14 @@ impl Tx {
     pub(crate) async fn optional(&mut self, stmt: Stmt) -> Result<Option<Row>, Error> {
         Ok(self.all(stmt).await?.into_iter().next())
     }
+}
+
+/// An error makes the pool drop the connection.
+async fn alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
+    ping.await
+        .unwrap_or_else(|elapsed| Err(sqlx::Error::Io(elapsed.into())))
+        .map(|()| true)
 }
 
 /// The driver's answer, or `Unavailable` when there is none within [`ANSWER_TIMEOUT`].

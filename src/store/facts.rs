@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Error;
 use super::db::Tx;
+use super::fact_parts::PARTS;
 use super::row::Row;
-use super::stmt::{Arg, Kind, Rows, sql};
+use super::stmt::{Kind, Rows, sql};
 use crate::domain::event::{Bounce, Event, EventKey, Failure, Severity, What};
 use crate::domain::facts::{Bounced, Clicked, Complained, Delayed, Facts, Failed, Opened, Sent};
 use crate::domain::id::NotificationId;
@@ -30,8 +31,8 @@ pub(super) async fn merge(
         .flatten()
         .map(|event| (event.notification, event.key))
         .collect();
-    let complete = insert(tx, &new).await?;
-    new.retain(|id, _| !complete.contains(id));
+    let whole = insert_sent(tx, &new).await?;
+    new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
     Ok(happened)
 }
@@ -90,10 +91,9 @@ async fn append<'a>(
     Ok(new)
 }
 
-/// Makes the facts rows that are missing, and returns those that need no more. An acceptance that is
-/// the first thing known of its message is the hot path: its row is written whole, without a look at
-/// what is there. All other new rows are blank.
-async fn insert(
+/// Makes the facts rows of messages whose acceptance is the first thing known of them: the hot path,
+/// written whole without a look at what is there. Returns those that were not there.
+async fn insert_sent(
     tx: &mut Tx,
     new: &BTreeMap<NotificationId, Vec<&Event>>,
 ) -> Result<BTreeSet<NotificationId>, Error> {
@@ -105,28 +105,22 @@ async fn insert(
         ("provider_message_id", Kind::Text),
         ("opens_tracked", Kind::Bool),
     ]);
-    let mut whole = BTreeSet::new();
     for (id, events) in new {
-        let facts = match events.as_slice() {
-            [event] if matches!(event.what, What::Accepted { .. }) => Facts::fold([*event]),
-            _ => Facts::default(),
+        let [event] = events.as_slice() else { continue };
+        let Some(sent) = Facts::fold([*event]).sent else {
+            continue;
         };
-        if facts.sent.is_some() {
-            whole.insert(*id);
-        }
-        let sent = facts.sent.as_ref();
         rows.add([
             id.uuid().into(),
-            sent.map(|s| s.at).into(),
-            sent.map(|s| s.key.0).into(),
-            sent.map(|s| s.provider.as_str()).into(),
-            sent.and_then(|s| s.provider_message_id.as_deref()).into(),
-            sent.is_some_and(|s| s.opens_tracked).into(),
+            sent.at.into(),
+            sent.key.0.into(),
+            sent.provider.into(),
+            sent.provider_message_id.into(),
+            sent.opens_tracked.into(),
         ]);
     }
-    let mut complete = BTreeSet::new();
     if rows.is_empty() {
-        return Ok(complete);
+        return Ok(BTreeSet::new());
     }
     let stmt = sql(
         "INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, \
@@ -136,37 +130,81 @@ async fn insert(
     )
     .rows(rows)
     .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
-    for row in tx.all(stmt).await? {
-        complete.insert(NotificationId::new(row.id("notification_id")?));
-    }
-    complete.retain(|id| whole.contains(id));
-    Ok(complete)
+    let rows = tx.all(stmt).await?;
+    rows.iter()
+        .map(|row| Ok(NotificationId::new(row.id("notification_id")?)))
+        .collect()
 }
 
-/// Merges events that were just appended into rows that are there; each is merged exactly once.
+/// Merges events that were just appended; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
     if new.is_empty() {
         return Ok(());
     }
+    let mut before = lock(tx, new.keys().copied()).await?;
+    let missing: Vec<NotificationId> = new
+        .keys()
+        .copied()
+        .filter(|id| !before.contains_key(id))
+        .collect();
+    if !missing.is_empty() {
+        insert_blank(tx, &missing).await?;
+        // Another writer may have been faster with one of them, and filled it.
+        before.append(&mut lock(tx, missing.into_iter()).await?);
+    }
+    let merged: Vec<(NotificationId, Facts, Facts)> = before
+        .into_iter()
+        .map(|(id, before)| {
+            let mut after = before.clone();
+            for event in new.get(&id).into_iter().flatten() {
+                after.apply(event);
+            }
+            (id, before, after)
+        })
+        .collect();
+    for part in &PARTS {
+        let mut rows = Rows::new(part.columns);
+        for (id, before, after) in &merged {
+            if (part.changed)(before, after) {
+                let key = std::iter::once(id.uuid().into());
+                rows.push(key.chain((part.values)(after)).collect());
+            }
+        }
+        if !rows.is_empty() {
+            let stmt = sql(part.update)
+                .rows(rows)
+                .push(" WHERE delivery_facts.notification_id = b.notification_id");
+            tx.execute(stmt).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The facts rows that are there, held until the transaction ends.
+async fn lock(
+    tx: &mut Tx,
+    ids: impl Iterator<Item = NotificationId>,
+) -> Result<BTreeMap<NotificationId, Facts>, Error> {
     let stmt = sql("SELECT f.* FROM ")
-        .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))
+        .rows(Rows::of_ids(ids.map(NotificationId::uuid)))
         .push(" JOIN delivery_facts f ON f.notification_id = b.id")
         .push(
             tx.dialect()
                 .lock(" ORDER BY f.notification_id FOR UPDATE OF f"),
         );
-    let mut rows = Rows::new(COLUMNS);
-    for row in tx.all(stmt).await? {
-        let id = NotificationId::new(row.id("notification_id")?);
-        let mut facts = read(&row)?;
-        for event in new.get(&id).into_iter().flatten() {
-            facts.apply(event);
-        }
-        rows.add(columns(id, &facts));
-    }
-    let stmt = sql(UPDATE)
-        .rows(rows)
-        .push(" WHERE delivery_facts.notification_id = b.notification_id");
+    let rows = tx.all(stmt).await?;
+    rows.iter()
+        .map(|row| Ok((NotificationId::new(row.id("notification_id")?), read(row)?)))
+        .collect()
+}
+
+async fn insert_blank(tx: &mut Tx, ids: &[NotificationId]) -> Result<(), Error> {
+    let stmt = sql("INSERT INTO delivery_facts \
+         (notification_id, opens_tracked, opened_count, clicked_count) SELECT b.id, ")
+    .bind(false)
+    .push(", 0, 0 FROM ")
+    .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
+    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING");
     tx.execute(stmt).await?;
     Ok(())
 }
@@ -289,75 +327,4 @@ fn clicked(row: &Row) -> Result<Option<Clicked>, Error> {
         last_at: row.time("clicked_last_at")?,
         count: row.int("clicked_count")?,
     }))
-}
-
-macro_rules! fact_columns {
-    ($(($name:literal, $kind:ident)),* $(,)?) => {
-        const COLUMNS: &[(&str, Kind)] =
-            &[("notification_id", Kind::Id), $(($name, Kind::$kind)),*];
-        const UPDATE: &str = concat!("UPDATE delivery_facts SET ", $($name, " = b.", $name, ", "),*,
-            "notification_id = b.notification_id FROM ");
-    };
-}
-
-fact_columns! {
-    ("sent_at", Time), ("sent_key", Id), ("provider", Text), ("provider_message_id", Text),
-    ("opens_tracked", Bool),
-    ("failed_at", Time), ("failed_key", Id), ("failed_category", Text), ("failed_code", Text),
-    ("failed_text", Text),
-    ("delivered_at", Time),
-    ("delayed_at", Time), ("delayed_key", Id), ("delayed_type", Text),
-    ("bounced_at", Time), ("bounced_key", Id), ("bounced_severity", Text),
-    ("bounced_category", Text), ("bounced_subtype", Text), ("bounced_status", Text),
-    ("bounced_text", Text),
-    ("complained_at", Time), ("complained_key", Id), ("complained_type", Text),
-    ("opened_first_at", Time), ("opened_last_at", Time), ("opened_by_person_at", Time),
-    ("opened_count", Int),
-    ("clicked_first_at", Time), ("clicked_last_at", Time), ("clicked_count", Int),
-    ("unsubscribed_at", Time),
-}
-
-fn columns(id: NotificationId, facts: &Facts) -> [Arg; 33] {
-    let sent = facts.sent.as_ref();
-    let failed = facts.failed.as_ref();
-    let delayed = facts.delayed.as_ref();
-    let bounced = facts.bounced.as_ref();
-    let complained = facts.complained.as_ref();
-    let opened = facts.opened.as_ref();
-    let clicked = facts.clicked.as_ref();
-    [
-        id.uuid().into(),
-        sent.map(|s| s.at).into(),
-        sent.map(|s| s.key.0).into(),
-        sent.map(|s| s.provider.clone()).into(),
-        sent.and_then(|s| s.provider_message_id.clone()).into(),
-        sent.is_some_and(|s| s.opens_tracked).into(),
-        failed.map(|f| f.at).into(),
-        failed.map(|f| f.key.0).into(),
-        failed.map(|f| f.failure.category.as_str()).into(),
-        failed.and_then(|f| f.failure.code.clone()).into(),
-        failed.and_then(|f| f.failure.provider_text.clone()).into(),
-        facts.delivered_at.into(),
-        delayed.map(|d| d.at).into(),
-        delayed.map(|d| d.key.0).into(),
-        delayed.and_then(|d| d.delay_type.clone()).into(),
-        bounced.map(|b| b.at).into(),
-        bounced.map(|b| b.key.0).into(),
-        bounced.map(|b| b.bounce.severity.as_str()).into(),
-        bounced.map(|b| b.bounce.category.as_str()).into(),
-        bounced.and_then(|b| b.bounce.subtype.clone()).into(),
-        bounced.and_then(|b| b.bounce.status.clone()).into(),
-        bounced.and_then(|b| b.bounce.diagnostic.clone()).into(),
-        complained.map(|c| c.at).into(),
-        complained.map(|c| c.key.0).into(),
-        complained.and_then(|c| c.feedback_type.clone()).into(),
-        opened.map(|o| o.first_at).into(),
-        opened.map(|o| o.last_at).into(),
-        opened.and_then(|o| o.by_person_at).into(),
-        opened.map_or(0, |o| o.count).into(),
-        clicked.map(|c| c.first_at).into(),
-        clicked.map(|c| c.last_at).into(),
-        clicked.map_or(0, |c| c.count).into(),
-        facts.unsubscribed_at.into(),
-    ]
 }

@@ -212,14 +212,12 @@ impl Known {
     }
 }
 
-async fn known<'a>(tx: &mut Tx, named: impl Iterator<Item = Names<'a>>) -> Result<Known, Error> {
-    let mut ids = BTreeSet::new();
-    let mut provider_ids = BTreeSet::new();
-    for (notification, provider_message_id) in named {
-        ids.extend(notification);
-        provider_ids.extend(provider_message_id);
-    }
+async fn known<'a>(
+    tx: &mut Tx,
+    named: impl Iterator<Item = Names<'a>> + Clone,
+) -> Result<Known, Error> {
     let mut known = Known::default();
+    let ids: BTreeSet<NotificationId> = named.clone().filter_map(|(id, _)| id).collect();
     if !ids.is_empty() {
         let stmt = sql("SELECT l.id FROM ")
             .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
@@ -228,6 +226,11 @@ async fn known<'a>(tx: &mut Tx, named: impl Iterator<Item = Names<'a>>) -> Resul
             known.ids.insert(NotificationId::new(row.id("id")?));
         }
     }
+    // The provider's id is looked up only where ours did not decide.
+    let provider_ids: BTreeSet<&str> = named
+        .filter(|names| known.resolve(*names).is_none())
+        .filter_map(|(_, provider_message_id)| provider_message_id)
+        .collect();
     let mut rows = Rows::new(&[("provider_message_id", Kind::Text)]);
     for id in provider_ids {
         rows.add([id.into()]);

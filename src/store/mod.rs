@@ -7,6 +7,7 @@ mod db;
 pub mod enqueue;
 mod entries;
 mod error;
+mod fact_parts;
 mod facts;
 pub mod feedback;
 mod group;

@@ -97,7 +97,9 @@ impl Store {
             tx.execute(jobs::insert(again)).await?;
         }
         for left in left.iter().filter(|left| held.contains(&left.claim)) {
-            shrink(&mut tx, left).await?;
+            let released = |done: &Done| done.claim == left.claim && done.tried.is_none();
+            let rewrite = left.rewrite || batch.iter().any(released);
+            shrink(&mut tx, left, rewrite).await?;
         }
         tx.commit().await?;
         Ok(batch.len() - mine.len())
@@ -105,10 +107,10 @@ impl Store {
 }
 
 /// What remains of a claim after its jobs were recorded.
-async fn shrink(tx: &mut Tx, left: &Left) -> Result<(), Error> {
+async fn shrink(tx: &mut Tx, left: &Left, rewrite: bool) -> Result<(), Error> {
     let stmt = if left.jobs.is_empty() {
         sql("DELETE FROM claims WHERE id = ").bind(left.claim.uuid())
-    } else if left.rewrite {
+    } else if rewrite {
         sql("UPDATE claims SET jobs = ")
             .bind(jobs::jobs_as_json(&left.jobs))
             .push(" WHERE id = ")

@@ -1,6 +1,7 @@
 //! A statement: literal pieces of SQL and bound values. Written once, rendered per dialect; text
 //! can only grow from `&'static str`, so no value can become SQL.
 
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use sqlx::Arguments;
 use sqlx::postgres::PgArguments;
@@ -70,6 +71,12 @@ impl Rows {
     pub(crate) fn add<const N: usize>(&mut self, values: [Arg; N]) {
         debug_assert_eq!(N, self.columns.len(), "one value a column");
         self.rows.push(values.into());
+    }
+
+    /// The same, where the columns are known only at run time.
+    pub(crate) fn push(&mut self, values: Vec<Arg>) {
+        debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
+        self.rows.push(values);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -151,11 +158,13 @@ impl Stmt {
                     push_number(&mut text, args.len());
                 }
                 Piece::Rows(rows) => {
-                    args.add(rows_as_json(&rows)).map_err(Error::encode)?;
+                    let json = serde_json::to_string(&rows.rows).map_err(Error::encode)?;
+                    args.add(json).map_err(Error::encode)?;
                     push_json_each(&mut text, rows.columns, args.len());
                 }
             }
         }
+        tracing::trace!(text, "statement");
         Ok((text, args))
     }
 
@@ -172,6 +181,7 @@ impl Stmt {
                 Piece::Rows(rows) => push_unnest(&mut text, &mut args, rows)?,
             }
         }
+        tracing::trace!(text, "statement");
         Ok((text, args))
     }
 }
@@ -219,24 +229,18 @@ fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
     text.push_str(")) AS b");
 }
 
-fn rows_as_json(rows: &Rows) -> String {
-    let rows = rows
-        .rows
-        .iter()
-        .map(|row| row.iter().map(arg_as_json).collect())
-        .collect();
-    Json::Array(rows).to_string()
-}
-
-fn arg_as_json(arg: &Arg) -> Json {
-    match arg {
-        Arg::Text(v) => v.as_deref().into(),
-        Arg::Int(v) => (*v).into(),
-        Arg::Bool(v) => i64::from(*v).into(),
-        Arg::Id(v) => v.map(|id| id.as_hyphenated().to_string()).into(),
-        Arg::Time(v) => v.map(Timestamp::as_millis).into(),
-        // As text: the column is text.
-        Arg::Json(v) => v.as_ref().map(ToString::to_string).into(),
+/// As SQLite keeps it, inside the JSON of [`Rows`].
+impl Serialize for Arg {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(v) => v.serialize(serializer),
+            Self::Int(v) => v.serialize(serializer),
+            Self::Bool(v) => i64::from(*v).serialize(serializer),
+            Self::Id(v) => v.serialize(serializer),
+            Self::Time(v) => v.map(Timestamp::as_millis).serialize(serializer),
+            // As text: the column is text.
+            Self::Json(v) => v.as_ref().map(ToString::to_string).serialize(serializer),
+        }
     }
 }
 

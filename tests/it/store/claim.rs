@@ -52,7 +52,7 @@ async fn higher_lanes_go_first_and_in_each_what_is_due_longest(db: &TestDb) {
     }
     let [bulk_1, bulk_2, normal_1, normal_2, high_1, high_2] =
         enqueued(&db.store, batch).await.try_into().unwrap();
-    db.pass(Duration::from_secs(60));
+    db.pass(Duration::from_mins(1));
     let mut late_high = email("C-2");
     late_high.priority = Priority::High;
     let late_high = enqueued(&db.store, vec![late_high]).await[0];
@@ -78,9 +78,9 @@ async fn higher_lanes_go_first_and_in_each_what_is_due_longest(db: &TestDb) {
 
 async fn a_job_of_the_future_waits(db: &TestDb) {
     let mut later = email("C-1");
-    later.send_at = Some(db.clock.now().plus(Duration::from_secs(60)));
+    later.send_at = Some(db.clock.now().plus(Duration::from_mins(1)));
     let mut past = email("C-1");
-    past.send_at = Some(db.clock.now().minus(Duration::from_secs(60)));
+    past.send_at = Some(db.clock.now().minus(Duration::from_mins(1)));
     let [later, past] = enqueued(&db.store, vec![later, past])
         .await
         .try_into()
@@ -109,7 +109,7 @@ async fn each_method_has_its_own_queue(db: &TestDb) {
 
 async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
     let mut new = email("C-1");
-    new.expires_at = Some(db.clock.now().plus(Duration::from_secs(60)));
+    new.expires_at = Some(db.clock.now().plus(Duration::from_mins(1)));
     let id = enqueued(&db.store, vec![new.clone()]).await[0];
     let claim = claimed(&db.store).await;
     let [only] = claim.jobs.as_slice() else {
@@ -142,15 +142,12 @@ async fn a_message_that_cannot_be_read_does_not_hold_up_the_others(db: &TestDb) 
         "UPDATE message_content SET text = NULL WHERE id = '{no_text}'"
     ))
     .await;
-    if !db.is_postgres() {
-        let broken = format!("UPDATE message_content SET data = '{{' WHERE id = '{odd}'");
-        db.execute(&broken).await;
+    let harm = if db.is_postgres() {
+        format!("UPDATE contact_log SET address = '' WHERE id = '{odd}'")
     } else {
-        db.execute(&format!(
-            "UPDATE contact_log SET address = '' WHERE id = '{odd}'"
-        ))
-        .await;
-    }
+        format!("UPDATE message_content SET data = '{{' WHERE id = '{odd}'")
+    };
+    db.execute(&harm).await;
     let claim = db
         .store
         .claim(wanted(Method::Push, 10))
@@ -303,7 +300,7 @@ async fn next_due_is_the_earliest_of_all_lanes(db: &TestDb) {
     let now = db.clock.now();
     let mut high = email("C-1");
     high.priority = Priority::High;
-    high.send_at = Some(now.plus(Duration::from_secs(60)));
+    high.send_at = Some(now.plus(Duration::from_mins(1)));
     let mut bulk = email("C-1");
     bulk.priority = Priority::Bulk;
     bulk.send_at = Some(now.plus(Duration::from_secs(30)));
@@ -315,6 +312,6 @@ async fn next_due_is_the_earliest_of_all_lanes(db: &TestDb) {
     assert_eq!(db.store.next_due(Method::Sms).await.unwrap(), Some(now));
     db.pass(Duration::from_secs(30));
     send_one(&db.store, now, "p").await;
-    let left = Some(now.plus(Duration::from_secs(60)));
+    let left = Some(now.plus(Duration::from_mins(1)));
     assert_eq!(db.store.next_due(Method::Email).await.unwrap(), left);
 }

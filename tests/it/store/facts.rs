@@ -121,10 +121,10 @@ fn messages(runner: &mut TestRunner, ids: &[NotificationId], start: Timestamp) -
     messages
 }
 
-async fn assert_facts_are_the_fold(store: &Store, ids: &[NotificationId]) -> usize {
+async fn assert_facts_are_the_fold(db: &TestDb, ids: &[NotificationId]) -> usize {
     let mut events = 0;
-    for entry in store.entries(BUSINESS, ids).await.unwrap() {
-        let story = store.story(entry.id).await.unwrap();
+    for entry in db.store.entries(BUSINESS, ids).await.unwrap() {
+        let story = db.store.story(entry.id).await.unwrap();
         events += story.events.len();
         assert_eq!(
             entry.facts,
@@ -152,24 +152,26 @@ async fn many_writers_in_any_order_give_the_fold_of_the_ledger(db: &TestDb) {
             let mut mine: Vec<Incoming> =
                 messages.iter().skip(writer).step_by(2).cloned().collect();
             mine.rotate_left(writer * 3);
-            tokio::spawn(async move {
-                for chunk in mine.chunks(4) {
-                    let calls = chunk
-                        .iter()
-                        .map(|message| store.keep_feedback(message.clone()));
-                    for kept in futures_util::future::join_all(calls).await {
-                        kept.unwrap();
-                    }
-                }
-            })
+            tokio::spawn(tell(store, mine))
         });
         for writer in writers.collect::<Vec<_>>() {
             writer.await.unwrap();
         }
-        let kept = assert_facts_are_the_fold(&db.store, &ids).await;
+        let kept = assert_facts_are_the_fold(db, &ids).await;
         assert_eq!(kept, distinct(&messages), "each happening once");
     }
     other.close().await;
+}
+
+async fn tell(store: Store, messages: Vec<Incoming>) {
+    for chunk in messages.chunks(4) {
+        let calls = chunk
+            .iter()
+            .map(|message| store.keep_feedback(message.clone()));
+        for kept in futures_util::future::join_all(calls).await {
+            kept.unwrap();
+        }
+    }
 }
 
 /// How many different happenings the messages tell of.
@@ -207,5 +209,5 @@ async fn one_writer_at_a_time_gives_the_fold_of_the_ledger(db: &TestDb) {
             assert_eq!(entry.facts, Facts::fold(mine));
         }
     }
-    assert_facts_are_the_fold(&db.store, &ids).await;
+    assert_facts_are_the_fold(db, &ids).await;
 }

@@ -203,7 +203,7 @@ async fn the_sweep_finds_what_two_connections_missed(db: &TestDb) {
         .await;
     let other = db.another_store().await;
     let sweeps = futures_util::future::join(db.store.sweep_unmatched(), other.sweep_unmatched());
-    let (a, b) = sweeps.await;
+    let (a, b) = Box::pin(sweeps).await;
     assert_eq!(a.unwrap() + b.unwrap(), 2);
     for id in ids {
         assert_eq!(facts(db, id).await.opened.unwrap().count, 1);

@@ -29,7 +29,7 @@ async fn a_key_is_made_found_listed_and_revoked(db: &TestDb) {
     assert!(db.store.find_key("aa").await.unwrap().is_none());
     assert!(db.store.keys().await.unwrap().is_empty());
     let made_at = db.clock.now();
-    let expires_at = Some(made_at.plus(Duration::from_secs(3600)));
+    let expires_at = Some(made_at.plus(Duration::from_hours(1)));
     let first = db.store.add_key(key("aa")).await.unwrap();
     let new = NewApiKey {
         expires_at,

@@ -18,7 +18,7 @@ use sendtrail::store::record::{Done, Left, Then, Tried};
 use uuid::Uuid;
 
 pub(crate) const BUSINESS: &str = "default";
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
 pub(crate) const WORKER: &str = "worker-1";
 
 /// An email to `CLIENT@example.com`.
@@ -126,6 +126,7 @@ pub(crate) async fn claimed(store: &Store) -> Claim {
 }
 
 /// An attempt at this moment that counts, of the given outcome.
+#[expect(clippy::unnecessary_wraps, reason = "as the field that it is for")]
 pub(crate) fn tried(at: Timestamp, outcome: &'static str) -> Option<Tried> {
     Some(Tried {
         provider: "ses",

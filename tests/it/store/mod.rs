@@ -8,6 +8,7 @@ mod facts;
 mod feedback;
 mod history;
 mod keys;
+mod plans;
 mod record;
 mod rescue;
 mod schema;

@@ -1,5 +1,6 @@
 //! Recording: attempts, facts, retries, and the end of a claim.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use sendtrail::domain::event::{EventKey, Failure, What};
@@ -40,7 +41,7 @@ fn failure(category: Category, code: &str) -> Failure {
 async fn every_outcome_leaves_its_mark(db: &TestDb) {
     let ids = enqueued(&db.store, vec![email("C-1"); 6]).await;
     let now = db.clock.now();
-    let later = now.plus(Duration::from_secs(300));
+    let later = now.plus(Duration::from_mins(5));
     let claim = claimed(&db.store).await;
     let rejected = failure(Category::InvalidAddress, "550");
     let gave_up = failure(Category::ProviderUnavailable, "451");
@@ -103,7 +104,7 @@ async fn every_outcome_leaves_its_mark(db: &TestDb) {
 async fn an_attempt_is_kept_with_all_that_is_known_of_it(db: &TestDb) {
     let id = enqueued(&db.store, vec![email("C-1")]).await[0];
     let now = db.clock.now();
-    let due_at = now.plus(Duration::from_secs(300));
+    let due_at = now.plus(Duration::from_mins(5));
     let claim = claimed(&db.store).await;
     let attempt = Tried {
         provider: "smtp",
@@ -288,11 +289,11 @@ async fn recording_twice_changes_nothing(db: &TestDb) {
         rewrite: false,
     };
     // As when the answer to the first commit was lost.
-    db.store.record(&[done.clone()], &[left]).await.unwrap();
+    db.store.record(from_ref(&done), &[left]).await.unwrap();
     let before = db.store.entry(BUSINESS, id).await.unwrap().unwrap().facts;
     assert_eq!(
         db.store
-            .record(&[done.clone()], &nothing_left(&claim))
+            .record(from_ref(&done), &nothing_left(&claim))
             .await
             .unwrap(),
         0
@@ -370,7 +371,7 @@ async fn hostile_answers_of_a_provider_are_kept(db: &TestDb) {
     let long = |what: &str| format!("{what}\0{}", "é".repeat(100_000));
     let mut attempt = tried(now, "accepted");
     let parts = attempt.as_mut().unwrap();
-    parts.code = Some("25\00".to_owned());
+    parts.code = Some("250\0".to_owned());
     parts.text = Some(long("text"));
     let accepted = done(&claim, &claim.jobs[0], attempt.clone(), sent(&long("p")));
     let refusal = Failure {

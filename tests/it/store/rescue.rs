@@ -25,7 +25,7 @@ both! {
     concurrent_rescuers_bring_each_job_back_once,
 }
 
-const GRACE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
 async fn a_living_claim_is_left_alone(db: &TestDb) {

@@ -1,5 +1,6 @@
 //! A fresh, migrated database for every test, of both kinds.
 
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -99,6 +100,21 @@ impl TestDb {
         Store::open(&self.url, CONNECTIONS, self.clock.clone())
             .await
             .unwrap()
+    }
+
+    /// The address of the PostgreSQL server.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server_text().parse().unwrap()
+    }
+
+    /// The same database by another way.
+    pub(crate) fn url_by(&self, way: SocketAddr) -> String {
+        self.url.replacen(self.server_text(), &way.to_string(), 1)
+    }
+
+    fn server_text(&self) -> &str {
+        let (_, rest) = self.url.rsplit_once('@').expect("a URL with a user");
+        rest.split_once('/').expect("a URL with a database").0
     }
 
     /// Moves the clock on and returns the new time.
