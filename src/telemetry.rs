@@ -1,20 +1,34 @@
 //! Logs: structured, one line per event, never an address, token or body. What a line names in its
 //! text it also carries as a field, under the same name everywhere.
 
+use std::io::{IsTerminal as _, stderr};
+
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Sets up logging for the process, on standard error: standard output is for results.
 pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(level)?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_impersonal));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     // Only the first of several starts counts; tests may start more than one program part.
     if json {
-        subscriber.json().flatten_event(true).try_init().ok();
+        let lines = lines.json().flatten_event(true);
+        registry.with(lines).try_init().ok();
     } else {
-        subscriber.with_target(false).try_init().ok();
+        let lines = lines.with_target(false).with_ansi(stderr().is_terminal());
+        registry.with(lines).try_init().ok();
     }
     Ok(())
+}
+
+/// At the level trace, the AWS SDK and the HTTP client log what they send and receive, addresses and
+/// bodies included. Only our own lines are known to hold nothing of it.
+fn is_impersonal(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || metadata.target().starts_with("sendtrail")
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::child::Variables;
 use super::client::Client;
 use super::program::Program;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, State};
 use super::queue::{all_done, fill, sent, statuses, unknown};
 use super::signed::{TOPIC, envelope, open_of, trust};
 use super::sink::Sink;
@@ -21,7 +21,12 @@ const SNS_PATIENCE: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sends_are_recorded_after_an_outage_and_callers_are_told_of_it() {
-    on_postgres(outage_within_the_lease).await;
+    on_postgres(async |db| outage_within_the_lease(db, State::Down).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_is_as_good_as_gone() {
+    on_postgres(async |db| outage_within_the_lease(db, State::Silent).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +34,7 @@ async fn an_outage_longer_than_the_lease_repeats_nothing() {
     on_postgres(outage_beyond_the_lease).await;
 }
 
-async fn outage_within_the_lease(db: &TestDb) {
+async fn outage_within_the_lease(db: &TestDb, outage: State) {
     let (proxy, sink) = (
         Proxy::start(db).await,
         Sink::start(Duration::from_millis(5)).await,
@@ -43,12 +48,12 @@ async fn outage_within_the_lease(db: &TestDb) {
     let program = Program::start_with(&variables, trust()).await;
     let client = &program.client;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.go_down();
+    proxy.become_now(outage);
     let opened = enqueued.first().unwrap();
     let feedback = envelope(&open_of(opened)).to_string();
     while_it_is_down(client, &feedback).await;
     let before = sent(db).await.len();
-    proxy.come_up();
+    proxy.become_now(State::Up);
 
     all_done(db, TIMEOUT).await;
     assert!(
@@ -105,9 +110,9 @@ async fn outage_beyond_the_lease(db: &TestDb) {
         .with("DELIVERY__UNKNOWN_GRACE_MS", "4000");
     let program = Program::start(&variables).await;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.go_down();
+    proxy.become_now(State::Down);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    proxy.come_up();
+    proxy.become_now(State::Up);
     all_done(db, TIMEOUT).await;
     assert!(sink.ids() == enqueued, "some were lost or invented");
     assert_eq!(sink.count(), COUNT, "sent again without need");
