@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::held::Held;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use crate::domain::event::Failure;
@@ -29,6 +30,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Courier {
     worker: Worker,
+    held: Held,
     method: Method,
     transport: Transport,
     policy: Policy,
@@ -43,10 +45,16 @@ struct Parcel {
 }
 
 impl Courier {
-    pub(super) fn new(worker: Worker, method: Method, transport: Transport) -> Arc<Self> {
+    pub(super) fn new(
+        worker: Worker,
+        held: Held,
+        method: Method,
+        transport: Transport,
+    ) -> Arc<Self> {
         let policy = worker.settings.policy();
         Arc::new(Self {
             worker,
+            held,
             method,
             transport,
             policy,
@@ -62,7 +70,12 @@ impl Courier {
         // One batch being recorded, one gathered meanwhile: what waits here is sent once more after
         // a kill.
         let (reports, reported) = mpsc::channel::<Report>(batch);
-        let recorder = tokio::spawn(recorder::run(self.worker.clone(), self.method, reported));
+        let recorder = tokio::spawn(recorder::run(
+            self.worker.clone(),
+            self.held.clone(),
+            self.method,
+            reported,
+        ));
         let dispatcher =
             tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
         self.claim(parcels, reports, &stop).await;
@@ -99,6 +112,7 @@ impl Courier {
             let woken = self.worker.woken.notified();
             match self.worker.store.claim(wanted).await {
                 Ok(Some(claim)) => {
+                    self.held.add(claim.id);
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
                     // The recorder hears of a claim before it hears of any of its jobs.
                     if reports

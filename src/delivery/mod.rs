@@ -3,6 +3,7 @@
 
 mod backoff;
 mod courier;
+mod held;
 mod policy;
 mod recorder;
 mod upkeep;
@@ -133,8 +134,9 @@ impl Worker {
         let tasks = TaskTracker::new();
         let patience = Duration::from_secs(self.settings.stop_seconds);
         let couriers = TaskTracker::new();
+        let held = held::Held::default();
         for (method, transport) in transports {
-            let courier = courier::Courier::new(self.clone(), method, transport);
+            let courier = courier::Courier::new(self.clone(), held.clone(), method, transport);
             couriers.spawn(courier.run(stop.clone()));
         }
         couriers.close();
@@ -147,7 +149,7 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        upkeep::start(&self, &tasks, &stop, &couriers_done);
+        upkeep::start(&self, held, &tasks, &stop, &couriers_done);
         tasks.close();
         Running {
             stop,

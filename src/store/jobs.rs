@@ -116,15 +116,18 @@ impl Store {
         Ok(Some(Claim { id, jobs }))
     }
 
-    /// Heartbeat: extends every claim of this worker. Returns how many it still holds.
-    pub async fn extend_claims(&self, worker: &str, lease: Duration) -> Result<u64, Error> {
+    /// Heartbeat: extends these claims of one worker. Returns how many it still holds.
+    pub async fn extend_claims(&self, held: &[ClaimId], lease: Duration) -> Result<u64, Error> {
+        if held.is_empty() {
+            return Ok(0);
+        }
         super::again(async || {
             let mut tx = self.db.write().await?;
             // Locked in the order in which recorders lock them.
-            let stmt = sql("WITH mine AS MATERIALIZED (SELECT id FROM claims WHERE worker = ")
-                .bind(worker)
-                .push(" ORDER BY id")
-                .push(tx.dialect().lock(" FOR UPDATE"))
+            let stmt = sql("WITH mine AS MATERIALIZED (SELECT c.id FROM ")
+                .rows(Rows::of_ids(held.iter().map(|claim| claim.uuid())))
+                .push(" JOIN claims c ON c.id = b.id ORDER BY c.id")
+                .push(tx.dialect().lock(" FOR UPDATE OF c"))
                 .push(") UPDATE claims SET lease_until = ")
                 .bind(self.clock.now().plus(lease))
                 .push(" WHERE id IN (SELECT id FROM mine)");
