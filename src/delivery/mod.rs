@@ -4,12 +4,14 @@
 mod backoff;
 mod courier;
 mod policy;
+mod pulse;
 mod recorder;
 mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use pulse::Pulse;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -138,8 +140,10 @@ impl Worker {
         let tasks = TaskTracker::new();
         let patience = Duration::from_secs(self.settings.stop_seconds);
         let couriers = TaskTracker::new();
+        let pulse = Arc::new(Pulse::new(self.settings.lease(), self.clock.now()));
         for (method, transport) in transports {
-            let courier = courier::Courier::new(self.clone(), method, transport);
+            let courier =
+                courier::Courier::new(self.clone(), method, transport, Arc::clone(&pulse));
             couriers.spawn(courier.run(stop.clone()));
         }
         couriers.close();
@@ -152,7 +156,7 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        upkeep::start(&self, &tasks, &stop, &couriers_done);
+        upkeep::start(&self, pulse, &tasks, &stop, &couriers_done);
         tasks.close();
         Running {
             stop,

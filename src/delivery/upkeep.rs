@@ -1,6 +1,7 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
 //! other processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -8,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::Worker;
+use super::pulse::Pulse;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
@@ -19,11 +21,12 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(2);
 /// couriers are done.
 pub(super) fn start(
     worker: &Worker,
+    pulse: Arc<Pulse>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
     couriers_done: &CancellationToken,
 ) {
-    tasks.spawn(heartbeat(worker.clone(), couriers_done.clone()));
+    tasks.spawn(heartbeat(worker.clone(), pulse, couriers_done.clone()));
     tasks.spawn(rescue(worker.clone(), stop.clone()));
     tasks.spawn(listen(worker.clone(), stop.clone()));
 }
@@ -36,11 +39,15 @@ async fn slept(span: Duration, stop: &CancellationToken) -> bool {
     }
 }
 
-async fn heartbeat(worker: Worker, done: CancellationToken) {
+async fn heartbeat(worker: Worker, pulse: Arc<Pulse>, done: CancellationToken) {
     let lease = worker.settings.lease();
     while slept(lease / 3, &done).await {
-        if let Err(failed) = worker.store.extend_claims(&worker.name, lease).await {
-            warn!(error = %failed, "no heartbeat: the database does not answer");
+        let began = worker.clock.now();
+        match worker.store.extend_claims(&worker.name, lease).await {
+            Ok(_held) => pulse.beat(began),
+            Err(failed) => {
+                warn!(error = %failed, "no heartbeat: the database does not answer");
+            }
         }
     }
 }
