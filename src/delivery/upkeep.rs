@@ -41,8 +41,10 @@ async fn slept(span: Duration, stop: &CancellationToken) -> bool {
 async fn heartbeat(worker: Worker, held: Held, done: CancellationToken) {
     let lease = worker.settings.lease();
     while slept(lease / 3, &done).await {
-        if let Err(failed) = worker.store.extend_claims(&held.all(), lease).await {
-            warn!(error = %failed, "no heartbeat: the database does not answer");
+        let began = worker.clock.now();
+        match worker.store.extend_claims(&held.all(), lease).await {
+            Ok(alive) => held.extend(&alive, began.plus(lease)),
+            Err(failed) => warn!(error = %failed, "no heartbeat: the database does not answer"),
         }
     }
 }

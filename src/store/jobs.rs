@@ -116,10 +116,14 @@ impl Store {
         Ok(Some(Claim { id, jobs }))
     }
 
-    /// Heartbeat: extends these claims of one worker. Returns how many it still holds.
-    pub async fn extend_claims(&self, held: &[ClaimId], lease: Duration) -> Result<u64, Error> {
+    /// Heartbeat: extends these claims. Returns those that are still there.
+    pub async fn extend_claims(
+        &self,
+        held: &[ClaimId],
+        lease: Duration,
+    ) -> Result<Vec<ClaimId>, Error> {
         if held.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         super::again(async || {
             let mut tx = self.db.write().await?;
@@ -130,10 +134,13 @@ impl Store {
                 .push(tx.dialect().lock(" FOR UPDATE OF c"))
                 .push(") UPDATE claims SET lease_until = ")
                 .bind(self.clock.now().plus(lease))
-                .push(" WHERE id IN (SELECT id FROM mine)");
-            let extended = tx.execute(stmt).await?;
+                .push(" WHERE id IN (SELECT id FROM mine) RETURNING id");
+            let mut alive = Vec::new();
+            for row in tx.all(stmt).await? {
+                alive.push(ClaimId::new(row.id("id")?));
+            }
             tx.commit().await?;
-            Ok(extended)
+            Ok(alive)
         })
         .await
     }

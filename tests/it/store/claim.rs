@@ -225,8 +225,8 @@ async fn a_heartbeat_extends_the_claims_that_are_held_alone(db: &TestDb) {
     }
     db.pass(LEASE / 2);
     let held = &claims[..2];
-    assert_eq!(db.store.extend_claims(held, LEASE).await.unwrap(), 2);
-    assert_eq!(db.store.extend_claims(&[], LEASE).await.unwrap(), 0);
+    assert_eq!(db.store.extend_claims(held, LEASE).await.unwrap().len(), 2);
+    assert_eq!(db.store.extend_claims(&[], LEASE).await.unwrap(), []);
     db.pass(LEASE / 2 + Duration::from_millis(1));
     assert_eq!(db.store.rescue(Duration::ZERO).await.unwrap(), 1);
     let workers = db.texts("SELECT DISTINCT worker FROM claims").await;
