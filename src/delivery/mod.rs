@@ -81,6 +81,11 @@ impl DeliverySettings {
             "retry_initial_ms",
             "must be at least 1",
         );
+        check(
+            self.broken_pause_ms >= 1_000,
+            "broken_pause_ms",
+            "must be at least 1000",
+        );
         let ordered = self.retry_max_ms >= self.retry_initial_ms;
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);

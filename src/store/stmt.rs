@@ -51,8 +51,8 @@ pub(crate) enum Kind {
     Json,
 }
 
-/// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, `json_each` on
-/// SQLite. The text of the statement does not depend on the number of rows, so it is prepared once.
+/// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, whose text does not
+/// depend on the number of rows, so that it is prepared once; `VALUES` on SQLite.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     columns: &'static [(&'static str, Kind)],
@@ -77,6 +77,11 @@ impl Rows {
     pub(crate) fn push(&mut self, values: Vec<Arg>) {
         debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
         self.rows.push(values);
+    }
+
+    /// How many values the rows hold.
+    fn size(&self) -> usize {
+        self.rows.len().saturating_mul(self.columns.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -157,6 +162,9 @@ impl Stmt {
                     add_sqlite(&mut args, arg)?;
                     push_number(&mut text, args.len());
                 }
+                Piece::Rows(rows) if (1..=VALUES_MAX).contains(&rows.size()) => {
+                    push_values(&mut text, &mut args, rows)?;
+                }
                 Piece::Rows(rows) => {
                     let json = serde_json::to_string(&rows.rows).map_err(Error::encode)?;
                     args.add(json).map_err(Error::encode)?;
@@ -213,6 +221,34 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
         Arg::Json(v) => args.add(v),
     }
     .map_err(Error::encode)
+}
+
+/// Above it rows go to SQLite as JSON: it binds at most 32,766 values (sqlite.org/limits, item 9),
+/// and a statement has some beside its rows.
+const VALUES_MAX: usize = 30_000;
+
+/// `(SELECT column1 AS id, column2 AS due_at FROM (VALUES ($1, $2), ($3, $4))) AS b`. For rows with
+/// long texts it takes less than half the time of the JSON form.
+fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Result<(), Error> {
+    text.push_str("(SELECT ");
+    for (i, (name, _)) in rows.columns.iter().enumerate() {
+        text.push_str(if i == 0 { "column" } else { ", column" });
+        text.push_str(&(i + 1).to_string());
+        text.push_str(" AS ");
+        text.push_str(name);
+    }
+    text.push_str(" FROM (VALUES ");
+    for (i, row) in rows.rows.into_iter().enumerate() {
+        text.push_str(if i == 0 { "(" } else { ", (" });
+        for (j, arg) in row.into_iter().enumerate() {
+            text.push_str(if j == 0 { "" } else { ", " });
+            add_sqlite(args, arg)?;
+            push_number(text, args.len());
+        }
+        text.push(')');
+    }
+    text.push_str(")) AS b");
+    Ok(())
 }
 
 /// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each($1)) AS b`: one array a row.

@@ -119,8 +119,12 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 8] = [
+const SMALL: [&str; 12] = [
     "json_each",
+    "CONSTANT ROW",
+    "VALUES CLAUSE",
+    "subquery-",
+    "SCAN b",
     "claims",
     "businesses",
     "unmatched_events",
