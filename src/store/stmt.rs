@@ -152,6 +152,8 @@ impl Stmt {
         stmt.push(")")
     }
 
+    /// Every parameter is a bare `?`, bound in the order of the text. SQLite keeps numbered ones in a
+    /// list that it goes through for each: for the values of 1,000 rows that takes seconds.
     pub(super) fn for_sqlite(self) -> Result<(String, SqliteArguments), Error> {
         let mut text = String::new();
         let mut args = SqliteArguments::default();
@@ -160,7 +162,7 @@ impl Stmt {
                 Piece::Text(literal) => text.push_str(literal),
                 Piece::Arg(arg) => {
                     add_sqlite(&mut args, arg)?;
-                    push_number(&mut text, args.len());
+                    text.push('?');
                 }
                 Piece::Rows(rows) if (1..=VALUES_MAX).contains(&rows.size()) => {
                     push_values(&mut text, &mut args, rows)?;
@@ -168,7 +170,7 @@ impl Stmt {
                 Piece::Rows(rows) => {
                     let json = serde_json::to_string(&rows.rows).map_err(Error::encode)?;
                     args.add(json).map_err(Error::encode)?;
-                    push_json_each(&mut text, rows.columns, args.len());
+                    push_json_each(&mut text, rows.columns);
                 }
             }
         }
@@ -227,7 +229,7 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
 /// and a statement has some beside its rows.
 const VALUES_MAX: usize = 30_000;
 
-/// `(SELECT column1 AS id, column2 AS due_at FROM (VALUES ($1, $2), ($3, $4))) AS b`. For rows with
+/// `(SELECT column1 AS id, column2 AS due_at FROM (VALUES (?, ?), (?, ?))) AS b`. For rows with
 /// long texts it takes less than half the time of the JSON form.
 fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Result<(), Error> {
     text.push_str("(SELECT ");
@@ -243,7 +245,7 @@ fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Res
         for (j, arg) in row.into_iter().enumerate() {
             text.push_str(if j == 0 { "" } else { ", " });
             add_sqlite(args, arg)?;
-            push_number(text, args.len());
+            text.push('?');
         }
         text.push(')');
     }
@@ -251,8 +253,8 @@ fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Res
     Ok(())
 }
 
-/// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each($1)) AS b`: one array a row.
-fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
+/// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each(?)) AS b`: one array a row.
+fn push_json_each(text: &mut String, columns: &[(&str, Kind)]) {
     text.push_str("(SELECT ");
     for (i, (name, _)) in columns.iter().enumerate() {
         text.push_str(if i == 0 { "value->>" } else { ", value->>" });
@@ -260,9 +262,7 @@ fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
         text.push_str(" AS ");
         text.push_str(name);
     }
-    text.push_str(" FROM json_each(");
-    push_number(text, number);
-    text.push_str(")) AS b");
+    text.push_str(" FROM json_each(?)) AS b");
 }
 
 /// As SQLite keeps it, inside the JSON of [`Rows`].
