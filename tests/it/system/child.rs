@@ -104,8 +104,21 @@ impl Child {
 
     /// SIGTERM.
     pub(super) fn tell_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// It stands still until it is told to go on.
+    pub(super) fn suspend(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(super) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let told = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
+            .args([signal, &self.process.id().to_string()])
             .status();
         assert!(told.unwrap().success());
     }
