@@ -107,6 +107,15 @@ impl Child {
         assert!(signal("TERM", self.process.id()));
     }
 
+    /// It stands still until it is told to go on.
+    pub(super) fn suspend(&self) {
+        assert!(signal("STOP", self.process.id()));
+    }
+
+    pub(super) fn go_on(&self) {
+        assert!(signal("CONT", self.process.id()));
+    }
+
     /// Waits for its end.
     pub(super) fn ended(&mut self, at_most: Duration) -> ExitStatus {
         let started = Instant::now();
