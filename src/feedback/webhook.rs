@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::Parsed;
 use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal, Verifier};
 use crate::clock::Clock;
+use crate::domain::event::What;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub struct Webhook {
     pub verifier: Arc<Verifier>,
     /// Confirms subscriptions to allowed topics.
     pub subscriptions: Client,
+    /// SES is set up to report opens (`ses.track_opens`).
+    pub opens_tracked: bool,
     pub store: Store,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
@@ -99,7 +102,10 @@ impl Webhook {
         {
             return response;
         }
-        let incoming = incoming(&envelope, body, self.clock.now());
+        let mut incoming = incoming(&envelope, body, self.clock.now());
+        if !self.opens_tracked {
+            forget_tracking(&mut incoming.message);
+        }
         let kind = incoming.metric_kind;
         match self.store.keep_feedback(incoming.message).await {
             Ok(kept) => {
@@ -180,6 +186,16 @@ fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepare
     }
 }
 
+/// Whether opens are reported cannot be seen from one message; only whether they could be.
+fn forget_tracking(message: &mut Incoming) {
+    let happenings = message.report.iter_mut().flat_map(|r| &mut r.happenings);
+    for happening in happenings {
+        if let What::Accepted { opens_tracked, .. } = &mut happening.what {
+            *opens_tracked = false;
+        }
+    }
+}
+
 /// What the message inside the envelope says.
 fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
     match super::parse(message, received_at) {
@@ -245,6 +261,7 @@ mod tests {
                 .await
                 .unwrap(),
             clock,
+            opens_tracked: true,
             metrics: Arc::default(),
         };
         let request = Request::post("/webhooks/sns").body(body).unwrap();
@@ -262,5 +279,29 @@ mod tests {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let large = Body::from(vec![b' '; BODY_MAX + 1]);
         assert_eq!(post(large).await, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_send_does_not_await_opens_that_ses_does_not_report() {
+        let event = r#"{"eventType": "Send", "mail": {"messageId": "m", "headers":
+            [{"name": "Content-Type", "value": "text/html"}]}}"#;
+        let (kind, _, report) = understand(event, Timestamp::EPOCH);
+        let mut message = Incoming {
+            source: "sns",
+            message_id: "1".to_owned(),
+            topic: "t".to_owned(),
+            received_at: Timestamp::EPOCH,
+            kind,
+            body: event.to_owned(),
+            report,
+        };
+        let tracked =
+            |message: &Incoming| match &message.report.as_ref().unwrap().happenings[0].what {
+                What::Accepted { opens_tracked, .. } => *opens_tracked,
+                other => panic!("{other:?}"),
+            };
+        assert!(tracked(&message));
+        forget_tracking(&mut message);
+        assert!(!tracked(&message));
     }
 }
