@@ -1,6 +1,8 @@
 //! Logs: structured, one line per event, never an address, token or body. What a line names in its
 //! text it also carries as a field, under the same name everywhere.
 
+use std::panic::PanicHookInfo;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -16,5 +18,54 @@ pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
     } else {
         subscriber.with_target(false).try_init().ok();
     }
+    std::panic::set_hook(Box::new(report_panic));
     Ok(())
+}
+
+/// Says where, and not what: the words of a panic may hold the value that it stumbled over.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, "panicked; this is a mistake in the program");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_without_its_words() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(report_panic));
+        let thread = std::thread::spawn(|| {
+            tracing::subscriber::with_default(subscriber, || panic!("ana@example.com"));
+        });
+        let ended = thread.join();
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            log.contains("telemetry.rs:") && !log.contains("ana@"),
+            "{log}"
+        );
+    }
 }
