@@ -2,6 +2,7 @@
 //! text it also carries as a field, under the same name everywhere.
 
 use std::io::{IsTerminal as _, stderr};
+use std::panic::PanicHookInfo;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -28,6 +29,7 @@ pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
         let lines = lines.with_target(false).with_ansi(stderr().is_terminal());
         registry.with(lines).try_init().ok();
     }
+    std::panic::set_hook(Box::new(report_panic));
     Ok(())
 }
 
@@ -35,4 +37,52 @@ pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
 /// bodies included. Only our own lines are known to hold nothing of it.
 fn is_impersonal(metadata: &Metadata<'_>) -> bool {
     *metadata.level() != Level::TRACE || metadata.target().starts_with("sendtrail")
+}
+
+/// Says where, and not what: the words of a panic may hold the value that it stumbled over.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, "panicked; this is a mistake in the program");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_without_its_words() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(report_panic));
+        let thread = std::thread::spawn(|| {
+            tracing::subscriber::with_default(subscriber, || panic!("ana@example.com"));
+        });
+        let ended = thread.join();
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            log.contains("telemetry.rs:") && !log.contains("ana@"),
+            "{log}"
+        );
+    }
 }

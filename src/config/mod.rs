@@ -257,7 +257,7 @@ fn each_wrong(given: config::Config) -> Result<Vec<String>, config::ConfigError>
     let mut wrong = Vec::new();
     let mut usable = over_defaults();
     let mut leaves = Vec::new();
-    flatten(String::new(), config::Value::from(given.cache), &mut leaves);
+    flatten(String::new(), given.cache, &mut leaves);
     for (key, value) in leaves {
         let alone = over_defaults()
             .set_override(&key, value.clone())
@@ -278,6 +278,7 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
         leaves.push((key, value));
         return;
     };
+    let table: std::collections::BTreeMap<_, _> = table.into_iter().collect();
     for (name, value) in table {
         let below = if key.is_empty() {
             name
