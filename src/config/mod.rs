@@ -134,6 +134,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// The keys of lists; in a variable their items are separated by commas.
+const LISTS: [&str; 4] = [
+    "email.providers",
+    "sms.providers",
+    "push.providers",
+    "feedback.sns.topics",
+];
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -152,40 +160,33 @@ impl Settings {
         file: Option<&Path>,
         environment: Option<config::Map<String, String>>,
     ) -> Result<Self, Error> {
+        // All values are taken as texts: to guess their types would change passwords such as 007.
         let variables = config::Environment::with_prefix("SENDTRAIL")
             .prefix_separator("__")
             .separator("__")
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("email.providers")
-            .with_list_parse_key("sms.providers")
-            .with_list_parse_key("push.providers")
-            .with_list_parse_key("feedback.sns.topics")
             .source(environment);
         let mut builder = config::Config::builder()
             .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let mut settings: Self = builder
-            .add_source(variables)
-            .build()?
-            .try_deserialize::<Self>()?;
-        settings.drop_blanks();
+        builder = builder.add_source(variables);
+        let read = builder.clone().build()?;
+        for key in LISTS {
+            // A file has a list there, a variable one text.
+            if let Ok(text) = read.get_string(key) {
+                let items = text.split(',').map(str::trim);
+                let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
+                builder = builder.set_override(key, items)?;
+            }
+        }
+        let settings = builder.build()?.try_deserialize::<Self>()?;
         let wrong = settings.validate();
         if wrong.is_empty() {
             Ok(settings)
         } else {
             Err(Error::Wrong(wrong))
         }
-    }
-
-    /// An empty variable (`SENDTRAIL__FEEDBACK__SNS__TOPICS=`) is an empty list, not one blank name.
-    fn drop_blanks(&mut self) {
-        self.feedback
-            .sns
-            .topics
-            .retain(|topic| !topic.trim().is_empty());
     }
 
     /// Every wrong value, by its key.
@@ -201,9 +202,21 @@ impl Settings {
         if !(2..=1000).contains(&self.database.connections) {
             wrong.push("database.connections must be from 2 to 1000".to_owned());
         }
-        for (key, text) in self.delivery.validate() {
-            wrong.push(format!("delivery.{key} {text}"));
-        }
+        let delivery = self.delivery.validate();
+        let in_force = self.delivery_in_force().validate();
+        let by_sandbox = in_force.iter().filter(|found| !delivery.contains(found));
+        wrong.extend(by_sandbox.map(|(key, text)| format!("sandbox.{key} {text}")));
+        wrong.extend(
+            delivery
+                .iter()
+                .map(|(key, text)| format!("delivery.{key} {text}")),
+        );
+        let topics = self.feedback.sns.validate();
+        wrong.extend(
+            topics
+                .iter()
+                .map(|problem| format!("feedback.sns.{problem}")),
+        );
         let mut sections = vec![("email", self.email_settings().validate())];
         if self.email.providers.contains(&EmailProvider::Ses) {
             sections.push(("ses", self.ses.validate()));
@@ -310,6 +323,28 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_digits_stays_as_it_is() {
+        for password in ["007", "1e3", "TRUE", "inf", "+5", "0x10", " 7"] {
+            let settings = load(&[("SENDTRAIL__SMTP__PASSWORD", password)]).unwrap();
+            let read = settings.smtp.password.unwrap();
+            assert_eq!(read.expose_secret(), password);
+        }
+        let settings = load(&[
+            ("SENDTRAIL__DELIVERY__BATCH", "50"),
+            ("SENDTRAIL__DELIVERY__RETRY_MULTIPLIER", "1.5"),
+            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
+            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp, ses"),
+        ])
+        .unwrap();
+        assert_eq!(settings.delivery.batch, 50);
+        assert!((settings.delivery.retry_multiplier - 1.5).abs() < f64::EPSILON);
+        assert!(settings.sandbox.enabled);
+        assert_eq!(settings.email.providers.len(), 2);
+        assert!(load(&[("SENDTRAIL__DELIVERY__BATCH", "many")]).is_err());
+        assert!(load(&[("SENDTRAIL__SANDBOX__ENABLED", "perhaps")]).is_err());
+    }
+
+    #[test]
     fn the_production_example_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/production.example.toml");
         let settings = Settings::load(Some(&path), Some(config::Map::new())).unwrap();
@@ -334,11 +369,36 @@ mod tests {
             ("SENDTRAIL__DATABASE__URL", "mysql://x"),
             ("SENDTRAIL__DELIVERY__BATCH", "0"),
             ("SENDTRAIL__EMAIL__FROM", "nobody"),
+            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "my-topic"),
+            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
+            ("SENDTRAIL__SANDBOX__ATTEMPTS_MAX", "0"),
+            ("SENDTRAIL__DELIVERY__BROKEN_PAUSE_MS", "0"),
         ])
         .unwrap_err()
         .to_string();
-        for key in ["database.url", "delivery.batch", "email.from"] {
+        for key in [
+            "database.url",
+            "delivery.batch",
+            "email.from",
+            "feedback.sns.topics",
+            "sandbox.attempts_max",
+            "delivery.broken_pause_ms",
+        ] {
             assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_could_never_report_is_named() {
+        let topics = |topics| load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", topics)]);
+        assert!(topics("arn:aws:sns:us-east-1:123456789012:a, ").is_ok());
+        for wrong in [
+            "ses-feedback",
+            "arn:aws:sns:us-east-1:123456789012:a:6b0e71bd",
+            "arn:aws:sqs:us-east-1:123456789012:a",
+            "arn:aws:sns:zz-fake-1:123456789012:a",
+        ] {
+            assert!(topics(wrong).is_err(), "{wrong}");
         }
     }
 

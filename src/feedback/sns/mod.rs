@@ -77,6 +77,25 @@ pub enum StepResult {
     NotReached,
 }
 
+impl SnsSettings {
+    /// What is wrong: topics that no message could ever match, so that all of them would be dropped.
+    pub fn validate(&self) -> Vec<String> {
+        let topics = self.topics.iter();
+        let wrong = topics.filter(|topic| {
+            let arn = TopicArn::parse(topic);
+            arn.is_none_or(|arn| region::site(arn.partition(), arn.region()).is_none())
+        });
+        wrong
+            .map(|topic| {
+                format!(
+                    "topics: {topic:?} is not the ARN of a topic in a known region; write it like \
+                     arn:aws:sns:us-east-1:123456789012:ses-feedback"
+                )
+            })
+            .collect()
+    }
+}
+
 impl Verifier {
     pub const fn new(settings: SnsSettings, certificates: Certificates) -> Self {
         Self {

@@ -115,7 +115,8 @@ impl Refusal {
             Self::RawDelivery | Self::NotJson | Self::RepeatedKey | Self::Field { .. } => {
                 Class::NotSns
             }
-            Self::CertificateUnavailable { .. } => Class::Unavailable,
+            // SNS signed what is still to come: it is our clock that is behind.
+            Self::CertificateUnavailable { .. } | Self::FromTheFuture { .. } => Class::Unavailable,
             Self::NoTopics
             | Self::ForeignTopic(_)
             | Self::UnknownRegion(_)
@@ -127,8 +128,7 @@ impl Refusal {
             | Self::SignatureVersion
             | Self::SignatureV1
             | Self::Signature
-            | Self::Stale { .. }
-            | Self::FromTheFuture { .. } => Class::Forged,
+            | Self::Stale { .. } => Class::Forged,
         }
     }
 

@@ -347,6 +347,9 @@ async fn messages_are_accepted_for_as_long_as_sns_repeats_them() {
         let judgement = judge(&message, at(now)).await;
         assert_eq!(label(&judgement), expected, "{now}");
     }
+    // Our clock is behind; SNS must not drop the message for that.
+    let early = judge(&message, at("2026-01-15T09:00:00.000Z")).await;
+    assert_eq!(early.unwrap_err().class(), Class::Unavailable);
 }
 
 #[tokio::test]

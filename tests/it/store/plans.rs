@@ -68,7 +68,7 @@ async fn everything(db: &TestDb) {
     left[0].rewrite = true;
     left[0].jobs = claim.jobs[1..].iter().map(|claimed| claimed.job).collect();
     store.record(&[released], &left).await.unwrap();
-    store.extend_claims("worker-1", LEASE).await.unwrap();
+    store.extend_claims(&[claim.id], LEASE).await.unwrap();
     db.pass(LEASE * 2);
     store.rescue(Duration::ZERO).await.unwrap();
     send_one(store, now, "p-1").await;

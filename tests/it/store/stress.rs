@@ -170,7 +170,7 @@ async fn workers(world: World, mut dice: Dice, number: u64) {
             continue;
         };
         let batch = work(&world, &mut dice, &claim);
-        world.store.extend_claims(&worker, LEASE).await.unwrap();
+        world.store.extend_claims(&[claim.id], LEASE).await.unwrap();
         let half = batch.len() / 2;
         let first = Left {
             claim: claim.id,
