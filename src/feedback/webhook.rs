@@ -295,11 +295,16 @@ mod tests {
             body: event.to_owned(),
             report,
         };
-        let tracked =
-            |message: &Incoming| match &message.report.as_ref().unwrap().happenings[0].what {
-                What::Accepted { opens_tracked, .. } => *opens_tracked,
-                other => panic!("{other:?}"),
-            };
+        let tracked = |message: &Incoming| {
+            let happened = &message.report.as_ref().unwrap().happenings[0].what;
+            matches!(
+                happened,
+                What::Accepted {
+                    opens_tracked: true,
+                    ..
+                }
+            )
+        };
         assert!(tracked(&message));
         forget_tracking(&mut message);
         assert!(!tracked(&message));

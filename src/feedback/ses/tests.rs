@@ -432,9 +432,11 @@ fn outcome(arrive: &[Value], distinct: bool) -> (Vec<Status>, Facts) {
 
 #[test]
 fn a_send_with_html_can_be_seen_opened() {
-    let tracked = |value: &Value| match only(value).what {
-        What::Accepted { opens_tracked, .. } => opens_tracked,
-        other => panic!("{other:?}"),
+    let tracked = |value: &Value| {
+        let What::Accepted { opens_tracked, .. } = only(value).what else {
+            panic!("{value}");
+        };
+        opens_tracked
     };
     let mut send = fixture("send");
     for (kind, expected) in [
