@@ -87,6 +87,7 @@ async fn real(certificate: &Path, url: &str, connections: u32) -> anyhow::Result
     Ok(Webhook {
         verifier: Arc::new(verifier(certificate)?),
         subscriptions: settings.sns.client().await,
+        opens_tracked: false,
         store: Store::open(url, connections, clock.clone())
             .await
             .context("no database")?,

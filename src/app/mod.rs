@@ -254,6 +254,7 @@ async fn webhook(
     Ok(Webhook {
         verifier: Arc::new(Verifier::new(settings.feedback.sns.clone(), certificates)),
         subscriptions: settings.sns.client().await,
+        opens_tracked: settings.ses.track_opens,
         store: store.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),

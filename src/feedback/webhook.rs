@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::Parsed;
 use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal, Verifier};
 use crate::clock::Clock;
+use crate::domain::event::What;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub struct Webhook {
     pub verifier: Arc<Verifier>,
     /// Confirms subscriptions to allowed topics.
     pub subscriptions: Client,
+    /// SES is set up to report opens (`ses.track_opens`).
+    pub opens_tracked: bool,
     pub store: Store,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
@@ -96,7 +99,10 @@ impl Webhook {
         {
             return response;
         }
-        let incoming = incoming(&envelope, body, self.clock.now());
+        let mut incoming = incoming(&envelope, body, self.clock.now());
+        if !self.opens_tracked {
+            forget_tracking(&mut incoming.message);
+        }
         let kind = incoming.metric_kind;
         match self.store.keep_feedback(incoming.message).await {
             Ok(kept) => {
@@ -177,6 +183,16 @@ fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepare
     }
 }
 
+/// Whether opens are reported cannot be seen from one message; only whether they could be.
+fn forget_tracking(message: &mut Incoming) {
+    let happenings = message.report.iter_mut().flat_map(|r| &mut r.happenings);
+    for happening in happenings {
+        if let What::Accepted { opens_tracked, .. } = &mut happening.what {
+            *opens_tracked = false;
+        }
+    }
+}
+
 /// What the message inside the envelope says.
 fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
     match super::parse(message, received_at) {
@@ -215,5 +231,36 @@ fn result(kept: Kept) -> &'static str {
         Kept::Unmatched => "unmatched",
         Kept::Noted => "noted",
         Kept::Duplicate => "duplicate",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_does_not_await_opens_that_ses_does_not_report() {
+        let event = r#"{"eventType": "Send", "mail": {"messageId": "m", "headers":
+            [{"name": "Content-Type", "value": "text/html"}]}}"#;
+        let (kind, _, report) = understand(event, Timestamp::EPOCH);
+        let mut message = Incoming {
+            source: "sns",
+            message_id: "1".to_owned(),
+            topic: "t".to_owned(),
+            received_at: Timestamp::EPOCH,
+            kind,
+            body: event.to_owned(),
+            report,
+        };
+        let tracked = |message: &Incoming| {
+            let what = &message.report.as_ref().unwrap().happenings[0].what;
+            let What::Accepted { opens_tracked, .. } = what else {
+                panic!("{what:?}")
+            };
+            *opens_tracked
+        };
+        assert!(tracked(&message));
+        forget_tracking(&mut message);
+        assert!(!tracked(&message));
     }
 }

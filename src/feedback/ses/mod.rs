@@ -197,13 +197,25 @@ impl Event<'_> {
         text_at(self.value, pointer).map(sentence)
     }
 
-    /// Whether opens are tracked cannot be seen from a `Send`; our own record of the send knows.
+    /// Opens are counted with a picture in the HTML; whether SES is told to, the caller knows.
     fn accepted(&self) -> What {
         What::Accepted {
             provider: SOURCE.to_owned(),
             provider_message_id: text_at(self.value, "/mail/messageId").map(long),
-            opens_tracked: false,
+            opens_tracked: self.has_html(),
         }
+    }
+
+    /// As far as the headers say; SES leaves them out when they are longer than 10 KB.
+    fn has_html(&self) -> bool {
+        list_at(self.value, "/mail/headers").iter().any(|header| {
+            let text = |pointer| text_at(header, pointer).unwrap_or_default().trim();
+            let kind = text("/value").to_ascii_lowercase();
+            text("/name").eq_ignore_ascii_case("Content-Type")
+                && ["text/html", "multipart/alternative"]
+                    .iter()
+                    .any(|html| kind.starts_with(html))
+        })
     }
 
     fn delivered(&self) -> What {

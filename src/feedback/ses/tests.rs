@@ -431,6 +431,27 @@ fn outcome(arrive: &[Value], distinct: bool) -> (Vec<Status>, Facts) {
 }
 
 #[test]
+fn a_send_with_html_can_be_seen_opened() {
+    let tracked = |value: &Value| {
+        let what = only(value).what;
+        let What::Accepted { opens_tracked, .. } = what else {
+            panic!("{what:?}")
+        };
+        opens_tracked
+    };
+    let mut send = fixture("send");
+    for (kind, expected) in [
+        ("text/html; charset=UTF-8", true),
+        (" Multipart/Alternative; boundary=x", true),
+        ("text/plain", false),
+    ] {
+        send["mail"]["headers"] = json!([{"name": "content-type", "value": kind}]);
+        assert_eq!(tracked(&send), expected, "{kind}");
+    }
+    assert!(!tracked(&fixture("send_raw_empty_headers")));
+}
+
+#[test]
 fn every_order_of_arrival_comes_to_the_true_statuses() {
     let scenarios = fixture("scenarios");
     let scenarios = scenarios.as_object().unwrap();
@@ -454,7 +475,7 @@ fn every_order_of_arrival_comes_to_the_true_statuses() {
             | "delay_then_delivery"
             | "late_delay_after_delivery"
             | "complaint_not_spam"
-            | "feedback_before_send_response_committed" => (&[Status::Sent], 0),
+            | "feedback_before_send_response_committed" => (&[Status::Unopened], 0),
             other => panic!("a scenario without an expectation: {other}"),
         };
         assert_eq!((statuses.as_slice(), opens), expected, "{name}");
