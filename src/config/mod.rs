@@ -1,6 +1,8 @@
 //! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
 //! every wrong value is named at once.
 
+mod words;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use serde::Deserialize;
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+
+pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
 /// The documentation of every setting, and its default.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -32,13 +36,6 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
     pub log: Log,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    Development,
-    Production,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -66,38 +63,22 @@ pub struct Web {
 #[serde(deny_unknown_fields)]
 pub struct Email {
     pub from: String,
+    #[serde(deserialize_with = "words::list")]
     pub providers: Vec<EmailProvider>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EmailProvider {
-    Ses,
-    Smtp,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sms {
+    #[serde(deserialize_with = "words::list")]
     pub providers: Vec<SmsProvider>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SmsProvider {
-    Sns,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
+    #[serde(deserialize_with = "words::list")]
     pub providers: Vec<PushProvider>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PushProvider {
-    Sns,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -127,18 +108,11 @@ pub struct Log {
     pub level: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text names the key.
-    #[error("{0}")]
+    /// The file cannot be read at all.
+    #[error(transparent)]
     Load(#[from] config::ConfigError),
     /// One line per wrong value: its key and what is allowed.
     #[error("{}", .0.join("\n"))]
@@ -162,15 +136,15 @@ impl Settings {
             .with_list_parse_key("push.providers")
             .with_list_parse_key("feedback.sns.topics")
             .source(environment);
-        let mut builder = config::Config::builder()
-            .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
+        let mut given = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            given = given.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let mut settings: Self = builder
-            .add_source(variables)
-            .build()?
-            .try_deserialize::<Self>()?;
+        let given = given.add_source(variables).build()?;
+        let loaded = over_defaults().add_source(given.clone()).build()?;
+        let Ok(mut settings) = loaded.try_deserialize::<Self>() else {
+            return Err(Error::Wrong(each_wrong(given)?));
+        };
         settings.drop_blanks();
         let wrong = settings.validate();
         if wrong.is_empty() {
@@ -257,6 +231,49 @@ impl Settings {
     }
 }
 
+fn over_defaults() -> config::ConfigBuilder<config::builder::DefaultState> {
+    config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml))
+}
+
+/// Every setting that was given and cannot be used, found by trying each alone; and what is wrong
+/// with the values of the others.
+fn each_wrong(given: config::Config) -> Result<Vec<String>, config::ConfigError> {
+    let mut wrong = Vec::new();
+    let mut usable = over_defaults();
+    let mut leaves = Vec::new();
+    flatten(String::new(), given.cache, &mut leaves);
+    for (key, value) in leaves {
+        let alone = over_defaults()
+            .set_override(&key, value.clone())
+            .and_then(|builder| builder.build()?.try_deserialize::<Settings>());
+        match alone {
+            Ok(_) => usable = usable.set_override(&key, value)?,
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    let mut rest: Settings = usable.build()?.try_deserialize()?;
+    rest.drop_blanks();
+    wrong.extend(rest.validate());
+    Ok(wrong)
+}
+
+/// The settings with their full names.
+fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::Value)>) {
+    let config::ValueKind::Table(table) = value.kind else {
+        leaves.push((key, value));
+        return;
+    };
+    // In order, so that the same settings always give the same complaint.
+    let table: std::collections::BTreeMap<_, _> = table.into_iter().collect();
+    for (name, value) in table {
+        let below = match key.as_str() {
+            "" => name,
+            above => format!("{above}.{name}"),
+        };
+        flatten(below, value, leaves);
+    }
+}
+
 impl Sandbox {
     pub fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
@@ -340,6 +357,37 @@ mod tests {
         for key in ["database.url", "delivery.batch", "email.from"] {
             assert!(error.contains(key), "{key} in {error}");
         }
+    }
+
+    #[test]
+    fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
+        let error = load(&[
+            ("SENDTRAIL__DATABASE__URI", "x"),
+            ("SENDTRAIL__DATABASE__CONNECTIONS", "many"),
+            ("SENDTRAIL__CELLAR__DEPTH", "x"),
+            ("SENDTRAIL__LOG__FORMAT", "xml"),
+            ("SENDTRAIL__SMS__PROVIDERS", "sns,pigeon"),
+            ("SENDTRAIL__DELIVERY__BATCH", "0"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for words in [
+            "`uri`",
+            "database.connections",
+            "`cellar`",
+            "\"xml\" must be one of: text, json for key `log.format`",
+            "\"pigeon\" must be one of: sns for key `sms.providers`",
+            "delivery.batch",
+        ] {
+            assert!(error.contains(words), "{words} in {error}");
+        }
+        assert_eq!(error.lines().count(), 6, "{error}");
+    }
+
+    #[test]
+    fn a_method_without_providers_is_switched_off() {
+        let settings = load(&[("SENDTRAIL__SMS__PROVIDERS", "")]).unwrap();
+        assert!(settings.sms.providers.is_empty());
     }
 
     #[test]
