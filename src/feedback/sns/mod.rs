@@ -97,6 +97,7 @@ impl Verifier {
             return Err(Refusal::RawDelivery);
         }
         let envelope = Envelope::parse(body)?;
+        signature::check_version(&envelope, self.settings.accept_signature_v1)?;
         self.check_topic(&envelope.topic)?;
         let site = region::site(envelope.topic.partition(), envelope.topic.region())
             .ok_or_else(|| Refusal::UnknownRegion(envelope.topic.clone()))?;
@@ -110,10 +111,11 @@ impl Verifier {
         }
         let certificate = self
             .certificate(&envelope.signing_cert_url, &site, now)
-            .await?;
+            .await
+            .map_err(|refusal| self.finally(refusal, &envelope, now))?;
         certificate.keys()?;
         certificate.valid_at(now)?;
-        signature::verify(&envelope, &certificate, self.settings.accept_signature_v1)?;
+        signature::verify(&envelope, &certificate)?;
         self.check_age(envelope.sent_at, now)?;
         Ok(envelope)
     }
@@ -174,6 +176,16 @@ impl Verifier {
         let certificate = self.certificates.get(url, now).await?;
         certificate.bears(&site.certificate_name)?;
         Ok(certificate)
+    }
+
+    /// A certificate that cannot be had is a reason to send the message again, unless that is no use.
+    fn finally(&self, refusal: Refusal, envelope: &Envelope, now: Timestamp) -> Refusal {
+        if let Refusal::CertificateUnavailable { .. } = &refusal
+            && let Err(Refusal::Stale { sent_at, max_age }) = self.check_age(envelope.sent_at, now)
+        {
+            return Refusal::StaleAndUnproven { sent_at, max_age };
+        }
+        refusal
     }
 
     fn check_age(&self, sent_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {

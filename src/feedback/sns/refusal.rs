@@ -76,6 +76,15 @@ pub enum Refusal {
         sent_at: Timestamp,
         max_age: Duration,
     },
+    #[error(
+        "the signing certificate cannot be had just now, and the message of {sent_at} is older than \
+         {} s, so that no certificate would help",
+        max_age.as_secs()
+    )]
+    StaleAndUnproven {
+        sent_at: Timestamp,
+        max_age: Duration,
+    },
     #[error("the message is dated {sent_at}, which is still to come: check this machine's clock")]
     FromTheFuture { sent_at: Timestamp },
 }
@@ -128,6 +137,7 @@ impl Refusal {
             | Self::SignatureV1
             | Self::Signature
             | Self::Stale { .. }
+            | Self::StaleAndUnproven { .. }
             | Self::FromTheFuture { .. } => Class::Forged,
         }
     }
@@ -152,7 +162,7 @@ impl Refusal {
             Self::SignatureVersion => "signature_version",
             Self::SignatureV1 => "signature_v1",
             Self::Signature => "signature",
-            Self::Stale { .. } => "stale",
+            Self::Stale { .. } | Self::StaleAndUnproven { .. } => "stale",
             Self::FromTheFuture { .. } => "from_the_future",
         }
     }
@@ -162,16 +172,19 @@ impl Refusal {
         match self {
             Self::TooLarge => Stage::Size,
             Self::NotJson | Self::RepeatedKey => Stage::Json,
-            Self::RawDelivery | Self::Field { .. } => Stage::Fields,
+            Self::RawDelivery | Self::Field { .. } | Self::SignatureVersion | Self::SignatureV1 => {
+                Stage::Fields
+            }
             Self::NoTopics | Self::ForeignTopic(_) => Stage::Topic,
             Self::UnknownRegion(_) | Self::CertificateAddress { .. } | Self::SubscribeAddress => {
                 Stage::Addresses
             }
             Self::CertificateUnavailable { .. }
+            | Self::StaleAndUnproven { .. }
             | Self::CertificateName { .. }
             | Self::CertificateKey => Stage::Certificate,
             Self::CertificateValidity { .. } => Stage::Validity,
-            Self::SignatureVersion | Self::SignatureV1 | Self::Signature => Stage::Signature,
+            Self::Signature => Stage::Signature,
             Self::Stale { .. } | Self::FromTheFuture { .. } => Stage::Age,
         }
     }
@@ -210,7 +223,9 @@ impl Stage {
         match self {
             Self::Size => "the body is not larger than an SNS message can be",
             Self::Json => "the body is a JSON object without repeated keys",
-            Self::Fields => "every field that the signature covers is present and well formed",
+            Self::Fields => {
+                "every field is present and well formed, and the signature's version allowed"
+            }
             Self::Topic => "the topic is listed in feedback.sns.topics",
             Self::Addresses => {
                 "the addresses in the message are those of SNS in the topic's region"

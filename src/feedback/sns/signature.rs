@@ -39,16 +39,20 @@ fn text_to_sign(envelope: &Envelope) -> String {
     text
 }
 
+/// Refuses what no certificate could make acceptable, before one is looked for.
+pub(super) fn check_version(envelope: &Envelope, accept_version_1: bool) -> Result<(), Refusal> {
+    match envelope.signature_version.as_str() {
+        "1" if !accept_version_1 => Err(Refusal::SignatureV1),
+        "1" | "2" => Ok(()),
+        _ => Err(Refusal::SignatureVersion),
+    }
+}
+
 /// Version 1 is RSA with SHA-1, version 2 RSA with SHA-256, both PKCS #1 v1.5.
-pub(super) fn verify(
-    envelope: &Envelope,
-    certificate: &Certificate,
-    accept_version_1: bool,
-) -> Result<(), Refusal> {
+pub(super) fn verify(envelope: &Envelope, certificate: &Certificate) -> Result<(), Refusal> {
     let keys = certificate.keys()?;
     let key = match envelope.signature_version.as_str() {
-        "1" if accept_version_1 => &keys.sha1,
-        "1" => return Err(Refusal::SignatureV1),
+        "1" => &keys.sha1,
         "2" => &keys.sha256,
         _ => return Err(Refusal::SignatureVersion),
     };

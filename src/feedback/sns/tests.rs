@@ -385,7 +385,7 @@ async fn raw_delivery_is_refused_with_and_without_its_header() {
 }
 
 #[tokio::test]
-async fn nothing_is_fetched_for_a_foreign_topic_or_an_untrusted_address() {
+async fn only_what_a_certificate_could_make_acceptable_is_asked_for_again() {
     use futures_util::FutureExt;
     let unreachable =
         || Certificates::fetched_by(|_url| std::future::ready(Err("no connection")).boxed());
@@ -396,25 +396,27 @@ async fn nothing_is_fetched_for_a_foreign_topic_or_an_untrusted_address() {
         .judge(genuine.as_bytes(), false, now)
         .await
         .unwrap_err();
-    assert_eq!(
-        refusal.class(),
-        Class::Unavailable,
-        "so that SNS sends it again"
-    );
+    // So that SNS sends it again.
+    assert_eq!(refusal.class(), Class::Unavailable);
 
     let foreign = signed(|m| m["TopicArn"] = "arn:aws:sns:us-east-1:999999999999:t".into());
     let elsewhere = signed(|m| {
         m["SigningCertURL"] = "https://sns.s3-us-west-2.amazonaws.com/SimpleNotificationService-00000000000000000000000000000000.pem".into();
     });
+    let old = signed(|m| m["Timestamp"] = "2026-01-15T09:00:05.999Z".into());
+    let version = signed(|m| m["SignatureVersion"] = "3".into());
     for (message, expected) in [
         (foreign, "foreign_topic"),
         (elsewhere, "certificate_address"),
+        (old, "stale"),
+        (version, "signature_version"),
     ] {
         let refusal = verifier
             .judge(message.to_string().as_bytes(), false, now)
             .await
             .unwrap_err();
         assert_eq!(refusal.label(), expected);
+        assert_eq!(refusal.class(), Class::Forged);
     }
 }
 
