@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::method::Method;
+use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::jobs::Depth;
 
@@ -177,15 +177,17 @@ impl Metrics {
     /// The text, with the present state of the queue.
     pub fn render(&self, depths: &[Depth], unmatched: i64, now: Timestamp) -> String {
         self.unmatched.set(unmatched);
-        self.depth.clear();
-        self.age.clear();
-        for depth in depths {
+        for (method, lane) in lanes() {
+            let found = depths.iter().find(|d| d.method == method && d.lane == lane);
+            let age = found.map_or(0, |depth| now.since(depth.oldest_due_at).as_secs());
             let labels = LaneLabels {
-                method: depth.method.as_str(),
-                lane: depth.lane.as_str(),
+                method: method.as_str(),
+                lane: lane.as_str(),
             };
-            self.depth.get_or_create(&labels).set(depth.waiting);
-            let age = now.since(depth.oldest_due_at).as_secs();
+            // An empty lane is a zero: an alarm cannot tell an absent series from a dead program.
+            self.depth
+                .get_or_create(&labels)
+                .set(found.map_or(0, |depth| depth.waiting));
             self.age
                 .get_or_create(&labels)
                 .set(i64::try_from(age).unwrap_or(i64::MAX));
@@ -194,5 +196,41 @@ impl Metrics {
         // Writing to a String cannot fail.
         text::encode(&mut out, &self.registry).ok();
         out
+    }
+}
+
+/// Every queue that there can be.
+fn lanes() -> impl Iterator<Item = (Method, Priority)> {
+    Method::SENT_BY_US
+        .into_iter()
+        .flat_map(|method| Priority::ALL.into_iter().map(move |lane| (method, lane)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queue_has_its_depth_and_age_and_an_empty_one_is_zero() {
+        let metrics = Metrics::default();
+        let now = Timestamp::from_millis(60_000);
+        let full = Depth {
+            method: Method::Email,
+            lane: Priority::Bulk,
+            waiting: 7,
+            oldest_due_at: Timestamp::EPOCH,
+        };
+        let series = |text: &str, name: &str, labels: &str, value: u64| {
+            let line = format!("sendtrail_queue_{name}{{{labels}}} {value}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        };
+        let bulk = "method=\"email\",lane=\"bulk\"";
+        let text = metrics.render(&[full], 0, now);
+        series(&text, "depth", bulk, 7);
+        series(&text, "age_seconds", bulk, 60);
+        series(&text, "depth", "method=\"push\",lane=\"high\"", 0);
+        let text = metrics.render(&[], 0, now);
+        series(&text, "depth", bulk, 0);
+        series(&text, "age_seconds", bulk, 0);
     }
 }

@@ -45,11 +45,11 @@ async fn ready(State(operations): State<Operations>) -> Response {
 }
 
 async fn metrics(State(operations): State<Operations>) -> Response {
-    let depths = operations.store.depth().await;
-    let unmatched = operations
-        .store
-        .count_unmatched(UNMATCHED_COUNTED_MAX)
-        .await;
+    // Together: when the database is down, each of them waits for as long as a scrape may take.
+    let (depths, unmatched) = tokio::join!(
+        operations.store.depth(),
+        operations.store.count_unmatched(UNMATCHED_COUNTED_MAX),
+    );
     match (depths, unmatched) {
         (Ok(depths), Ok(unmatched)) => {
             let text = operations
