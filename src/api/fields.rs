@@ -93,6 +93,20 @@ impl<'a, 'e> Fields<'a, 'e> {
         }
     }
 
+    /// Notes a value that would be wrong whatever else the request says.
+    pub(super) fn expect_text(&mut self, name: &str) {
+        if self.get(name).is_some_and(|value| !value.is_string()) {
+            self.wrong(name, "must be a string");
+        }
+    }
+
+    /// The same of an object.
+    pub(super) fn expect_object(&mut self, name: &str) {
+        if self.get(name).is_some_and(|value| !value.is_object()) {
+            self.wrong(name, "must be an object");
+        }
+    }
+
     /// An object within.
     pub(super) fn object(&mut self, name: &str, names: &[&str]) -> Option<Fields<'a, '_>> {
         let value = self.get(name)?;

@@ -103,6 +103,11 @@ fn notification(
     fields.require(&["client", "method", "type"]);
     let client = client(&mut fields);
     let method = fields.word("method", sent_by_us, &METHODS);
+    if method.is_none() {
+        // What an address and a content must be is not known then, but this much is.
+        fields.expect_text("to");
+        fields.expect_object("content");
+    }
     let to = method.and_then(|method| fields.address("to", method));
     let type_name = fields.line("type", NAME_LENGTH_MAX);
     let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);

@@ -275,16 +275,18 @@ async fn all_wrong_fields_are_named_at_once() {
     let answer = api.post("/v1/notifications", &body).await;
     let mut pointers: Vec<String> = answer.errors().into_iter().map(|(p, _)| p).collect();
     pointers.sort();
-    // What `to` and `content` must be depends on the method.
+    // What `to` and `content` must hold depends on the method; that they are text and object does not.
     assert_eq!(
         pointers,
         [
             "/client/email",
             "/client/id",
+            "/content",
             "/metadata",
             "/method",
             "/priority",
             "/send_at",
+            "/to",
             "/type",
             "/x"
         ]
