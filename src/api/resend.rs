@@ -28,6 +28,8 @@ use crate::store::history::Entry;
         (status = 400, description = "The body is not JSON."),
         (status = 404, description = "The business has no such notification."),
         (status = 409, description = "Push messages and entries made by hand cannot be sent again."),
+        (status = 413, description = "The body is too large."),
+        (status = 415, description = "The body is not declared as JSON."),
         (status = 422, description = "Fields are wrong; nothing was enqueued."),
     ),
 )]
