@@ -265,9 +265,13 @@ pub(super) fn outcome(fault: Fault, classify: impl FnOnce(&Answer) -> Outcome) -
 /// The verdict of a call that sends nothing. A key that may send and nothing else is a good key.
 pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
     match fault {
-        Fault::NotSent(text) | Fault::Setup(text) | Fault::Lost(text) => {
-            Err(Trouble::new(None, impersonal(&text)))
+        Fault::Setup(text) => {
+            let text = impersonal(&text);
+            let remedy = "set region, access_key_id and secret_access_key in its section, or the \
+                          standard AWS variables";
+            Err(Trouble::new(None, format!("{text}: {remedy}")))
         }
+        Fault::NotSent(text) | Fault::Lost(text) => Err(Trouble::new(None, impersonal(&text))),
         Fault::Answered(answer) => match answer.code.as_deref() {
             Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError") => Ok(()),
             _ => Err(answer.trouble()),
