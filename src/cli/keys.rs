@@ -35,7 +35,7 @@ pub(super) enum Keys {
     Revoke { id: Uuid },
 }
 
-/// The longest name of a key.
+/// The longest name of a key or a business, in characters: it is a column of a list.
 const NAME_MAX: usize = 100;
 
 fn check_scopes(words: &str) -> anyhow::Result<()> {
@@ -57,10 +57,12 @@ pub(super) async fn run(settings: &Settings, command: Keys) -> anyhow::Result<Ex
             business,
             expires_at,
         } => {
-            ensure!(
-                (1..=NAME_MAX).contains(&name.chars().count()),
-                "--name: 1 to 100 characters"
-            );
+            for (option, text) in [("--name", &name), ("--business", &business)] {
+                ensure!(
+                    (1..=NAME_MAX).contains(&text.chars().count()),
+                    "{option}: 1 to {NAME_MAX} characters"
+                );
+            }
             check_scopes(&scopes)?;
             let expires_at = expires_at.as_deref().map(Timestamp::parse).transpose()?;
             let (key, digest) = auth::new_key();
@@ -77,9 +79,11 @@ pub(super) async fn run(settings: &Settings, command: Keys) -> anyhow::Result<Ex
             say(key);
         }
         Keys::List => {
+            let now = Clock::system().now();
             for key in store.keys().await? {
                 let state = match (key.revoked_at, key.expires_at) {
                     (Some(at), _) => format!("revoked {at}"),
+                    (None, Some(at)) if at <= now => format!("expired {at}"),
                     (None, Some(at)) => format!("valid until {at}"),
                     (None, None) => "valid".to_owned(),
                 };

@@ -37,9 +37,14 @@ async fn a_key_is_printed_alone_works_and_stops_working_when_revoked(db: &TestDb
         401
     );
 
+    let old = "keys add --name old --scopes read --expires-at 2020-01-01T00:00:00Z";
+    let old: Vec<&str> = old.split(' ').collect();
+    expect(&run(&variables, &old), 0, &[]);
     let listed = run(&variables, &["keys", "list"]);
-    expect(&listed, 0, &["shop", "enqueue,read", "valid"]);
+    let lines = ["shop", "enqueue,read", "valid", "expired 2020"];
+    expect(&listed, 0, &lines);
     assert!(!listed.out.contains(key));
+    assert_eq!(listed.errors, "", "all is well, so there is nothing to say");
     let id = listed.out.split_whitespace().next().unwrap();
     expect(&run(&variables, &["keys", "revoke", id]), 0, &["revoked"]);
     // The program may remember a key for a second.
@@ -51,6 +56,17 @@ async fn a_key_is_printed_alone_works_and_stops_working_when_revoked(db: &TestDb
         &[id, "no valid key"],
     );
 
+    let nobody = [
+        "keys",
+        "add",
+        "--name",
+        "shop",
+        "--scopes",
+        "read",
+        "--business",
+        "",
+    ];
+    expect(&run(&variables, &nobody), 1, &["--business", "1 to 100"]);
     let wrong = ["keys", "add", "--name", "shop", "--scopes", "enqueue,cook"];
     expect(
         &run(&variables, &wrong),
