@@ -175,6 +175,12 @@ impl Settings {
         if !(2..=1000).contains(&self.database.connections) {
             wrong.push("database.connections must be from 2 to 1000".to_owned());
         }
+        for topic in self.feedback.sns.not_topics() {
+            wrong.push(format!(
+                "feedback.sns.topics: {topic:?} is not the ARN of a topic: write it like \
+                 arn:aws:sns:eu-west-1:123456789012:ses-feedback"
+            ));
+        }
         for (key, text) in self.delivery.validate() {
             wrong.push(format!("delivery.{key} {text}"));
         }
@@ -351,10 +357,16 @@ mod tests {
             ("SENDTRAIL__DATABASE__URL", "mysql://x"),
             ("SENDTRAIL__DELIVERY__BATCH", "0"),
             ("SENDTRAIL__EMAIL__FROM", "nobody"),
+            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "ses-feedback"),
         ])
         .unwrap_err()
         .to_string();
-        for key in ["database.url", "delivery.batch", "email.from"] {
+        for key in [
+            "database.url",
+            "delivery.batch",
+            "email.from",
+            "feedback.sns.topics",
+        ] {
             assert!(error.contains(key), "{key} in {error}");
         }
     }
@@ -366,6 +378,7 @@ mod tests {
             ("SENDTRAIL__DATABASE__CONNECTIONS", "many"),
             ("SENDTRAIL__CELLAR__DEPTH", "x"),
             ("SENDTRAIL__LOG__FORMAT", "xml"),
+            ("SENDTRAIL__SNS__SMS_TYPE", "bulk"),
             ("SENDTRAIL__SMS__PROVIDERS", "sns,pigeon"),
             ("SENDTRAIL__DELIVERY__BATCH", "0"),
         ])
@@ -377,11 +390,12 @@ mod tests {
             "`cellar`",
             "\"xml\" must be one of: text, json for key `log.format`",
             "\"pigeon\" must be one of: sns for key `sms.providers`",
+            "\"bulk\" must be one of: transactional, promotional for key `sns.sms_type`",
             "delivery.batch",
         ] {
             assert!(error.contains(words), "{words} in {error}");
         }
-        assert_eq!(error.lines().count(), 6, "{error}");
+        assert_eq!(error.lines().count(), 7, "{error}");
     }
 
     #[test]

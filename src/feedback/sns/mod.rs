@@ -48,6 +48,14 @@ impl Default for SnsSettings {
     }
 }
 
+impl SnsSettings {
+    /// What is listed as a topic and is none: nothing could ever come from it.
+    pub fn not_topics(&self) -> impl Iterator<Item = &str> {
+        let listed = self.topics.iter().map(String::as_str);
+        listed.filter(|topic| TopicArn::parse(topic).is_none())
+    }
+}
+
 /// Judges messages. Shared by all requests.
 #[derive(Debug)]
 pub struct Verifier {
