@@ -85,9 +85,9 @@ async fn real(certificate: &Path, url: &str, connections: u32) -> anyhow::Result
     settings.sns.region = Some("us-east-1".to_owned());
     let clock = Clock::system();
     Ok(Webhook {
-        opens_tracked: true,
         verifier: Arc::new(verifier(certificate)?),
         subscriptions: settings.sns.client().await,
+        opens_tracked: false,
         store: Store::open(url, connections, clock.clone())
             .await
             .context("no database")?,

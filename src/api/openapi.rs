@@ -306,6 +306,27 @@ mod tests {
     }
 
     #[test]
+    fn what_reads_a_body_says_how_it_refuses_one() {
+        let document = documented();
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations = paths.flat_map(|item| item.as_object().unwrap().values());
+        let reading: Vec<&Json> = operations
+            .filter(|operation| !operation["requestBody"].is_null())
+            .collect();
+        assert_eq!(reading.len(), 2);
+        for operation in reading {
+            for status in ["400", "413", "415", "422"] {
+                let answer = &operation["responses"][status];
+                assert!(
+                    answer.is_object(),
+                    "{status} of {}",
+                    operation["operationId"]
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_reference_of_the_document_leads_somewhere() {
         let document = documented();
         let mut references = Vec::new();

@@ -125,7 +125,7 @@ impl App {
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
                 woken,
-                limits: Limits::default(),
+                limits: limits(&settings),
             };
             router = router.merge(api::router(api));
         }
@@ -210,6 +210,15 @@ async fn ended(mut server: JoinHandle<std::io::Result<()>>, patience: Duration) 
             server.abort();
             warn!("some requests did not end in time; they are cut");
         }
+    }
+}
+
+/// A third of the connections at most for what may take long.
+fn limits(settings: &Settings) -> Limits {
+    let third = usize::try_from(settings.database.connections / 3).unwrap_or(usize::MAX);
+    Limits {
+        histories_max: third.max(1),
+        ..Limits::default()
     }
 }
 

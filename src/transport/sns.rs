@@ -34,11 +34,25 @@ pub struct SnsSettings {
 
 /// How SNS routes text messages: for reliability or for cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum SmsType {
     #[default]
     Transactional,
     Promotional,
+}
+
+impl TryFrom<String> for SmsType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.trim() {
+            "transactional" => Ok(Self::Transactional),
+            "promotional" => Ok(Self::Promotional),
+            other => Err(format!(
+                "{other:?} must be one of: transactional, promotional"
+            )),
+        }
+    }
 }
 
 impl Default for SnsSettings {

@@ -199,12 +199,12 @@ impl Verifier {
 
     /// A certificate that cannot be had is a reason to send the message again, unless that is no use.
     fn finally(&self, refusal: Refusal, envelope: &Envelope, now: Timestamp) -> Refusal {
-        match (&refusal, self.check_age(envelope.sent_at, now)) {
-            (Refusal::CertificateUnavailable { .. }, Err(Refusal::Stale { sent_at, max_age })) => {
-                Refusal::StaleAndUnproven { sent_at, max_age }
-            }
-            _ => refusal,
+        if let Refusal::CertificateUnavailable { .. } = &refusal
+            && let Err(Refusal::Stale { sent_at, max_age }) = self.check_age(envelope.sent_at, now)
+        {
+            return Refusal::StaleAndUnproven { sent_at, max_age };
         }
+        refusal
     }
 
     fn check_age(&self, sent_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {

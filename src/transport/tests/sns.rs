@@ -282,4 +282,9 @@ async fn credentials_that_cannot_be_had_break_the_provider() {
     let transport = Transport::SnsSms(SnsSms::new(&settings, client));
     let outcome = send(&transport, &sms()).await;
     assert_eq!(outcome.as_str(), "broken", "{outcome:?}");
+    let trouble = transport.check().await.unwrap_err();
+    assert!(
+        trouble.text.contains("set region, access_key_id"),
+        "{trouble:?}"
+    );
 }

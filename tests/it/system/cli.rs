@@ -71,6 +71,17 @@ async fn a_key_is_printed_alone_works_and_stops_working_when_revoked(db: &TestDb
         &[id, "no valid key"],
     );
 
+    let nobody = [
+        "keys",
+        "add",
+        "--name",
+        "shop",
+        "--scopes",
+        "read",
+        "--business",
+        "",
+    ];
+    expect(&run(&variables, &nobody), 1, &["--business", "1 to 100"]);
     let wrong = ["keys", "add", "--name", "shop", "--scopes", "enqueue,cook"];
     expect(
         &run(&variables, &wrong),
