@@ -1,8 +1,14 @@
 //! Logs: structured, one line per event, never an address, token or body. What a line names in its
 //! text it also carries as a field, under the same name everywhere.
 
+use std::io::{IsTerminal as _, stderr};
+use std::panic::PanicHookInfo;
+
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What dependencies say too much of: a server's notices of what a migration found done, and each of
 /// the half dozen places where the SDK looks for a region. `log.level` can ask for them again.
@@ -11,14 +17,72 @@ const QUIET: &str = "sqlx::postgres::notice=error,aws_config=error,";
 /// Sets up logging for the process, on standard error: standard output is for results.
 pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(format!("{QUIET}{level}"))?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_impersonal));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     // Only the first of several starts counts; tests may start more than one program part.
     if json {
-        subscriber.json().flatten_event(true).try_init().ok();
+        let lines = lines.json().flatten_event(true);
+        registry.with(lines).try_init().ok();
     } else {
-        subscriber.with_target(false).try_init().ok();
+        let lines = lines.with_target(false).with_ansi(stderr().is_terminal());
+        registry.with(lines).try_init().ok();
     }
+    std::panic::set_hook(Box::new(report_panic));
     Ok(())
+}
+
+/// At the level trace, the AWS SDK and the HTTP client log what they send and receive, addresses and
+/// bodies included. Only our own lines are known to hold nothing of it.
+fn is_impersonal(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() != Level::TRACE || metadata.target().starts_with("sendtrail")
+}
+
+/// Says where, and not what: the words of a panic may hold the value that it stumbled over.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, "panicked; this is a mistake in the program");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_by_its_place_without_its_words() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(report_panic));
+        let thread = std::thread::spawn(|| {
+            tracing::subscriber::with_default(subscriber, || panic!("ana@example.com"));
+        });
+        let ended = thread.join();
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            log.contains("telemetry.rs:") && !log.contains("ana@"),
+            "{log}"
+        );
+    }
 }

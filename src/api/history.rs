@@ -79,7 +79,9 @@ pub(super) async fn of_all(
 }
 
 async fn page(shared: &Shared, business: &str, filter: Filter) -> Result<Json<History>, Problem> {
+    let turn = shared.histories.acquire().await;
     let page = shared.api.store.history(business, &filter).await?;
+    drop(turn);
     let last = page.entries.last().filter(|_| page.more);
     let next = last.map(|entry| cursor(filter.order, entry.id));
     let entries = page.entries.into_iter().map(EntryJson::brief).collect();
@@ -343,7 +345,37 @@ const fn order_byte(order: Order) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::{Api, Limits};
     use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_history_waits_for_its_turn() {
+        let clock = Clock::system();
+        let store = Store::open("sqlite::memory:", 1, clock.clone()).await;
+        let shared = Shared::new(Api {
+            store: store.unwrap(),
+            clock,
+            metrics: Arc::default(),
+            woken: Arc::default(),
+            limits: Limits {
+                histories_max: 1,
+                ..Limits::default()
+            },
+        });
+        let look = || page(&shared, "default", Filter::default());
+        let turn = shared.histories.acquire().await;
+        let early = tokio::time::timeout(Duration::from_millis(50), look()).await;
+        assert!(early.is_err(), "did not wait");
+        drop(turn);
+        // There is no schema, but it got as far as to ask.
+        let later = tokio::time::timeout(Duration::from_secs(10), look()).await;
+        assert!(later.is_ok());
+    }
 
     #[test]
     fn a_cursor_leads_back_to_its_id_in_its_own_order_only() {

@@ -21,7 +21,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::clock::Clock;
@@ -45,6 +45,10 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// From the end of the request's head to the beginning of the answer.
     pub request_time_max: Duration,
+    /// Pages of a history that are looked for at the same time; more wait. A search may go through
+    /// all of a history: if such searches had all connections, nothing could be enqueued, sent or
+    /// kept meanwhile.
+    pub histories_max: usize,
 }
 
 impl Default for Limits {
@@ -54,6 +58,7 @@ impl Default for Limits {
             body_bytes_max: 16 * 1024 * 1024,
             // Longer than a database fail-over usually takes, shorter than proxies wait (60 s).
             request_time_max: Duration::from_secs(30),
+            histories_max: 6,
         }
     }
 }
@@ -63,15 +68,23 @@ impl Default for Limits {
 struct Shared {
     api: Api,
     keys: Arc<auth::KeyCache>,
+    histories: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(api: Api) -> Self {
+        Self {
+            keys: Arc::default(),
+            histories: Arc::new(Semaphore::new(api.limits.histories_max)),
+            api,
+        }
+    }
 }
 
 /// The routes under `/v1` and `/openapi.json`. It has no fallback of its own, so that it can be
 /// merged with other routers.
 pub fn router(api: Api) -> Router {
-    let shared = Shared {
-        api,
-        keys: Arc::default(),
-    };
+    let shared = Shared::new(api);
     let mut router = Router::new();
     for (path, methods) in routes() {
         router = router.route(path, methods);
@@ -131,10 +144,7 @@ mod tests {
                 ..Limits::default()
             },
         };
-        let shared = Shared {
-            api,
-            keys: Arc::default(),
-        };
+        let shared = Shared::new(api);
         let panics = get(|| async { panic!("ana@example.com") as &'static str });
         let never = get(std::future::pending::<&'static str>);
         let routes = Router::new()

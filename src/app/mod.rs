@@ -8,6 +8,7 @@ mod transports;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use roles::Roles;
 pub use transports::transports;
@@ -124,7 +125,7 @@ impl App {
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
                 woken,
-                limits: Limits::default(),
+                limits: limits(&settings),
             };
             router = router.merge(api::router(api));
         }
@@ -175,14 +176,49 @@ impl App {
             None => true,
         };
         self.stop.cancel();
-        if let Err(failed) = self.server.await {
-            error!(error = %failed, "the HTTP server failed");
-        }
+        ended(self.server, REQUESTS_END).await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
-        self.store.close().await;
+        if tokio::time::timeout(STORE_CLOSE, self.store.close())
+            .await
+            .is_err()
+        {
+            warn!("the database's connections did not close in time");
+        }
         finished
+    }
+}
+
+/// How long requests under way may take to end once the program stops: answers take milliseconds,
+/// and a sender who dawdles must not hold up the end. Together with `delivery.stop_seconds` within
+/// the 30 s that Kubernetes gives.
+const REQUESTS_END: Duration = Duration::from_secs(3);
+/// For connections on which the database does not answer.
+const STORE_CLOSE: Duration = Duration::from_secs(2);
+
+/// The server's end, or the end of our patience with it.
+async fn ended(mut server: JoinHandle<std::io::Result<()>>, patience: Duration) {
+    match tokio::time::timeout(patience, &mut server).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(failed))) => error!(error = %failed, "the HTTP server failed"),
+        Ok(Err(failed)) => {
+            let panicked = failed.is_panic();
+            error!(panicked, "the HTTP server failed");
+        }
+        Err(_elapsed) => {
+            server.abort();
+            warn!("some requests did not end in time; they are cut");
+        }
+    }
+}
+
+/// A third of the connections at most for what may take long.
+fn limits(settings: &Settings) -> Limits {
+    let third = usize::try_from(settings.database.connections / 3).unwrap_or(usize::MAX);
+    Limits {
+        histories_max: third.max(1),
+        ..Limits::default()
     }
 }
 
@@ -259,4 +295,36 @@ async fn webhook(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use axum::extract::{FromRequest as _, Request};
+    use axum::routing::post;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_does_not_hold_up_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrived, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let seen = Arc::clone(&arrived);
+        let reads = post(async move |request: Request| {
+            seen.notify_one();
+            drop(Bytes::from_request(request, &()).await);
+        });
+        let server = serve(listener, Router::new().route("/", reads), stop.clone());
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc";
+        client.write_all(request).await.unwrap();
+        arrived.notified().await;
+        stop.cancel();
+        let end = ended(server, Duration::from_millis(50));
+        let in_time = tokio::time::timeout(Duration::from_secs(10), end).await;
+        assert!(in_time.is_ok());
+    }
 }

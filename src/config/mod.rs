@@ -108,6 +108,14 @@ pub struct Log {
     pub level: String,
 }
 
+/// The keys of lists; in a variable their items are separated by commas.
+const LISTS: [&str; 4] = [
+    "email.providers",
+    "sms.providers",
+    "push.providers",
+    "feedback.sns.topics",
+];
+
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -126,40 +134,36 @@ impl Settings {
         file: Option<&Path>,
         environment: Option<config::Map<String, String>>,
     ) -> Result<Self, Error> {
+        // All values are taken as texts: to guess their types would change passwords such as 007.
         let variables = config::Environment::with_prefix("SENDTRAIL")
             .prefix_separator("__")
             .separator("__")
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("email.providers")
-            .with_list_parse_key("sms.providers")
-            .with_list_parse_key("push.providers")
-            .with_list_parse_key("feedback.sns.topics")
             .source(environment);
         let mut given = config::Config::builder();
         if let Some(file) = file {
             given = given.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let given = given.add_source(variables).build()?;
+        given = given.add_source(variables);
+        let read = given.clone().build()?;
+        for key in LISTS {
+            // A file has a list there, a variable one text.
+            if let Ok(text) = read.get_string(key) {
+                let items = text.split(',').map(str::trim);
+                let items: Vec<&str> = items.filter(|item| !item.is_empty()).collect();
+                given = given.set_override(key, items)?;
+            }
+        }
+        let given = given.build()?;
         let loaded = over_defaults().add_source(given.clone()).build()?;
-        let Ok(mut settings) = loaded.try_deserialize::<Self>() else {
+        let Ok(settings) = loaded.try_deserialize::<Self>() else {
             return Err(Error::Wrong(each_wrong(given)?));
         };
-        settings.drop_blanks();
         let wrong = settings.validate();
         if wrong.is_empty() {
             Ok(settings)
         } else {
             Err(Error::Wrong(wrong))
         }
-    }
-
-    /// An empty variable (`SENDTRAIL__FEEDBACK__SNS__TOPICS=`) is an empty list, not one blank name.
-    fn drop_blanks(&mut self) {
-        self.feedback
-            .sns
-            .topics
-            .retain(|topic| !topic.trim().is_empty());
     }
 
     /// Every wrong value, by its key.
@@ -175,15 +179,21 @@ impl Settings {
         if !(2..=1000).contains(&self.database.connections) {
             wrong.push("database.connections must be from 2 to 1000".to_owned());
         }
-        for topic in self.feedback.sns.not_topics() {
-            wrong.push(format!(
-                "feedback.sns.topics: {topic:?} is not the ARN of a topic: write it like \
-                 arn:aws:sns:eu-west-1:123456789012:ses-feedback"
-            ));
-        }
-        for (key, text) in self.delivery.validate() {
-            wrong.push(format!("delivery.{key} {text}"));
-        }
+        let delivery = self.delivery.validate();
+        let in_force = self.delivery_in_force().validate();
+        let by_sandbox = in_force.iter().filter(|found| !delivery.contains(found));
+        wrong.extend(by_sandbox.map(|(key, text)| format!("sandbox.{key} {text}")));
+        wrong.extend(
+            delivery
+                .iter()
+                .map(|(key, text)| format!("delivery.{key} {text}")),
+        );
+        let topics = self.feedback.sns.validate();
+        wrong.extend(
+            topics
+                .iter()
+                .map(|problem| format!("feedback.sns.{problem}")),
+        );
         let mut sections = vec![("email", self.email_settings().validate())];
         if self.email.providers.contains(&EmailProvider::Ses) {
             sections.push(("ses", self.ses.validate()));
@@ -257,8 +267,7 @@ fn each_wrong(given: config::Config) -> Result<Vec<String>, config::ConfigError>
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    let mut rest: Settings = usable.build()?.try_deserialize()?;
-    rest.drop_blanks();
+    let rest: Settings = usable.build()?.try_deserialize()?;
     wrong.extend(rest.validate());
     Ok(wrong)
 }
@@ -269,12 +278,12 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
         leaves.push((key, value));
         return;
     };
-    // In order, so that the same settings always give the same complaint.
     let table: std::collections::BTreeMap<_, _> = table.into_iter().collect();
     for (name, value) in table {
-        let below = match key.as_str() {
-            "" => name,
-            above => format!("{above}.{name}"),
+        let below = if key.is_empty() {
+            name
+        } else {
+            format!("{key}.{name}")
         };
         flatten(below, value, leaves);
     }
@@ -333,6 +342,28 @@ mod tests {
     }
 
     #[test]
+    fn a_password_of_digits_stays_as_it_is() {
+        for password in ["007", "1e3", "TRUE", "inf", "+5", "0x10", " 7"] {
+            let settings = load(&[("SENDTRAIL__SMTP__PASSWORD", password)]).unwrap();
+            let read = settings.smtp.password.unwrap();
+            assert_eq!(read.expose_secret(), password);
+        }
+        let settings = load(&[
+            ("SENDTRAIL__DELIVERY__BATCH", "50"),
+            ("SENDTRAIL__DELIVERY__RETRY_MULTIPLIER", "1.5"),
+            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
+            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp, ses"),
+        ])
+        .unwrap();
+        assert_eq!(settings.delivery.batch, 50);
+        assert!((settings.delivery.retry_multiplier - 1.5).abs() < f64::EPSILON);
+        assert!(settings.sandbox.enabled);
+        assert_eq!(settings.email.providers.len(), 2);
+        assert!(load(&[("SENDTRAIL__DELIVERY__BATCH", "many")]).is_err());
+        assert!(load(&[("SENDTRAIL__SANDBOX__ENABLED", "perhaps")]).is_err());
+    }
+
+    #[test]
     fn the_production_example_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/production.example.toml");
         let settings = Settings::load(Some(&path), Some(config::Map::new())).unwrap();
@@ -357,7 +388,10 @@ mod tests {
             ("SENDTRAIL__DATABASE__URL", "mysql://x"),
             ("SENDTRAIL__DELIVERY__BATCH", "0"),
             ("SENDTRAIL__EMAIL__FROM", "nobody"),
-            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "ses-feedback"),
+            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "my-topic"),
+            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
+            ("SENDTRAIL__SANDBOX__ATTEMPTS_MAX", "0"),
+            ("SENDTRAIL__DELIVERY__BROKEN_PAUSE_MS", "0"),
         ])
         .unwrap_err()
         .to_string();
@@ -366,8 +400,24 @@ mod tests {
             "delivery.batch",
             "email.from",
             "feedback.sns.topics",
+            "sandbox.attempts_max",
+            "delivery.broken_pause_ms",
         ] {
             assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_could_never_report_is_named() {
+        let topics = |topics| load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", topics)]);
+        assert!(topics("arn:aws:sns:us-east-1:123456789012:a, ").is_ok());
+        for wrong in [
+            "ses-feedback",
+            "arn:aws:sns:us-east-1:123456789012:a:6b0e71bd",
+            "arn:aws:sqs:us-east-1:123456789012:a",
+            "arn:aws:sns:zz-fake-1:123456789012:a",
+        ] {
+            assert!(topics(wrong).is_err(), "{wrong}");
         }
     }
 

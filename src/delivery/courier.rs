@@ -1,9 +1,11 @@
 //! One method's courier: keeps its hands full of claimed jobs and sends many at a time.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::futures::Notified;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::held::Held;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use crate::domain::event::Failure;
@@ -29,6 +32,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Courier {
     worker: Worker,
+    held: Held,
     method: Method,
     transport: Transport,
     policy: Policy,
@@ -43,10 +47,16 @@ struct Parcel {
 }
 
 impl Courier {
-    pub(super) fn new(worker: Worker, method: Method, transport: Transport) -> Arc<Self> {
+    pub(super) fn new(
+        worker: Worker,
+        held: Held,
+        method: Method,
+        transport: Transport,
+    ) -> Arc<Self> {
         let policy = worker.settings.policy();
         Arc::new(Self {
             worker,
+            held,
             method,
             transport,
             policy,
@@ -62,13 +72,20 @@ impl Courier {
         // One batch being recorded, one gathered meanwhile: what waits here is sent once more after
         // a kill.
         let (reports, reported) = mpsc::channel::<Report>(batch);
-        let recorder = tokio::spawn(recorder::run(self.worker.clone(), self.method, reported));
+        let recorder = tokio::spawn(recorder::run(
+            self.worker.clone(),
+            self.held.clone(),
+            self.method,
+            reported,
+        ));
         let dispatcher =
             tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
         self.claim(parcels, reports, &stop).await;
         for task in [dispatcher, recorder] {
             if let Err(failed) = task.await {
-                error!(method = %self.method, error = %failed, "a task of the courier failed");
+                // The words of a panic may hold what must not be logged.
+                let panicked = failed.is_panic();
+                error!(method = %self.method, panicked, "a task of the courier failed");
             }
         }
     }
@@ -97,8 +114,10 @@ impl Courier {
             };
             // From here on, so that work enqueued while we look is not overlooked.
             let woken = self.worker.woken.notified();
+            let asked_at = self.worker.clock.now();
             match self.worker.store.claim(wanted).await {
                 Ok(Some(claim)) => {
+                    self.held.add(claim.id, asked_at.plus(wanted.lease));
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
                     // The recorder hears of a claim before it hears of any of its jobs.
                     if reports
@@ -177,7 +196,8 @@ impl Courier {
             let Ok(permit) = Arc::clone(&senders).acquire_owned().await else {
                 break;
             };
-            if stop.is_cancelled() || self.resting().is_some() {
+            let is_ours = self.held.is_sure_of(parcel.claim, self.worker.clock.now());
+            if stop.is_cancelled() || self.resting().is_some() || !is_ours {
                 let done = self.release(&parcel);
                 if reports.send(Report::Done(done)).await.is_err() {
                     break;
@@ -191,7 +211,7 @@ impl Courier {
         in_flight.wait().await;
     }
 
-    /// Back into the queue untouched.
+    /// Back into the queue untouched; if the claim was taken over, it is there already.
     fn release(&self, parcel: &Parcel) -> Done {
         let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
         let job = parcel.claimed.job;
@@ -258,7 +278,7 @@ impl Courier {
             return (None, Then::Settled);
         };
         let started_at = self.worker.clock.now();
-        let outcome = self.transport.send(message).await;
+        let outcome = survived(self.transport.send(message)).await;
         let finished_at = self.worker.clock.now();
         let word = outcome.as_str();
         self.worker.metrics.attempt(
@@ -311,6 +331,18 @@ impl Courier {
     }
 }
 
+/// A transport that panics must not leave its job in our hands for ever; what it did is not known.
+async fn survived(sending: impl Future<Output = Outcome>) -> Outcome {
+    let outcome = AssertUnwindSafe(sending).catch_unwind().await;
+    outcome.unwrap_or_else(|_its_words_may_hold_data| {
+        error!("a transport panicked; this is a mistake in the program");
+        let why = "sending broke off because of a mistake in the program";
+        Outcome::Unknown {
+            why: Trouble::new(Some("panic"), why),
+        }
+    })
+}
+
 /// The provider's code and words, for the attempts table.
 fn words(outcome: &Outcome) -> (Option<String>, Option<String>) {
     match outcome {
@@ -320,5 +352,22 @@ fn words(outcome: &Outcome) -> (Option<String>, Option<String>) {
         | Outcome::Throttled { why, .. }
         | Outcome::Broken { why }
         | Outcome::Unknown { why } => (why.code.clone(), Some(why.text.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transport_that_panics_leaves_an_unknown_outcome() {
+        let outcome = survived(async { panic!("ana@example.com") }).await;
+        assert_eq!(outcome.as_str(), "unknown");
+        let accepts = async {
+            Outcome::Accepted {
+                provider_message_id: None,
+            }
+        };
+        assert_eq!(survived(accepts).await.as_str(), "accepted");
     }
 }

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod courier;
+mod held;
 mod policy;
 mod recorder;
 mod upkeep;
@@ -80,6 +81,11 @@ impl DeliverySettings {
             "retry_initial_ms",
             "must be at least 1",
         );
+        check(
+            self.broken_pause_ms >= 1_000,
+            "broken_pause_ms",
+            "must be at least 1000",
+        );
         let ordered = self.retry_max_ms >= self.retry_initial_ms;
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);
@@ -133,8 +139,9 @@ impl Worker {
         let tasks = TaskTracker::new();
         let patience = Duration::from_secs(self.settings.stop_seconds);
         let couriers = TaskTracker::new();
+        let held = held::Held::default();
         for (method, transport) in transports {
-            let courier = courier::Courier::new(self.clone(), method, transport);
+            let courier = courier::Courier::new(self.clone(), held.clone(), method, transport);
             couriers.spawn(courier.run(stop.clone()));
         }
         couriers.close();
@@ -147,7 +154,7 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        upkeep::start(&self, &tasks, &stop, &couriers_done);
+        upkeep::start(&self, held, &tasks, &stop, &couriers_done);
         tasks.close();
         Running {
             stop,

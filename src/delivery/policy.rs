@@ -36,6 +36,9 @@ pub struct Situation {
 /// No provider's hint makes us wait longer: SES names at most a day (its daily quota).
 const HINT_MAX: Duration = Duration::from_hours(24);
 
+/// When the set-up is mended, nothing should wait for longer than it takes to notice that.
+const BROKEN_WAIT_MAX: Duration = Duration::from_mins(10);
+
 impl Policy {
     pub fn follow(&self, outcome: Outcome, at: Situation) -> Then {
         match outcome {
@@ -57,12 +60,13 @@ impl Policy {
                 let due_at = at.now.plus(self.waiting(at.attempts + 1, after));
                 expires(at, due_at, Category::ThrottledTooLong, why)
             }
-            Outcome::Broken { why } => expires(
-                at,
-                at.now.plus(self.broken_pause),
-                Category::Credentials,
-                why,
-            ),
+            // Ever later, in case it is this message that breaks the provider: it must not do so
+            // whenever the provider has rested.
+            Outcome::Broken { why } => {
+                let wait = self.schedule.wait(at.attempts + 1).min(BROKEN_WAIT_MAX);
+                let due_at = at.now.plus(wait.max(self.broken_pause));
+                expires(at, due_at, Category::Credentials, why)
+            }
         }
     }
 
@@ -170,7 +174,21 @@ mod tests {
         };
         let broken = Outcome::Broken { why: why() };
         assert!(seconds(&POLICY.follow(throttled, at(99))) <= 90);
-        assert_eq!(seconds(&POLICY.follow(broken, at(99))), 30);
+        assert_eq!(seconds(&POLICY.follow(broken, at(0))), 30);
+    }
+
+    #[test]
+    fn a_message_that_breaks_the_provider_again_and_again_comes_back_ever_later() {
+        let patient = Policy {
+            schedule: Schedule {
+                max: Duration::from_hours(1),
+                ..POLICY.schedule
+            },
+            ..POLICY
+        };
+        let broken = || Outcome::Broken { why: why() };
+        assert!((80..=240).contains(&seconds(&patient.follow(broken(), at(4)))));
+        assert!((300..=600).contains(&seconds(&patient.follow(broken(), at(99)))));
     }
 
     #[test]

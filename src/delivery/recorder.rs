@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::held::Held;
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::method::Method;
 use crate::store::jobs::Job;
@@ -25,12 +26,23 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Between attempts to record while the database is away.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
-struct Claims(BTreeMap<ClaimId, BTreeMap<NotificationId, Job>>);
+#[derive(Debug)]
+struct Claims {
+    jobs: BTreeMap<ClaimId, BTreeMap<NotificationId, Job>>,
+    held: Held,
+}
 
 /// Runs until every sender is gone and everything is recorded.
-pub(super) async fn run(worker: Worker, method: Method, mut reports: mpsc::Receiver<Report>) {
-    let mut claims = Claims::default();
+pub(super) async fn run(
+    worker: Worker,
+    held: Held,
+    method: Method,
+    mut reports: mpsc::Receiver<Report>,
+) {
+    let mut claims = Claims {
+        jobs: BTreeMap::new(),
+        held,
+    };
     let batch_max = worker.settings.batch;
     let mut batch: Vec<Done> = Vec::with_capacity(batch_max);
     while let Some(first) = reports.recv().await {
@@ -56,7 +68,7 @@ impl Claims {
     fn note(&mut self, report: Report, batch: &mut Vec<Done>) {
         match report {
             Report::Claimed { claim, jobs } => {
-                self.0
+                self.jobs
                     .insert(claim, jobs.into_iter().map(|job| (job.id, job)).collect());
             }
             Report::Done(done) => batch.push(done),
@@ -74,7 +86,7 @@ impl Claims {
             .map(|done| done.claim)
             .collect();
         let left = touched.into_iter().map(|claim| {
-            let held = self.0.get(&claim).into_iter().flatten();
+            let held = self.jobs.get(&claim).into_iter().flatten();
             let jobs = held.filter(|(id, _)| !done.contains(&(claim, **id)));
             Left {
                 claim,
@@ -87,10 +99,11 @@ impl Claims {
 
     fn forget(&mut self, batch: &[Done]) {
         for done in batch {
-            if let Some(held) = self.0.get_mut(&done.claim) {
+            if let Some(held) = self.jobs.get_mut(&done.claim) {
                 held.remove(&done.job.id);
                 if held.is_empty() {
-                    self.0.remove(&done.claim);
+                    self.jobs.remove(&done.claim);
+                    self.held.remove(done.claim);
                 }
             }
         }

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::Worker;
+use super::held::Held;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
@@ -19,11 +20,12 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(2);
 /// couriers are done.
 pub(super) fn start(
     worker: &Worker,
+    held: Held,
     tasks: &TaskTracker,
     stop: &CancellationToken,
     couriers_done: &CancellationToken,
 ) {
-    tasks.spawn(heartbeat(worker.clone(), couriers_done.clone()));
+    tasks.spawn(heartbeat(worker.clone(), held, couriers_done.clone()));
     tasks.spawn(rescue(worker.clone(), stop.clone()));
     tasks.spawn(listen(worker.clone(), stop.clone()));
 }
@@ -36,11 +38,13 @@ async fn slept(span: Duration, stop: &CancellationToken) -> bool {
     }
 }
 
-async fn heartbeat(worker: Worker, done: CancellationToken) {
+async fn heartbeat(worker: Worker, held: Held, done: CancellationToken) {
     let lease = worker.settings.lease();
     while slept(lease / 3, &done).await {
-        if let Err(failed) = worker.store.extend_claims(&worker.name, lease).await {
-            warn!(error = %failed, "no heartbeat: the database does not answer");
+        let began = worker.clock.now();
+        match worker.store.extend_claims(&held.all(), lease).await {
+            Ok(alive) => held.extend(&alive, began.plus(lease)),
+            Err(failed) => warn!(error = %failed, "no heartbeat: the database does not answer"),
         }
     }
 }

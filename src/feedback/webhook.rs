@@ -67,7 +67,10 @@ async fn receive(
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Err(Refusal::TooLarge)
         }
-        Err(rejection) => return rejection.into_response(),
+        Err(_broke_off) => {
+            let text = "The message did not arrive as a whole; send it again.\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+        }
     };
     match judged {
         Ok((envelope, body)) => webhook.keep(envelope, &body).await,
@@ -236,7 +239,47 @@ fn result(kept: Kept) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::super::sns::{Certificates, SnsSettings};
     use super::*;
+
+    async fn post(body: Body) -> StatusCode {
+        let clock = Clock::system();
+        let config = aws_sdk_sns::Config::builder()
+            .behavior_version(aws_sdk_sns::config::BehaviorVersion::v2026_01_12())
+            .build();
+        let certificates = Certificates::over_https().unwrap();
+        let webhook = Webhook {
+            verifier: Arc::new(Verifier::new(SnsSettings::default(), certificates)),
+            subscriptions: Client::from_conf(config),
+            store: Store::open("sqlite::memory:", 1, clock.clone())
+                .await
+                .unwrap(),
+            clock,
+            opens_tracked: true,
+            metrics: Arc::default(),
+        };
+        let request = Request::post("/webhooks/sns").body(body).unwrap();
+        router(webhook).oneshot(request).await.unwrap().status()
+    }
+
+    /// SNS would drop for good what a proxy on the way did not get through to us.
+    #[tokio::test]
+    async fn a_body_that_broke_off_is_to_be_sent_again_and_a_large_one_is_not() {
+        let broken = futures_util::stream::iter([
+            Ok("{\"Type\":"),
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+        ]);
+        let status = post(Body::from_stream(broken)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let large = Body::from(vec![b' '; BODY_MAX + 1]);
+        assert_eq!(post(large).await, StatusCode::PAYLOAD_TOO_LARGE);
+    }
 
     #[test]
     fn a_send_does_not_await_opens_that_ses_does_not_report() {
@@ -253,11 +296,14 @@ mod tests {
             report,
         };
         let tracked = |message: &Incoming| {
-            let what = &message.report.as_ref().unwrap().happenings[0].what;
-            let What::Accepted { opens_tracked, .. } = what else {
-                panic!("{what:?}")
-            };
-            *opens_tracked
+            let happened = &message.report.as_ref().unwrap().happenings[0].what;
+            matches!(
+                happened,
+                What::Accepted {
+                    opens_tracked: true,
+                    ..
+                }
+            )
         };
         assert!(tracked(&message));
         forget_tracking(&mut message);

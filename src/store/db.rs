@@ -50,6 +50,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers of the embedded database: pages and the API; more gain nothing on few cores.
 const SQLITE_READERS: u32 = 8;
 
+/// A longer statement is not kept prepared on SQLite: its text varies with the number of its rows, and
+/// a hundred of them would hold tens of megabytes.
+const KEPT_TEXT_MAX: usize = 4_096;
+
 impl Db {
     /// `sqlite:PATH` (made when it is absent) or `postgres://…`.
     pub(crate) async fn open(url: &str, connections_max: u32) -> Result<Self, Error> {
@@ -160,7 +164,8 @@ impl Tx {
         Ok(match self {
             Self::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
-                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                let keep = text.len() <= KEPT_TEXT_MAX;
+                let query = sqlx::query_with(AssertSqlSafe(text), args).persistent(keep);
                 in_time(query.execute(&mut **tx)).await?.rows_affected()
             }
             Self::Postgres(tx) => {
@@ -176,7 +181,8 @@ impl Tx {
         Ok(match self {
             Self::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
-                let query = sqlx::query_with(AssertSqlSafe(text), args);
+                let keep = text.len() <= KEPT_TEXT_MAX;
+                let query = sqlx::query_with(AssertSqlSafe(text), args).persistent(keep);
                 let rows = in_time(query.fetch_all(&mut **tx)).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }

@@ -31,7 +31,7 @@ pub(super) async fn merge(
         .flatten()
         .map(|event| (event.notification, event.key))
         .collect();
-    let whole = insert_sent(tx, &new).await?;
+    let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
     Ok(happened)
@@ -91,12 +91,25 @@ async fn append<'a>(
     Ok(new)
 }
 
-/// Makes the facts rows of messages whose acceptance is the first thing known of them: the hot path,
-/// written whole without a look at what is there. Returns those that were not there.
-async fn insert_sent(
+/// Makes the facts rows that are missing, and returns those that need no more. An acceptance that is
+/// the first thing known of its message is the hot path: its row is written whole, without a look at
+/// what is there. Other new rows are blank.
+///
+/// All of them in one statement and before any row is locked: two writers that wait for rows of each
+/// other, the one for a new row and the other for an old one, would wait in a circle.
+async fn insert(
     tx: &mut Tx,
     new: &BTreeMap<NotificationId, Vec<&Event>>,
 ) -> Result<BTreeSet<NotificationId>, Error> {
+    let accepted: BTreeMap<NotificationId, Sent> = new
+        .iter()
+        .filter_map(|(id, events)| match events.as_slice() {
+            [event] => Some((*id, Facts::fold([*event]).sent?)),
+            _ => None,
+        })
+        .collect();
+    let others = new.keys().filter(|id| !accepted.contains_key(id));
+    let known = known(tx, others.copied()).await?;
     let mut rows = Rows::new(&[
         ("notification_id", Kind::Id),
         ("sent_at", Kind::Time),
@@ -105,18 +118,15 @@ async fn insert_sent(
         ("provider_message_id", Kind::Text),
         ("opens_tracked", Kind::Bool),
     ]);
-    for (id, events) in new {
-        let [event] = events.as_slice() else { continue };
-        let Some(sent) = Facts::fold([*event]).sent else {
-            continue;
-        };
+    for id in new.keys().filter(|id| !known.contains(id)) {
+        let sent = accepted.get(id);
         rows.add([
             id.uuid().into(),
-            sent.at.into(),
-            sent.key.0.into(),
-            sent.provider.into(),
-            sent.provider_message_id.into(),
-            sent.opens_tracked.into(),
+            sent.map(|s| s.at).into(),
+            sent.map(|s| s.key.0).into(),
+            sent.map(|s| s.provider.as_str()).into(),
+            sent.and_then(|s| s.provider_message_id.as_deref()).into(),
+            sent.is_some_and(|s| s.opens_tracked).into(),
         ]);
     }
     if rows.is_empty() {
@@ -130,82 +140,71 @@ async fn insert_sent(
     )
     .rows(rows)
     .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
-    let rows = tx.all(stmt).await?;
+    let mut made = ids(&tx.all(stmt).await?)?;
+    made.retain(|id| accepted.contains_key(id));
+    Ok(made)
+}
+
+/// Which of these have a facts row.
+async fn known(
+    tx: &mut Tx,
+    notifications: impl Iterator<Item = NotificationId>,
+) -> Result<BTreeSet<NotificationId>, Error> {
+    let rows = Rows::of_ids(notifications.map(NotificationId::uuid));
+    if rows.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let stmt = sql("SELECT f.notification_id FROM ")
+        .rows(rows)
+        .push(" JOIN delivery_facts f ON f.notification_id = b.id");
+    ids(&tx.all(stmt).await?)
+}
+
+fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
     rows.iter()
-        .map(|row| Ok(NotificationId::new(row.id("notification_id")?)))
+        .map(|row| row.id("notification_id").map(NotificationId::new))
         .collect()
 }
 
-/// Merges events that were just appended; each is merged exactly once.
+/// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
     if new.is_empty() {
         return Ok(());
     }
-    let mut before = lock(tx, new.keys().copied()).await?;
-    let missing: Vec<NotificationId> = new
-        .keys()
-        .copied()
-        .filter(|id| !before.contains_key(id))
-        .collect();
-    if !missing.is_empty() {
-        insert_blank(tx, &missing).await?;
-        // Another writer may have been faster with one of them, and filled it.
-        before.append(&mut lock(tx, missing.into_iter()).await?);
-    }
-    let merged: Vec<(NotificationId, Facts, Facts)> = before
-        .into_iter()
-        .map(|(id, before)| {
-            let mut after = before.clone();
-            for event in new.get(&id).into_iter().flatten() {
-                after.apply(event);
-            }
-            (id, before, after)
-        })
-        .collect();
-    for part in &PARTS {
-        let mut rows = Rows::new(part.columns);
-        for (id, before, after) in &merged {
-            if (part.changed)(before, after) {
-                let key = std::iter::once(id.uuid().into());
-                rows.push(key.chain((part.values)(after)).collect());
-            }
-        }
-        if !rows.is_empty() {
-            let stmt = sql(part.update)
-                .rows(rows)
-                .push(" WHERE delivery_facts.notification_id = b.notification_id");
-            tx.execute(stmt).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The facts rows that are there, held until the transaction ends.
-async fn lock(
-    tx: &mut Tx,
-    ids: impl Iterator<Item = NotificationId>,
-) -> Result<BTreeMap<NotificationId, Facts>, Error> {
     let stmt = sql("SELECT f.* FROM ")
-        .rows(Rows::of_ids(ids.map(NotificationId::uuid)))
+        .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))
         .push(" JOIN delivery_facts f ON f.notification_id = b.id")
         .push(
             tx.dialect()
                 .lock(" ORDER BY f.notification_id FOR UPDATE OF f"),
         );
-    let rows = tx.all(stmt).await?;
-    rows.iter()
-        .map(|row| Ok((NotificationId::new(row.id("notification_id")?), read(row)?)))
-        .collect()
-}
-
-async fn insert_blank(tx: &mut Tx, ids: &[NotificationId]) -> Result<(), Error> {
-    let stmt = sql("INSERT INTO delivery_facts \
-         (notification_id, opens_tracked, opened_count, clicked_count) SELECT b.id, ")
-    .bind(false)
-    .push(", 0, 0 FROM ")
-    .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
-    .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING");
-    tx.execute(stmt).await?;
+    let mut merged = Vec::new();
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("notification_id")?);
+        let before = read(&row)?;
+        let mut after = before.clone();
+        for event in new.get(&id).into_iter().flatten() {
+            after.apply(event);
+        }
+        merged.push((id, before, after));
+    }
+    for part in &PARTS {
+        let mut rows = Rows::new(part.columns);
+        let changed = merged
+            .iter()
+            .filter(|(_, before, after)| (part.changed)(before, after));
+        for (id, _, after) in changed {
+            let key = std::iter::once(id.uuid().into());
+            rows.push(key.chain((part.values)(after)).collect());
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        let stmt = sql(part.update)
+            .rows(rows)
+            .push(" WHERE delivery_facts.notification_id = b.notification_id");
+        tx.execute(stmt).await?;
+    }
     Ok(())
 }
 

@@ -116,21 +116,31 @@ impl Store {
         Ok(Some(Claim { id, jobs }))
     }
 
-    /// Heartbeat: extends every claim of this worker. Returns how many it still holds.
-    pub async fn extend_claims(&self, worker: &str, lease: Duration) -> Result<u64, Error> {
+    /// Heartbeat: extends these claims. Returns those that are still there.
+    pub async fn extend_claims(
+        &self,
+        held: &[ClaimId],
+        lease: Duration,
+    ) -> Result<Vec<ClaimId>, Error> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
         super::again(async || {
             let mut tx = self.db.write().await?;
             // Locked in the order in which recorders lock them.
-            let stmt = sql("WITH mine AS MATERIALIZED (SELECT id FROM claims WHERE worker = ")
-                .bind(worker)
-                .push(" ORDER BY id")
-                .push(tx.dialect().lock(" FOR UPDATE"))
+            let stmt = sql("WITH mine AS MATERIALIZED (SELECT c.id FROM ")
+                .rows(Rows::of_ids(held.iter().map(|claim| claim.uuid())))
+                .push(" JOIN claims c ON c.id = b.id ORDER BY c.id")
+                .push(tx.dialect().lock(" FOR UPDATE OF c"))
                 .push(") UPDATE claims SET lease_until = ")
                 .bind(self.clock.now().plus(lease))
-                .push(" WHERE id IN (SELECT id FROM mine)");
-            let extended = tx.execute(stmt).await?;
+                .push(" WHERE id IN (SELECT id FROM mine) RETURNING id");
+            let mut alive = Vec::new();
+            for row in tx.all(stmt).await? {
+                alive.push(ClaimId::new(row.id("id")?));
+            }
             tx.commit().await?;
-            Ok(extended)
+            Ok(alive)
         })
         .await
     }

@@ -51,8 +51,8 @@ pub(crate) enum Kind {
     Json,
 }
 
-/// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, `json_each` on
-/// SQLite. The text of the statement does not depend on the number of rows, so it is prepared once.
+/// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, whose text does not
+/// depend on the number of rows, so that it is prepared once; `VALUES` on SQLite.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     columns: &'static [(&'static str, Kind)],
@@ -77,6 +77,11 @@ impl Rows {
     pub(crate) fn push(&mut self, values: Vec<Arg>) {
         debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
         self.rows.push(values);
+    }
+
+    /// How many values the rows hold.
+    fn size(&self) -> usize {
+        self.rows.len().saturating_mul(self.columns.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -147,6 +152,8 @@ impl Stmt {
         stmt.push(")")
     }
 
+    /// Every parameter is a bare `?`, bound in the order of the text. SQLite keeps numbered ones in a
+    /// list that it goes through for each: for the values of 1,000 rows that takes seconds.
     pub(super) fn for_sqlite(self) -> Result<(String, SqliteArguments), Error> {
         let mut text = String::new();
         let mut args = SqliteArguments::default();
@@ -155,12 +162,15 @@ impl Stmt {
                 Piece::Text(literal) => text.push_str(literal),
                 Piece::Arg(arg) => {
                     add_sqlite(&mut args, arg)?;
-                    push_number(&mut text, args.len());
+                    text.push('?');
+                }
+                Piece::Rows(rows) if (1..=VALUES_MAX).contains(&rows.size()) => {
+                    push_values(&mut text, &mut args, rows)?;
                 }
                 Piece::Rows(rows) => {
                     let json = serde_json::to_string(&rows.rows).map_err(Error::encode)?;
                     args.add(json).map_err(Error::encode)?;
-                    push_json_each(&mut text, rows.columns, args.len());
+                    push_json_each(&mut text, rows.columns);
                 }
             }
         }
@@ -215,8 +225,36 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
     .map_err(Error::encode)
 }
 
-/// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each($1)) AS b`: one array a row.
-fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
+/// Above it rows go to SQLite as JSON: it binds at most 32,766 values (sqlite.org/limits, item 9),
+/// and a statement has some beside its rows.
+const VALUES_MAX: usize = 30_000;
+
+/// `(SELECT column1 AS id, column2 AS due_at FROM (VALUES (?, ?), (?, ?))) AS b`. For rows with
+/// long texts it takes less than half the time of the JSON form.
+fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Result<(), Error> {
+    text.push_str("(SELECT ");
+    for (i, (name, _)) in rows.columns.iter().enumerate() {
+        text.push_str(if i == 0 { "column" } else { ", column" });
+        text.push_str(&(i + 1).to_string());
+        text.push_str(" AS ");
+        text.push_str(name);
+    }
+    text.push_str(" FROM (VALUES ");
+    for (i, row) in rows.rows.into_iter().enumerate() {
+        text.push_str(if i == 0 { "(" } else { ", (" });
+        for (j, arg) in row.into_iter().enumerate() {
+            text.push_str(if j == 0 { "" } else { ", " });
+            add_sqlite(args, arg)?;
+            text.push('?');
+        }
+        text.push(')');
+    }
+    text.push_str(")) AS b");
+    Ok(())
+}
+
+/// `(SELECT value->>0 AS id, value->>1 AS due_at FROM json_each(?)) AS b`: one array a row.
+fn push_json_each(text: &mut String, columns: &[(&str, Kind)]) {
     text.push_str("(SELECT ");
     for (i, (name, _)) in columns.iter().enumerate() {
         text.push_str(if i == 0 { "value->>" } else { ", value->>" });
@@ -224,9 +262,7 @@ fn push_json_each(text: &mut String, columns: &[(&str, Kind)], number: usize) {
         text.push_str(" AS ");
         text.push_str(name);
     }
-    text.push_str(" FROM json_each(");
-    push_number(text, number);
-    text.push_str(")) AS b");
+    text.push_str(" FROM json_each(?)) AS b");
 }
 
 /// As SQLite keeps it, inside the JSON of [`Rows`].

@@ -184,6 +184,13 @@ impl SnsPush {
         let Content::Push { title, text, data } = &message.content else {
             return Outcome::Rejected(refused("WrongMethod", "only push can be sent this way"));
         };
+        if !is_device(message.to.as_str()) {
+            return Outcome::Rejected(Failure {
+                category: Category::InvalidAddress,
+                code: Some("NotADevice".to_owned()),
+                provider_text: None,
+            });
+        }
         let body = match push_body(title.as_deref(), text, data) {
             Ok(body) => body,
             Err(failure) => return Outcome::Rejected(failure),
@@ -215,6 +222,17 @@ impl SnsPush {
             Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
     }
+}
+
+/// `arn:PARTITION:sns:REGION:ACCOUNT:endpoint/PLATFORM/APPLICATION/ID`, or no ARN at all, which SNS
+/// itself refuses. `Publish` takes topics too; our own credentials may well reach the one that
+/// reports to us, and what is published there passes for the provider's word.
+fn is_device(target: &str) -> bool {
+    if !target.to_ascii_lowercase().starts_with("arn:") {
+        return true;
+    }
+    let parts: Vec<&str> = target.split(':').collect();
+    matches!(parts.as_slice(), ["arn", _, "sns", _, _, resource] if resource.starts_with("endpoint/"))
 }
 
 /// FCM and APNs both refuse payloads above 4,096 bytes, and would tell us only long after SNS has

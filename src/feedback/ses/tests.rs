@@ -433,9 +433,8 @@ fn outcome(arrive: &[Value], distinct: bool) -> (Vec<Status>, Facts) {
 #[test]
 fn a_send_with_html_can_be_seen_opened() {
     let tracked = |value: &Value| {
-        let what = only(value).what;
-        let What::Accepted { opens_tracked, .. } = what else {
-            panic!("{what:?}")
+        let What::Accepted { opens_tracked, .. } = only(value).what else {
+            panic!("{value}");
         };
         opens_tracked
     };

@@ -48,14 +48,6 @@ impl Default for SnsSettings {
     }
 }
 
-impl SnsSettings {
-    /// What is listed as a topic and is none: nothing could ever come from it.
-    pub fn not_topics(&self) -> impl Iterator<Item = &str> {
-        let listed = self.topics.iter().map(String::as_str);
-        listed.filter(|topic| TopicArn::parse(topic).is_none())
-    }
-}
-
 /// Judges messages. Shared by all requests.
 #[derive(Debug)]
 pub struct Verifier {
@@ -83,6 +75,25 @@ pub enum StepResult {
     Passed,
     Failed,
     NotReached,
+}
+
+impl SnsSettings {
+    /// What is wrong: topics that no message could ever match, so that all of them would be dropped.
+    pub fn validate(&self) -> Vec<String> {
+        let topics = self.topics.iter();
+        let wrong = topics.filter(|topic| {
+            let arn = TopicArn::parse(topic);
+            arn.is_none_or(|arn| region::site(arn.partition(), arn.region()).is_none())
+        });
+        wrong
+            .map(|topic| {
+                format!(
+                    "topics: {topic:?} is not the ARN of a topic in a known region; write it like \
+                     arn:aws:sns:us-east-1:123456789012:ses-feedback"
+                )
+            })
+            .collect()
+    }
 }
 
 impl Verifier {

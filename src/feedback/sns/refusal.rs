@@ -124,7 +124,8 @@ impl Refusal {
             Self::RawDelivery | Self::NotJson | Self::RepeatedKey | Self::Field { .. } => {
                 Class::NotSns
             }
-            Self::CertificateUnavailable { .. } => Class::Unavailable,
+            // SNS signed what is still to come: it is our clock that is behind.
+            Self::CertificateUnavailable { .. } | Self::FromTheFuture { .. } => Class::Unavailable,
             Self::NoTopics
             | Self::ForeignTopic(_)
             | Self::UnknownRegion(_)
@@ -137,8 +138,7 @@ impl Refusal {
             | Self::SignatureV1
             | Self::Signature
             | Self::Stale { .. }
-            | Self::StaleAndUnproven { .. }
-            | Self::FromTheFuture { .. } => Class::Forged,
+            | Self::StaleAndUnproven { .. } => Class::Forged,
         }
     }
 

@@ -101,10 +101,11 @@ impl Reply {
             "relay access denied",
             "relaying denied",
             "not verified",
-            "access denied",
         ]
         .iter()
-        .any(|words| text.contains(words));
+        .any(|words| text.contains(words))
+            // Of a recipient, Exchange and Postfix say it as well.
+            || (stage != Stage::Recipient && text.contains("access denied"));
         let by_stage = match stage {
             Stage::Session => true,
             Stage::Sender => !self.is_too_large(),
@@ -123,6 +124,8 @@ impl Reply {
                 (2, 2) => Category::MailboxFull,
                 (2, 3) | (3, 4) | (6, _) => Category::ContentRejected,
                 (1 | 2, _) => Category::InvalidAddress,
+                // Of a mailbox that its directory does not know, Exchange says 5.4.1.
+                (4, 1) if stage == Stage::Recipient => Category::InvalidAddress,
                 (4, _) => Category::ProviderUnavailable,
                 (7, _) => Category::PolicyOrReputation,
                 _ => Category::Unknown,
@@ -219,6 +222,15 @@ mod tests {
             ("550 5.7.1 blocked", Category::PolicyOrReputation),
             ("554 blocked", Category::PolicyOrReputation),
             ("550 5.4.4 no route", Category::ProviderUnavailable),
+            // Exchange says so of a mailbox that does not exist, Postfix of one that it must not reach.
+            (
+                "550 5.4.1 Recipient address rejected: Access denied.",
+                Category::InvalidAddress,
+            ),
+            (
+                "554 5.7.1 <ana@example.com>: Recipient address rejected: Access denied",
+                Category::PolicyOrReputation,
+            ),
             ("500 5.3.0 Error: command failed", Category::Unknown),
             // Inconsistent: the enhanced code is not believed.
             ("550 4.2.2 mailbox full", Category::InvalidAddress),

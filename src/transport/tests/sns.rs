@@ -6,6 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::fake_http::{Answer, FakeHttp, answer};
 use super::{email, push, send, sms, told};
+use crate::domain::address::Address;
+use crate::domain::message::Outgoing;
+use crate::domain::method::Method;
 use crate::domain::outcome::Outcome;
 use crate::transport::{SmsType, SnsPush, SnsSettings, SnsSms, Transport};
 
@@ -120,6 +123,30 @@ async fn a_push_message_too_large_for_a_device_never_leaves() {
     let outcome = send(&transport, &push(data.as_object().unwrap().clone())).await;
     let expected = "content_rejected PayloadTooLarge".to_owned();
     assert_eq!(told(&outcome), ("rejected", expected));
+}
+
+/// `Publish` takes topics as well, and one of them is where feedback comes from: whoever may enqueue
+/// could write it.
+#[tokio::test]
+async fn a_push_message_goes_to_a_device_and_never_to_a_topic() {
+    let transport = by_push(&settings("http://127.0.0.1:1")).await;
+    for target in [
+        "arn:aws:sns:us-east-1:123456789012:ses-feedback",
+        "arn:aws:sns:us-east-1:123456789012:endpoint",
+        "arn:aws:sns:us-east-1:123456789012:endpoint:x",
+        "arn:aws:sns:us-east-1:123456789012:topic:endpoint/GCM/app/1",
+        "arn:aws:sns:us-east-1:123456789012:app/GCM/app",
+        "arn:aws:sqs:us-east-1:123456789012:endpoint/GCM/app/1",
+        "ARN:aws:sns:us-east-1:123456789012:ses-feedback",
+    ] {
+        let message = Outgoing {
+            to: Address::parse(Method::Push, target).unwrap(),
+            ..push(Map::new())
+        };
+        let outcome = send(&transport, &message).await;
+        let expected = "invalid_address NotADevice".to_owned();
+        assert_eq!(told(&outcome), ("rejected", expected), "{target}");
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ both! {
     a_message_that_cannot_be_read_does_not_hold_up_the_others,
     what_feedback_proves_to_have_gone_is_marked,
     concurrent_claimers_never_share_a_job,
-    a_heartbeat_extends_the_claims_of_its_worker_alone,
+    a_heartbeat_extends_the_claims_that_are_held_alone,
     a_waiting_job_is_cancelled_a_claimed_one_is_not,
     what_is_known_to_have_gone_is_not_cancelled,
     depth_tells_how_many_wait_and_since_when,
@@ -213,18 +213,20 @@ async fn concurrent_claimers_never_share_a_job(db: &TestDb) {
     other.close().await;
 }
 
-async fn a_heartbeat_extends_the_claims_of_its_worker_alone(db: &TestDb) {
+async fn a_heartbeat_extends_the_claims_that_are_held_alone(db: &TestDb) {
     enqueued(&db.store, vec![email("C-1"); 3]).await;
+    let mut claims = Vec::new();
     for worker in ["worker-1", "worker-1", "worker-2"] {
         let wanted = Wanted {
             worker,
             ..wanted(Method::Email, 1)
         };
-        db.store.claim(wanted).await.unwrap().unwrap();
+        claims.push(db.store.claim(wanted).await.unwrap().unwrap().id);
     }
     db.pass(LEASE / 2);
-    assert_eq!(db.store.extend_claims("worker-1", LEASE).await.unwrap(), 2);
-    assert_eq!(db.store.extend_claims("worker-9", LEASE).await.unwrap(), 0);
+    let held = &claims[..2];
+    assert_eq!(db.store.extend_claims(held, LEASE).await.unwrap().len(), 2);
+    assert_eq!(db.store.extend_claims(&[], LEASE).await.unwrap(), []);
     db.pass(LEASE / 2 + Duration::from_millis(1));
     assert_eq!(db.store.rescue(Duration::ZERO).await.unwrap(), 1);
     let workers = db.texts("SELECT DISTINCT worker FROM claims").await;

@@ -15,8 +15,8 @@ use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
 use sendtrail::store::feedback::{Happening, Incoming};
 
-use super::make::{BUSINESS, email, enqueued, happening, incoming};
-use crate::support::db::{TestDb, both};
+use super::make::{BUSINESS, delivered, email, enqueued, happening, incoming};
+use crate::support::db::{TestDb, both, on_postgres};
 
 both! {
     many_writers_in_any_order_give_the_fold_of_the_ledger,
@@ -165,12 +165,7 @@ async fn many_writers_in_any_order_give_the_fold_of_the_ledger(db: &TestDb) {
 
 async fn tell(store: Store, messages: Vec<Incoming>) {
     for chunk in messages.chunks(4) {
-        let calls = chunk
-            .iter()
-            .map(|message| store.keep_feedback(message.clone()));
-        for kept in futures_util::future::join_all(calls).await {
-            kept.unwrap();
-        }
+        tell_at_once(store.clone(), chunk.to_vec()).await;
     }
 }
 
@@ -184,6 +179,68 @@ fn distinct(messages: &[Incoming]) -> usize {
         happenings.map(|h| (report.notification, h.key))
     });
     told.collect::<BTreeSet<_>>().len()
+}
+
+/// PostgreSQL finds two that wait for each other after a second and ends one of them, which then
+/// begins again: nothing is lost, but a second is an age.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_the_same_facts_never_wait_for_each_other_in_a_circle() {
+    on_postgres(async |db: &TestDb| {
+        let stores = [
+            db.store.clone(),
+            db.another_store().await,
+            db.another_store().await,
+        ];
+        for round in 0..20 {
+            let ids = enqueued(&db.store, vec![email("C-1"); 24]).await;
+            let known = ids.iter().step_by(2).map(|id| {
+                let event = happening(0, db.clock.now(), delivered());
+                incoming(&id.to_string(), Some(*id), None, vec![event])
+            });
+            tell_at_once(db.store.clone(), known.collect()).await;
+            let writers = (0..6).map(|writer| {
+                let messages = about_old_and_new(&ids, writer, round);
+                tokio::spawn(tell_at_once(stores[writer % 3].clone(), messages))
+            });
+            for writer in writers.collect::<Vec<_>>() {
+                writer.await.unwrap();
+            }
+            assert_facts_are_the_fold(db, &ids).await;
+        }
+        for store in stores {
+            store.close().await;
+        }
+        let circles = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        assert_eq!(db.texts(circles).await, ["0"]);
+    })
+    .await;
+}
+
+/// Each writer tells of all, in an order of its own: of those that have facts and those that have
+/// none, here of an acceptance and there of an open.
+fn about_old_and_new(ids: &[NotificationId], writer: usize, round: usize) -> Vec<Incoming> {
+    let kinds = one_of_each();
+    let told = (0..ids.len()).map(|i| {
+        let id = ids[(i * 7 + writer * 5) % ids.len()];
+        let kind = if (i + writer + round).is_multiple_of(3) {
+            0
+        } else {
+            7
+        };
+        let key = u128::try_from(writer).unwrap() + 1;
+        let event = happening(key, id.date(), kinds[kind].clone());
+        incoming(&format!("{id} {writer}"), Some(id), None, vec![event])
+    });
+    told.collect()
+}
+
+async fn tell_at_once(store: Store, messages: Vec<Incoming>) {
+    let calls = messages
+        .into_iter()
+        .map(|message| store.keep_feedback(message));
+    for kept in futures_util::future::join_all(calls).await {
+        kept.unwrap();
+    }
 }
 
 async fn one_writer_at_a_time_gives_the_fold_of_the_ledger(db: &TestDb) {

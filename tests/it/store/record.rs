@@ -234,7 +234,7 @@ async fn a_released_job_goes_back_as_it_was(db: &TestDb) {
     // Its first claim dies: the released job is not in it any more.
     db.pass(super::make::LEASE / 2);
     db.store
-        .extend_claims(super::make::WORKER, super::make::LEASE)
+        .extend_claims(&[claim.id], super::make::LEASE)
         .await
         .unwrap();
     db.execute(&format!("DELETE FROM claims WHERE id = '{}'", next.id))

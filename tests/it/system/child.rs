@@ -29,11 +29,12 @@ impl Variables {
         self
     }
 
-    /// Email goes to the sink, without the waits that suit a real provider.
+    /// Email goes to the sink, without the waits that suit a real provider. The lease leaves a
+    /// heartbeat room on a busy machine.
     pub(super) fn through(self, sink: &Sink) -> Self {
         self.with("EMAIL__PROVIDERS", "smtp")
             .with("SMTP__URL", &sink.url())
-            .with("DELIVERY__LEASE_SECONDS", "1")
+            .with("DELIVERY__LEASE_SECONDS", "3")
             .with("DELIVERY__UNKNOWN_GRACE_MS", "500")
             .with("DELIVERY__POLL_MS", "50")
     }
@@ -104,10 +105,16 @@ impl Child {
 
     /// SIGTERM.
     pub(super) fn tell_to_stop(&self) {
-        let told = Command::new("kill")
-            .args(["-TERM", &self.process.id().to_string()])
-            .status();
-        assert!(told.unwrap().success());
+        assert!(signal("TERM", self.process.id()));
+    }
+
+    /// It stands still until it is told to go on.
+    pub(super) fn suspend(&self) {
+        assert!(signal("STOP", self.process.id()));
+    }
+
+    pub(super) fn go_on(&self) {
+        assert!(signal("CONT", self.process.id()));
     }
 
     /// Waits for its end.
@@ -135,6 +142,13 @@ impl Drop for Child {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// By way of the shell, which is everywhere. Whether there was such a process.
+fn signal(name: &str, pid: u32) -> bool {
+    let kill = format!("kill -{name} {pid}");
+    let told = Command::new("sh").args(["-c", &kill]).status();
+    told.unwrap().success()
 }
 
 fn listening(line: &str) -> Option<SocketAddr> {
@@ -179,11 +193,7 @@ pub(super) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -
     let watchdog = std::thread::spawn(move || {
         let waited = finished.recv_timeout(COMMAND_TIMEOUT);
         if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            drop(
-                Command::new("kill")
-                    .args(["-KILL", &pid.to_string()])
-                    .status(),
-            );
+            signal("KILL", pid);
         }
     });
     let output = child.wait_with_output().unwrap();

@@ -37,14 +37,29 @@ async fn a_key_is_printed_alone_works_and_stops_working_when_revoked(db: &TestDb
         401
     );
 
-    let old = "keys add --name old --scopes read --expires-at 2020-01-01T00:00:00Z";
-    let old: Vec<&str> = old.split(' ').collect();
+    let past = "2020-01-01T00:00:00Z";
+    let old = [
+        "keys",
+        "add",
+        "--name",
+        "old",
+        "--scopes",
+        "read",
+        "--expires-at",
+        past,
+    ];
     expect(&run(&variables, &old), 0, &[]);
     let listed = run(&variables, &["keys", "list"]);
-    let lines = ["shop", "enqueue,read", "valid", "expired 2020"];
-    expect(&listed, 0, &lines);
+    expect(
+        &listed,
+        0,
+        &["shop", "enqueue,read", "valid", "expired 2020"],
+    );
     assert!(!listed.out.contains(key));
-    assert_eq!(listed.errors, "", "all is well, so there is nothing to say");
+    assert_eq!(
+        listed.errors, "",
+        "a command that goes well says nothing else"
+    );
     let id = listed.out.split_whitespace().next().unwrap();
     expect(&run(&variables, &["keys", "revoke", id]), 0, &["revoked"]);
     // The program may remember a key for a second.

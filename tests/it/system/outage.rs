@@ -1,5 +1,6 @@
 //! The database goes away for some seconds while messages are being sent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,56 +9,61 @@ use tokio::time::Instant;
 use super::child::Variables;
 use super::client::Client;
 use super::program::Program;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, State};
 use super::queue::{all_done, fill, sent, statuses, unknown};
 use super::signed::{TOPIC, envelope, open_of, trust};
 use super::sink::Sink;
-use crate::support::db::{TestDb, on_postgres};
+use crate::support::db::{TestDb, both, on_postgres};
 
 const COUNT: usize = 2_000;
 const TIMEOUT: Duration = Duration::from_mins(2);
+/// Long enough that the outage finds every sender busy.
+const DELAY: Duration = Duration::from_millis(5);
 /// Within which Amazon SNS wants its answer.
 const SNS_PATIENCE: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sends_are_recorded_after_an_outage_and_callers_are_told_of_it() {
-    on_postgres(outage_within_the_lease).await;
+    on_postgres(async |db| told_of_it(db, State::Down).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_is_as_good_as_gone() {
+    on_postgres(async |db| told_of_it(db, State::Silent).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_longer_than_the_lease_repeats_nothing() {
-    on_postgres(outage_beyond_the_lease).await;
+    on_postgres(longer_than_the_lease).await;
 }
 
-async fn outage_within_the_lease(db: &TestDb) {
-    let (proxy, sink) = (
-        Proxy::start(db).await,
-        Sink::start(Duration::from_millis(5)).await,
-    );
-    let enqueued = fill(db, COUNT).await;
-    let variables = Variables::of(db)
-        .through(&sink)
+both!(a_claim_whose_commit_was_answered_to_nobody_runs_out);
+
+/// By way of the proxy, with a lease that the outage outlasts.
+fn variables(db: &TestDb, proxy: &Proxy, sink: &Sink) -> Variables {
+    Variables::of(db)
+        .through(sink)
         .with("DATABASE__URL", &proxy.url(db))
-        .with("DELIVERY__LEASE_SECONDS", "60")
-        .with("FEEDBACK__SNS__TOPICS", TOPIC);
-    let program = Program::start_with(&variables, trust()).await;
+        .with("DELIVERY__LEASE_SECONDS", "2")
+        .with("DELIVERY__UNKNOWN_GRACE_MS", "4000")
+        .with("FEEDBACK__SNS__TOPICS", TOPIC)
+}
+
+async fn told_of_it(db: &TestDb, outage: State) {
+    let (proxy, sink) = (Proxy::start(db).await, Sink::start(DELAY).await);
+    let enqueued = fill(db, COUNT).await;
+    let program = Program::start_with(&variables(db, &proxy, &sink), trust()).await;
     let client = &program.client;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.go_down();
+    proxy.become_now(outage);
     let opened = enqueued.first().unwrap();
     let feedback = envelope(&open_of(opened)).to_string();
     while_it_is_down(client, &feedback).await;
     let before = sent(db).await.len();
-    proxy.come_up();
+    assert!(before < sink.count(), "nothing was sent meanwhile");
+    proxy.become_now(State::Up);
 
-    all_done(db, TIMEOUT).await;
-    assert!(
-        before < sink.ids().len(),
-        "what was sent meanwhile is recorded now"
-    );
-    assert!(sink.ids() == enqueued && sink.count() == COUNT);
-    assert_eq!(statuses(db).await, [format!("Sent {COUNT}")]);
-    assert_eq!(unknown(db).await.len(), 0);
+    each_is_sent_once(db, &sink, &enqueued).await;
     // SNS and the application try again, and now it works.
     assert_eq!(client.post_feedback(feedback).await.0, 200);
     assert_eq!(client.entry(opened).await["status"], "Opened");
@@ -66,6 +72,13 @@ async fn outage_within_the_lease(db: &TestDb) {
     assert_eq!(client.get("/readyz").await.0, 200);
     sink.until(COUNT + 1, TIMEOUT).await;
     program.stop().await;
+}
+
+async fn each_is_sent_once(db: &TestDb, sink: &Sink, enqueued: &BTreeSet<String>) {
+    all_done(db, TIMEOUT).await;
+    assert!(sink.ids() == *enqueued, "some were lost or invented");
+    assert_eq!(sink.count(), enqueued.len(), "sent again without need");
+    assert_eq!(statuses(db).await, [format!("Sent {}", enqueued.len())]);
 }
 
 fn email() -> serde_json::Value {
@@ -85,32 +98,45 @@ async fn while_it_is_down(client: &Client, feedback: &str) {
         client.get("/metrics"),
     );
     assert!(started.elapsed() < SNS_PATIENCE, "{:?}", started.elapsed());
-    assert_eq!(
-        (enqueued.0, enqueued.1["status"].as_u64()),
-        (503, Some(503))
-    );
+    assert_eq!(enqueued.0, 503);
+    assert_eq!(enqueued.1["status"], 503, "a problem document");
     assert_eq!((told.0, ready.0, alive.0, metrics.0), (503, 503, 200, 503));
 }
 
-async fn outage_beyond_the_lease(db: &TestDb) {
-    let (proxy, sink) = (
-        Proxy::start(db).await,
-        Sink::start(Duration::from_millis(5)).await,
-    );
+async fn longer_than_the_lease(db: &TestDb) {
+    let (proxy, sink) = (Proxy::start(db).await, Sink::start(DELAY).await);
     let enqueued = fill(db, COUNT).await;
-    let variables = Variables::of(db)
-        .through(&sink)
-        .with("DATABASE__URL", &proxy.url(db))
-        .with("DELIVERY__LEASE_SECONDS", "1")
-        .with("DELIVERY__UNKNOWN_GRACE_MS", "4000");
+    let variables = variables(db, &proxy, &sink).with("DELIVERY__LEASE_SECONDS", "1");
     let program = Program::start(&variables).await;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.go_down();
+    proxy.become_now(State::Down);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    proxy.come_up();
-    all_done(db, TIMEOUT).await;
-    assert!(sink.ids() == enqueued, "some were lost or invented");
-    assert_eq!(sink.count(), COUNT, "sent again without need");
-    assert_eq!(statuses(db).await, [format!("Sent {COUNT}")]);
+    proxy.become_now(State::Up);
+    each_is_sent_once(db, &sink, &enqueued).await;
+    program.stop().await;
+}
+
+/// The worker lives and has never heard of the claim that bears its name.
+async fn a_claim_whose_commit_was_answered_to_nobody_runs_out(db: &TestDb) {
+    let sink = Sink::start(DELAY).await;
+    let enqueued = fill(db, COUNT).await;
+    let program = Program::start(&Variables::of(db).through(&sink)).await;
+    sink.until(COUNT / 10, TIMEOUT).await;
+    // As such a claim would: it takes the last job and bears the name of the worker.
+    let last = enqueued.last().unwrap();
+    db.execute(&format!(
+        "DELETE FROM jobs WHERE id = '{last}';
+         INSERT INTO claims (id, worker, provider, claimed_at, lease_until, jobs)
+         SELECT '00000000-0000-7000-8000-000000000000', worker, provider, claimed_at, lease_until,
+             '[[\"{last}\", \"email\", 1, 0, 0]]'
+         FROM claims LIMIT 1"
+    ))
+    .await;
+    assert!(
+        db.count("claims").await > 0,
+        "the worker was done too early"
+    );
+    each_is_sent_once(db, &sink, &enqueued).await;
+    assert_eq!(unknown(db).await, BTreeSet::from([last.clone()]));
     program.stop().await;
 }

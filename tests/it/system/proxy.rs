@@ -1,6 +1,7 @@
-//! A relay in front of a database server that can go away and come back.
+//! A relay in front of a database server that can go away, fall silent, and come back.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -11,7 +12,16 @@ use crate::support::db::TestDb;
 /// Ends with the test's runtime.
 pub(super) struct Proxy {
     address: SocketAddr,
-    is_up: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Up,
+    /// As when a cable is cut: connections stay, and new ones are taken, but nothing comes through.
+    Silent,
+    /// As when the server has ended: connections break, and new ones are refused.
+    Down,
 }
 
 const BIND_PAUSE: Duration = Duration::from_millis(50);
@@ -20,9 +30,9 @@ impl Proxy {
     pub(super) async fn start(db: &TestDb) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let is_up = watch::Sender::new(true);
-        tokio::spawn(relay(listener, server(db), is_up.subscribe()));
-        Self { address, is_up }
+        let state = watch::Sender::new(State::Up);
+        tokio::spawn(relay(listener, server(db), state.subscribe()));
+        Self { address, state }
     }
 
     /// The database's URL by way of here.
@@ -30,13 +40,8 @@ impl Proxy {
         db.url.replacen(&server(db), &self.address.to_string(), 1)
     }
 
-    /// Connections break, and new ones are refused.
-    pub(super) fn go_down(&self) {
-        self.is_up.send_replace(false);
-    }
-
-    pub(super) fn come_up(&self) {
-        self.is_up.send_replace(true);
+    pub(super) fn become_now(&self, state: State) {
+        self.state.send_replace(state);
     }
 }
 
@@ -46,13 +51,11 @@ fn server(db: &TestDb) -> String {
     format!("{}:{}", url.host_str().unwrap(), url.port().unwrap())
 }
 
-async fn relay(listener: TcpListener, server: String, mut is_up: watch::Receiver<bool>) {
+async fn relay(listener: TcpListener, server: String, mut state: watch::Receiver<State>) {
     let address = listener.local_addr().unwrap();
     let mut first = Some(listener);
-    loop {
-        if is_up.wait_for(|up| *up).await.is_err() {
-            return;
-        }
+    // Until the test is over.
+    while state.wait_for(|now| *now != State::Down).await.is_ok() {
         let listener = match first.take() {
             Some(listener) => listener,
             None => bind(address).await,
@@ -60,12 +63,9 @@ async fn relay(listener: TcpListener, server: String, mut is_up: watch::Receiver
         loop {
             let stream = tokio::select! {
                 accepted = listener.accept() => accepted.unwrap().0,
-                down = is_up.wait_for(|up| !*up) => match down {
-                    Ok(_) => break,
-                    Err(_) => return,
-                },
+                _down = state.wait_for(|now| *now == State::Down) => break,
             };
-            tokio::spawn(join(stream, server.clone(), is_up.clone()));
+            tokio::spawn(join(stream, server.clone(), state.clone()));
         }
     }
 }
@@ -80,11 +80,18 @@ async fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn join(mut client: TcpStream, server: String, mut is_up: watch::Receiver<bool>) {
+async fn join(mut client: TcpStream, server: String, mut state: watch::Receiver<State>) {
     let mut server = TcpStream::connect(server).await.unwrap();
-    tokio::select! {
-        // Who closes first does not matter here.
-        _closed = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-        _down = is_up.wait_for(|up| !*up) => {}
+    let mut copying = pin!(tokio::io::copy_bidirectional(&mut client, &mut server));
+    loop {
+        let now = *state.borrow_and_update();
+        if now == State::Down {
+            return;
+        }
+        tokio::select! {
+            // Who closes first does not matter here.
+            _closed = &mut copying, if now == State::Up => return,
+            changed = state.changed() => if changed.is_err() { return },
+        }
     }
 }

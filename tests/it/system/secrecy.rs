@@ -22,7 +22,7 @@ async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &Tes
             .sandbox()
             .with("EMAIL__PROVIDERS", provider)
             .with("DATABASE__URL", &with_password(db))
-            .with("LOG__LEVEL", "info,sendtrail=trace");
+            .with("LOG__LEVEL", "trace");
         let mut child = Child::serve(&variables, "api,web,webhooks,worker");
         let client = Client::with_new_key(child.address(), &db.store).await;
         let mut secrets = [SUBJECT, TEXT, HTML, NAME, METADATA, PASSWORD, client.key()]

@@ -1,10 +1,10 @@
 //! Several processes on one PostgreSQL.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::child::{Child, Variables};
-use super::queue::{all_done, fill, statuses, unknown};
+use super::queue::{all_done, fill, sent, statuses, unknown};
 use super::sink::Sink;
 use crate::support::db::{TestDb, on_postgres};
 
@@ -49,6 +49,55 @@ async fn when_one_of_two_workers_is_killed_the_other_sends_the_rest() {
         assert_eq!(messages_by_worker(&sink).len(), 2);
     })
     .await;
+}
+
+/// Few enough that one worker holds them all, sent slowly enough that it is suspended with most of
+/// them unsent.
+const HELD: usize = 300;
+const CONNECTIONS: usize = 8;
+const SLOW: Duration = Duration::from_millis(100);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_was_suspended_sends_nothing_that_its_successor_sent() {
+    on_postgres(async |db| {
+        let enqueued = fill(db, HELD).await;
+        let sink = Sink::start(SLOW).await;
+        let variables = Variables::of(db)
+            .through(&sink)
+            .with("SMTP__MAX_CONNECTIONS", &CONNECTIONS.to_string())
+            .with("DELIVERY__CONCURRENCY", &CONNECTIONS.to_string());
+        let first = Child::serve(&variables, "worker");
+        sink.until(2 * CONNECTIONS, TIMEOUT).await;
+        first.suspend();
+        let recorded = sent(db).await;
+        let unrecorded: BTreeSet<String> = sink.ids().difference(&recorded).cloned().collect();
+        let second = Child::serve(&variables, "worker");
+        all_done(db, TIMEOUT).await;
+        assert!(sink.ids() == enqueued);
+        first.go_on();
+        // Until it has found that all it held is another's by now.
+        let started = Instant::now();
+        while fenced(&first) < HELD - recorded.len() - CONNECTIONS {
+            assert!(started.elapsed() < TIMEOUT, "{}", first.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        [first, second].into_iter().for_each(Child::stop);
+        let repeated = sink.repeated();
+        assert!(repeated.is_subset(&unrecorded), "{}", repeated.len());
+        assert_eq!(statuses(db).await, [format!("Sent {HELD}")]);
+    })
+    .await;
+}
+
+/// Outcomes that the worker could not record because its claim had been taken over.
+fn fenced(worker: &Child) -> usize {
+    let log = worker.log();
+    let lines = log.lines();
+    let counts = lines.filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        usize::try_from(line.get("fenced")?.as_u64()?).ok()
+    });
+    counts.sum()
 }
 
 /// Both are up; the sink tells them apart by their names.
