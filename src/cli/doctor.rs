@@ -20,6 +20,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }];
     findings.push(database(settings).await);
     findings.push(topics(settings));
+    let missing = settings.missing_outside();
     findings.extend(providers(settings).await);
     let troubles = findings
         .iter()
@@ -30,6 +31,11 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
             None => say(format_args!("ok       {what}")),
             Some(trouble) => say(format_args!("TROUBLE  {what}: {trouble}")),
         }
+    }
+    match missing {
+        None => say("ok       unsubscribe links"),
+        // Who sends no bulk email needs none.
+        Some(missing) => say(format_args!("note     unsubscribe links: {missing}")),
     }
     Ok(if troubles == 0 {
         ExitCode::SUCCESS

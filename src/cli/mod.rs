@@ -60,7 +60,7 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match dispatch(arguments).await {
+    match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -107,6 +107,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Config(ConfigCommand::Check) => {
             say("the settings are valid");
+            if let Some(missing) = settings.missing_outside() {
+                say(format_args!("note: {missing}"));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => doctor::run(&settings).await,

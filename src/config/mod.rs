@@ -1,6 +1,7 @@
 //! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
 //! every wrong value is named at once.
 
+mod outside;
 mod words;
 
 use std::net::SocketAddr;
@@ -51,18 +52,21 @@ pub struct Database {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub public_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
     pub open_history: bool,
+    pub unsubscribe_secret: Option<SecretString>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
     pub from: String,
+    pub unsubscribe_mailto: Option<String>,
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<EmailProvider>,
 }
@@ -209,6 +213,7 @@ impl Settings {
                     .map(|problem| format!("{section}.{problem}")),
             );
         }
+        wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
         }

@@ -2,7 +2,8 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
-mod clients;
+mod bars;
+pub mod clients;
 mod db;
 pub mod enqueue;
 mod entries;
@@ -14,12 +15,16 @@ mod group;
 pub mod history;
 pub mod jobs;
 pub mod keys;
+mod lessons;
 mod migrate;
+pub mod opt_outs;
 mod pg_time;
 pub mod record;
 mod row;
+mod secrets;
 mod stmt;
 pub mod story;
+pub mod suppressions;
 
 use std::future::Future;
 use std::sync::Arc;

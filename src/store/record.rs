@@ -6,6 +6,7 @@ use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store, facts, feedback};
+use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::ClaimId;
 use crate::domain::time::Timestamp;
@@ -87,7 +88,7 @@ impl Store {
             .filter(|done| held.contains(&done.claim))
             .collect();
         write_attempts(&mut tx, &mine).await?;
-        write_facts(&mut tx, batch, &mine, now).await?;
+        write_facts(&mut tx, &self.clock, batch, &mine, now).await?;
         let again = mine.iter().filter_map(|done| match done.then {
             Then::Again { due_at } => Some((next_job(done), due_at)),
             Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
@@ -243,6 +244,7 @@ pub(super) async fn as_unknown(
 /// said of these messages before we knew them.
 async fn write_facts(
     tx: &mut Tx,
+    clock: &Clock,
     batch: &[Done],
     mine: &[&Done],
     now: Timestamp,
@@ -251,7 +253,7 @@ async fn write_facts(
     let waiting = feedback::take_unmatched(tx, &events).await?;
     events.extend(waiting);
     events.extend(mine.iter().filter_map(|done| failure(done, now)));
-    facts::merge(tx, &events, now).await?;
+    facts::merge(tx, clock, &events, now).await?;
     Ok(())
 }
 

@@ -1,0 +1,74 @@
+//! What the settings say of the way to us from outside: our public address, and the links in bulk
+//! email that lead there.
+
+use secrecy::ExposeSecret as _;
+
+use super::{Environment, Settings};
+
+/// The address is part of a header line of every bulk email: RFC 5322 2.1.1 allows 998 characters.
+const PUBLIC_URL_LENGTH_MAX: usize = 500;
+/// As many characters as a random secret of 96 bits has in base64.
+const SECRET_LENGTH_MIN: usize = 16;
+
+impl Settings {
+    /// Where we are reached from outside, without a slash at its end.
+    pub fn public_url(&self) -> Option<&str> {
+        let url = self.http.public_url.as_deref()?.trim_end_matches('/');
+        (!url.is_empty()).then_some(url)
+    }
+
+    /// What no setting of this kind says, although bulk email needs it.
+    pub fn missing_outside(&self) -> Option<&'static str> {
+        let none = self.public_url().is_none() && !self.email.providers.is_empty();
+        (none && !self.sandbox.enabled).then_some(
+            "bulk email carries no List-Unsubscribe link, which large mailbox providers demand: \
+             set http.public_url to the address at which recipients reach /u/…",
+        )
+    }
+
+    /// Every wrong value, by its key.
+    pub(super) fn wrong_outside(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(why) = self.public_url().and_then(|url| self.wrong_url(url)) {
+            wrong.push(format!("http.public_url {why}"));
+        }
+        let secret = self.web.unsubscribe_secret.as_ref();
+        if secret.is_some_and(|secret| secret.expose_secret().len() < SECRET_LENGTH_MIN) {
+            wrong.push(format!(
+                "web.unsubscribe_secret must have at least {SECRET_LENGTH_MIN} characters"
+            ));
+        }
+        let mailto = self.email.unsubscribe_mailto.as_deref();
+        if mailto.is_some_and(|mailbox| !is_mailbox(mailbox)) {
+            let key = "email.unsubscribe_mailto";
+            wrong.push(format!("{key} must be a bare address: leave@example.com"));
+        }
+        wrong
+    }
+
+    fn wrong_url(&self, url: &str) -> Option<&'static str> {
+        let parsed = reqwest::Url::parse(url).ok().filter(|parsed| {
+            let has_more = parsed.query().is_some() || parsed.fragment().is_some();
+            let is_plain = url
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>');
+            let named = parsed.username().is_empty() && parsed.password().is_none();
+            matches!(parsed.scheme(), "http" | "https")
+                && (parsed.has_host() && named && is_plain && !has_more)
+                && url.len() <= PUBLIC_URL_LENGTH_MAX
+        });
+        let Some(parsed) = parsed else {
+            return Some("is not an address: write it like https://notify.example.com");
+        };
+        let insecure = parsed.scheme() != "https" && self.environment == Environment::Production;
+        insecure.then_some("must begin with https:// in production: RFC 8058 knows no other")
+    }
+}
+
+/// In ASCII, and without what would end its place in a header.
+fn is_mailbox(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && !b"<>,?&#%\"".contains(&b);
+    let parts = text.split_once('@');
+    parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+        && text.bytes().all(plain)
+}
