@@ -72,3 +72,73 @@ fn is_mailbox(text: &str) -> bool {
     parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
         && text.bytes().all(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let variables = variables.iter();
+        let variables = variables.map(|(k, v)| (format!("SENDTRAIL__{k}"), (*v).to_owned()));
+        Settings::load(None, Some(variables.collect())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_public_address_is_one_of_the_web_and_ends_without_a_slash() {
+        for (given, read) in [
+            ("https://notify.example.com", "https://notify.example.com"),
+            ("https://example.com/notify/", "https://example.com/notify"),
+            ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
+        ] {
+            let settings = load(&[("HTTP__PUBLIC_URL", given)]).unwrap();
+            assert_eq!(settings.public_url(), Some(read));
+            assert_eq!(settings.missing_outside(), None);
+        }
+        for wrong in [
+            "notify.example.com",
+            "ftp://example.com",
+            "https://",
+            "https://example.com/?a=b",
+            "https://example.com/#a",
+            "https://ana:secret@example.com",
+            "https://example.com/>\u{e9}",
+            &format!("https://example.com/{}", "p".repeat(500)),
+        ] {
+            let error = load(&[("HTTP__PUBLIC_URL", wrong)]).unwrap_err();
+            assert!(
+                error.contains("http.public_url is not an address"),
+                "{wrong}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn production_asks_for_https_and_short_secrets_are_refused() {
+        let error = load(&[
+            ("ENVIRONMENT", "production"),
+            ("HTTP__PUBLIC_URL", "http://notify.example.com"),
+            ("WEB__UNSUBSCRIBE_SECRET", "short"),
+            ("EMAIL__UNSUBSCRIBE_MAILTO", "Leave <leave@example.com>"),
+        ])
+        .unwrap_err();
+        for words in [
+            "http.public_url must begin with https://",
+            "web.unsubscribe_secret must have at least 16",
+            "email.unsubscribe_mailto must be a bare address",
+        ] {
+            assert!(error.contains(words), "{words} in {error}");
+        }
+        assert!(!error.contains("short"), "a secret is not repeated");
+    }
+
+    #[test]
+    fn without_an_address_it_is_said_that_bulk_email_has_no_link() {
+        let note = load(&[]).unwrap().missing_outside().unwrap();
+        assert!(note.contains("http.public_url"));
+        let empty = load(&[("HTTP__PUBLIC_URL", "")]).unwrap();
+        assert_eq!(empty.public_url(), None);
+        for no_need in [("SANDBOX__ENABLED", "true"), ("EMAIL__PROVIDERS", "")] {
+            assert_eq!(load(&[no_need]).unwrap().missing_outside(), None);
+        }
+    }
+}

@@ -96,7 +96,23 @@ pub struct Page {
 /// The longest page.
 pub const PAGE_MAX: usize = 200;
 
-/// Of a provider or a person who takes a word back; of the time that has run out.
+/// Of both tables.
+const COLUMNS: [(&str, Kind); 12] = [
+    ("id", Kind::Id),
+    ("business_id", Kind::Text),
+    ("method", Kind::Text),
+    ("address", Kind::Text),
+    ("contact_type", Kind::Text),
+    ("reason", Kind::Text),
+    ("source", Kind::Text),
+    ("notification_id", Kind::Id),
+    ("staff_id", Kind::Text),
+    ("note", Kind::Text),
+    ("created_at", Kind::Time),
+    ("expires_at", Kind::Time),
+];
+
+/// Who takes entries off beside people: recipients, and the time that has run out.
 pub(super) const RECIPIENT: &str = "recipient";
 const EXPIRY: &str = "expiry";
 
@@ -205,7 +221,10 @@ impl Store {
             .all(page(business, filter, limit, self.clock.now()))
             .await?
         {
-            suppressions.push(suppression(&row)?);
+            suppressions.push(Suppression {
+                lifted: filter.lifted.then(|| lifted(&row)).transpose()?,
+                ..suppression(&row)?
+            });
         }
         let more = suppressions.len() > limit;
         suppressions.truncate(limit);
@@ -312,20 +331,7 @@ pub(super) async fn add(
 }
 
 fn rows(entries: &BTreeMap<Key, Details>, now: Timestamp) -> Rows {
-    let mut rows = Rows::new(&[
-        ("id", Kind::Id),
-        ("business_id", Kind::Text),
-        ("method", Kind::Text),
-        ("address", Kind::Text),
-        ("contact_type", Kind::Text),
-        ("reason", Kind::Text),
-        ("source", Kind::Text),
-        ("notification_id", Kind::Id),
-        ("staff_id", Kind::Text),
-        ("note", Kind::Text),
-        ("created_at", Kind::Time),
-        ("expires_at", Kind::Time),
-    ]);
+    let mut rows = Rows::new(&COLUMNS);
     for (key, details) in entries {
         rows.add([
             details.id.into(),
@@ -352,20 +358,7 @@ pub(super) async fn take_off(
     by: Lifting<'_>,
     now: Timestamp,
 ) -> Result<Vec<Suppression>, Error> {
-    let mut rows = Rows::new(&[
-        ("id", Kind::Id),
-        ("business_id", Kind::Text),
-        ("method", Kind::Text),
-        ("address", Kind::Text),
-        ("contact_type", Kind::Text),
-        ("reason", Kind::Text),
-        ("source", Kind::Text),
-        ("notification_id", Kind::Id),
-        ("staff_id", Kind::Text),
-        ("note", Kind::Text),
-        ("created_at", Kind::Time),
-        ("expires_at", Kind::Time),
-    ]);
+    let mut rows = Rows::new(&COLUMNS);
     let mut lifted = Vec::new();
     for row in tx.all(delete.push(" RETURNING *")).await? {
         let entry = suppression(&row)?;
@@ -433,5 +426,14 @@ fn suppression(row: &Row) -> Result<Suppression, Error> {
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         lifted: None,
+    })
+}
+
+fn lifted(row: &Row) -> Result<Lifted, Error> {
+    Ok(Lifted {
+        at: row.time("lifted_at")?,
+        source: row.text("lifted_source")?,
+        staff_id: row.opt_text("lifted_staff_id")?,
+        note: row.opt_text("lifted_note")?,
     })
 }

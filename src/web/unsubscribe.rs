@@ -4,6 +4,7 @@
 
 use askama::Template;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -13,6 +14,7 @@ use axum::routing::get;
 use tracing::{error, warn};
 
 use super::headers;
+use crate::domain::id::NotificationId;
 use crate::domain::unsubscribe::Tokens;
 use crate::store::opt_outs::Subscription;
 use crate::store::{Error, Store};
@@ -32,17 +34,23 @@ const UNNAMED: (&str, &str) = ("default", "Default");
 const BACK: &str = "back";
 const RETRY_SECONDS: &str = "30";
 
-/// The route of the links.
+/// The routes of the links, whole or cut.
 pub fn router(unsubscribe: Unsubscribe) -> Router {
     Router::new()
-        .route("/u/{token}", get(ask).post(act))
+        .route("/u/{*token}", get(ask).post(act))
+        .route("/u", get(broken).post(broken))
+        .route("/u/", get(broken).post(broken))
         .layer(map_response(headers::secure_headers))
         .with_state(unsubscribe)
 }
 
-async fn ask(State(page): State<Unsubscribe>, Path(token): Path<String>) -> Response {
-    let Some(id) = page.tokens.read(&token) else {
-        return answer(StatusCode::NOT_FOUND, &Leave::Broken);
+async fn broken() -> Response {
+    answer(StatusCode::NOT_FOUND, &Leave::Broken)
+}
+
+async fn ask(State(page): State<Unsubscribe>, token: Token) -> Response {
+    let Some(id) = page.read(&token) else {
+        return broken().await;
     };
     let found = page.store.subscription(id).await;
     page.show(found, |subscription, who| {
@@ -55,13 +63,9 @@ async fn ask(State(page): State<Unsubscribe>, Path(token): Path<String>) -> Resp
 }
 
 /// The body says nothing that the address does not: it is not read.
-async fn act(
-    State(page): State<Unsubscribe>,
-    Path(token): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let Some(id) = page.tokens.read(&token) else {
-        return answer(StatusCode::NOT_FOUND, &Leave::Broken);
+async fn act(State(page): State<Unsubscribe>, token: Token, RawQuery(query): RawQuery) -> Response {
+    let Some(id) = page.read(&token) else {
+        return broken().await;
     };
     if query.as_deref() == Some(BACK) {
         let found = page.store.opt_in(id).await;
@@ -71,7 +75,14 @@ async fn act(
     page.show(found, |_, who| Leave::Gone { who })
 }
 
+/// As it came: what cannot even be decoded is a broken link like any other.
+type Token = Result<Path<String>, PathRejection>;
+
 impl Unsubscribe {
+    fn read(&self, token: &Token) -> Option<NotificationId> {
+        self.tokens.read(token.as_deref().ok()?)
+    }
+
     fn show(
         &self,
         found: Result<Option<Subscription>, Error>,
@@ -136,6 +147,79 @@ fn answer(status: StatusCode, page: &Leave) -> Response {
             error!(error = %failed, "a page cannot be written");
             let text = "This page failed, and nothing was changed.\n";
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::unsubscribe::PATH;
+
+    fn every(who: &str) -> Vec<String> {
+        let who = || who.to_owned();
+        let all = [
+            Leave::Ask { who: who() },
+            Leave::Gone { who: who() },
+            Leave::Back { who: who() },
+            Leave::Broken,
+            Leave::Trouble,
+        ];
+        let render = |leave: &Leave| LeaveTemplate { leave }.render().unwrap();
+        all.iter().map(render).collect()
+    }
+
+    #[test]
+    fn a_business_cannot_put_html_into_the_page_by_its_name() {
+        for page in every("<script>alert(1)</script>\" onload=\"x") {
+            assert!(!page.contains("<script") && !page.contains("\" onload"));
+        }
+    }
+
+    #[test]
+    fn every_page_works_without_scripts_and_without_anything_from_elsewhere() {
+        for page in every("Lotus Yoga & Co.") {
+            for absent in ["<script", "style=", "http:", "https:", "onclick", "<img"] {
+                assert!(!page.contains(absent), "{absent} in {page}");
+            }
+            assert_eq!(page.matches("<h1>").count(), 1);
+            assert!(page.contains("name=\"viewport\"") && page.contains("<html lang=\"en\">"));
+        }
+        let [ask, gone, back, broken, _] = every("Lotus Yoga").try_into().unwrap();
+        assert!(ask.contains("<title>Unsubscribe · Lotus Yoga</title>"));
+        assert!(ask.contains("<form method=\"post\"><button class=\"main\">Unsubscribe"));
+        assert!(gone.contains("<form method=\"post\" action=\"?back\"><button>Subscribe again"));
+        assert!(back.contains("<form method=\"post\" action=\"?\"><button>Unsubscribe"));
+        assert!(!broken.contains("<form"));
+    }
+
+    #[tokio::test]
+    async fn while_the_database_is_away_nobody_is_told_that_it_worked() {
+        let clock = Clock::system();
+        // It has no tables.
+        let store = Store::open("sqlite::memory:", 1, clock.clone()).await;
+        let tokens = Tokens::new("a secret of some length");
+        let token = tokens.of(NotificationId::new(clock.new_uuid(clock.now())));
+        let app = router(Unsubscribe {
+            store: store.unwrap(),
+            tokens,
+            sender: "Example".to_owned(),
+        });
+        for method in ["GET", "POST"] {
+            let request = Request::builder().method(method);
+            let request = request.uri(format!("{PATH}{token}"));
+            let request = request.body(Body::empty()).unwrap();
+            let answer = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[RETRY_AFTER], RETRY_SECONDS);
+            let page = to_bytes(answer.into_body(), 10_000).await.unwrap();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains("Not just now") && !page.contains("unsubscribed"));
         }
     }
 }

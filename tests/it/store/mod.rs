@@ -3,16 +3,20 @@
 mod make;
 
 mod claim;
+mod clients;
 mod enqueue;
 mod facts;
 mod feedback;
 mod history;
 mod keys;
+mod lessons;
+mod opt_outs;
 mod plans;
 mod record;
 mod rescue;
 mod schema;
 mod stress;
+mod suppressions;
 mod trouble;
 mod view;
 mod work;

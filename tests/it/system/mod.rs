@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod forged;
 mod kill;
+mod leaving;
 mod localstack;
 mod outage;
 mod program;
