@@ -4,6 +4,7 @@
 mod child;
 mod cli;
 mod client;
+mod crash;
 mod forged;
 mod kill;
 mod localstack;
