@@ -8,6 +8,7 @@ mod crash;
 mod forged;
 mod kill;
 mod localstack;
+mod many;
 mod outage;
 mod program;
 mod proxy;
