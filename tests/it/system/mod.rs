@@ -4,10 +4,12 @@
 mod child;
 mod cli;
 mod client;
+mod clock;
 mod forged;
 mod kill;
 mod localstack;
 mod outage;
+mod poison;
 mod program;
 mod proxy;
 mod queue;
