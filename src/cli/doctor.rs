@@ -20,7 +20,6 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }];
     findings.push(database(settings).await);
     findings.push(topics(settings));
-    let missing = settings.missing_outside();
     findings.extend(providers(settings).await);
     let troubles = findings
         .iter()
@@ -32,10 +31,8 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
             Some(trouble) => say(format_args!("TROUBLE  {what}: {trouble}")),
         }
     }
-    match missing {
-        None => say("ok       unsubscribe links"),
-        // Who sends no bulk email needs none.
-        Some(missing) => say(format_args!("note     unsubscribe links: {missing}")),
+    for warning in settings.warnings() {
+        say(format_args!("warning  {warning}"));
     }
     Ok(if troubles == 0 {
         ExitCode::SUCCESS

@@ -106,10 +106,10 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Check) => {
-            say("the settings are valid");
-            if let Some(missing) = settings.missing_outside() {
-                say(format_args!("note: {missing}"));
+            for warning in settings.warnings() {
+                say(format_args!("warning: {warning}"));
             }
+            say("the settings are valid");
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => doctor::run(&settings).await,

@@ -17,13 +17,14 @@ impl Settings {
         (!url.is_empty()).then_some(url)
     }
 
-    /// What no setting of this kind says, although bulk email needs it.
-    pub fn missing_outside(&self) -> Option<&'static str> {
+    /// What bulk email lacks. Who sends none needs nothing.
+    pub(super) fn missing_outside(&self) -> Option<String> {
         let none = self.public_url().is_none() && !self.email.providers.is_empty();
-        (none && !self.sandbox.enabled).then_some(
-            "bulk email carries no List-Unsubscribe link, which large mailbox providers demand: \
-             set http.public_url to the address at which recipients reach /u/…",
-        )
+        (none && !self.sandbox.enabled).then(|| {
+            "http.public_url is not set, so bulk email carries no List-Unsubscribe link, which \
+             large mailbox providers demand: set it to the address at which recipients reach /u/…"
+                .to_owned()
+        })
     }
 
     /// Every wrong value, by its key.
@@ -133,8 +134,8 @@ mod tests {
 
     #[test]
     fn without_an_address_it_is_said_that_bulk_email_has_no_link() {
-        let note = load(&[]).unwrap().missing_outside().unwrap();
-        assert!(note.contains("http.public_url"));
+        let warnings = load(&[]).unwrap().warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("http.public_url"));
         let empty = load(&[("HTTP__PUBLIC_URL", "")]).unwrap();
         assert_eq!(empty.public_url(), None);
         for no_need in [("SANDBOX__ENABLED", "true"), ("EMAIL__PROVIDERS", "")] {

@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 mod bars;
+pub mod claims;
 pub mod clients;
 mod db;
 pub mod enqueue;
@@ -25,6 +26,7 @@ mod secrets;
 mod stmt;
 pub mod story;
 pub mod suppressions;
+mod turns;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use db::Db;
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
+use turns::Turns;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
 #[derive(Clone, Debug)]
@@ -46,6 +49,7 @@ pub struct Store {
     clock: Clock,
     enqueues: Group<Enqueue, Enqueued>,
     feedback: Group<Incoming, Kept>,
+    turns: Turns,
 }
 
 /// Rows of one gathered enqueue commit: more gain nothing (design: 500 to 1,000).
@@ -94,6 +98,7 @@ impl Store {
             clock,
             enqueues,
             feedback,
+            turns: Turns::default(),
         })
     }
 

@@ -335,6 +335,7 @@ async fn a_text_message_after_stop_says_so() {
         provider: "sns",
         method: sendtrail::domain::method::Method::Sms,
         limit: 10,
+        bytes_max: u64::MAX,
         lease: std::time::Duration::from_mins(1),
     };
     let claim = api.store.claim(wanted).await.unwrap().unwrap();

@@ -4,11 +4,15 @@
 mod child;
 mod cli;
 mod client;
+mod clock;
+mod crash;
 mod forged;
 mod kill;
 mod leaving;
 mod localstack;
+mod many;
 mod outage;
+mod poison;
 mod program;
 mod proxy;
 mod queue;
