@@ -13,6 +13,7 @@ mod observe;
 mod openapi;
 mod problem;
 mod resend;
+mod suppression_list;
 mod suppressions;
 mod timeline;
 
@@ -127,7 +128,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 11] {
         ("/v1/history", get(history::of_all)),
         (
             "/v1/suppressions",
-            get(suppressions::list)
+            get(suppression_list::list)
                 .post(suppressions::suppress)
                 .delete(suppressions::lift),
         ),

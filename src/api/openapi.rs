@@ -15,7 +15,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{clients, content, history, intake, notifications, resend, suppressions};
+use super::{
+    clients, content, history, intake, notifications, resend, suppression_list, suppressions,
+};
 
 /// This document.
 #[utoipa::path(
@@ -50,7 +52,7 @@ pub(super) async fn document() -> Response {
         clients::change,
         history::of_client,
         history::of_all,
-        suppressions::list,
+        suppression_list::list,
         suppressions::suppress,
         suppressions::lift,
         document,
