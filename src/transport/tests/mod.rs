@@ -41,6 +41,7 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::parse(ID).unwrap(),
         to: Address::parse(method, to).unwrap(),
         content,
+        unsubscribe: None,
     }
 }
 

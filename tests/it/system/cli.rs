@@ -174,6 +174,7 @@ async fn the_doctor_names_every_trouble() {
             "set feedback.sns.topics",
             "TROUBLE  email by smtp",
             "TROUBLE  sms by sns",
+            "warning  http.public_url is not set",
         ];
         expect(&run(&variables, &["doctor"]), 1, &troubles);
         let gone = variables.with("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none");
@@ -185,7 +186,16 @@ async fn the_doctor_names_every_trouble() {
 #[test]
 fn wrong_settings_are_all_named_at_once() {
     let none = Variables::default();
-    expect(&run(&none, &["config", "check"]), 0, &["valid"]);
+    let words = ["valid", "warning: http.public_url is not set"];
+    expect(&run(&none, &["config", "check"]), 0, &words);
+    let reached = none
+        .clone()
+        .with("HTTP__PUBLIC_URL", "https://notify.example.com");
+    let ran = run(&reached, &["config", "check"]);
+    assert!(
+        ran.code == Some(0) && !ran.out.contains("warning"),
+        "{ran:?}"
+    );
     let wrong = none
         .clone()
         .with("DATABASE__URL", "mysql://somewhere")
