@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::{EmailProvider, PushProvider, Settings, SmsProvider};
 use crate::domain::method::Method;
 use crate::sandbox::Sandbox;
-use crate::transport::{Ses, Smtp, SnsPush, SnsSms, Transport};
+use crate::transport::{Apns, Fcm, Ses, Smtp, SnsPush, SnsSms, Transport, Twilio};
 
 /// The first provider of each method that has one.
 pub async fn transports(
@@ -30,12 +30,33 @@ pub async fn transports(
         None => {}
     }
     let client = settings.sns.client().await;
-    if let Some(SmsProvider::Sns) = settings.sms.providers.first() {
-        let sms = SnsSms::new(&settings.sns, client.clone());
-        transports.push((Method::Sms, Transport::SnsSms(sms)));
+    match settings.sms.providers.first() {
+        Some(SmsProvider::Sns) => {
+            let sms = SnsSms::new(&settings.sns, client.clone());
+            transports.push((Method::Sms, Transport::SnsSms(sms)));
+        }
+        Some(SmsProvider::Twilio) => {
+            let twilio = Twilio::new(&settings.twilio, clock.clone())
+                .context("cannot set up SMS by Twilio (section [twilio])")?;
+            transports.push((Method::Sms, Transport::Twilio(twilio)));
+        }
+        None => {}
     }
-    if let Some(PushProvider::Sns) = settings.push.providers.first() {
-        transports.push((Method::Push, Transport::SnsPush(SnsPush::new(client))));
+    match settings.push.providers.first() {
+        Some(PushProvider::Sns) => {
+            transports.push((Method::Push, Transport::SnsPush(SnsPush::new(client))));
+        }
+        Some(PushProvider::Fcm) => {
+            let fcm = Fcm::new(&settings.fcm, clock.clone())
+                .context("cannot set up push by FCM (section [fcm])")?;
+            transports.push((Method::Push, Transport::Fcm(fcm)));
+        }
+        Some(PushProvider::Apns) => {
+            let apns = Apns::new(&settings.apns, clock.clone())
+                .context("cannot set up push by APNs (section [apns])")?;
+            transports.push((Method::Push, Transport::Apns(apns)));
+        }
+        None => {}
     }
     Ok(transports)
 }

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
-use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
+use crate::transport::{Problem, SnsSettings, TwilioSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -32,6 +33,9 @@ pub struct Settings {
     pub ses: SesSettings,
     pub smtp: SmtpSettings,
     pub sns: SnsSettings,
+    pub twilio: TwilioSettings,
+    pub fcm: FcmSettings,
+    pub apns: ApnsSettings,
     pub feedback: Feedback,
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
@@ -198,10 +202,11 @@ impl Settings {
         if self.email.providers.contains(&EmailProvider::Ses) {
             sections.push(("ses", self.ses.validate()));
         }
-        if self.email.providers.contains(&EmailProvider::Smtp) && !self.sandbox.enabled {
-            sections.push(("smtp", self.smtp.validate()));
-        }
         sections.push(("sns", self.sns.validate()));
+        // The sandbox gives these what they need to reach it.
+        if !self.sandbox.enabled {
+            sections.extend(self.sections_with_secrets());
+        }
         for (section, problems) in sections {
             wrong.extend(
                 problems
@@ -213,6 +218,24 @@ impl Settings {
             self.validate_production(&mut wrong);
         }
         wrong
+    }
+
+    /// What cannot be used without settings of one's own, where it is used.
+    fn sections_with_secrets(&self) -> Vec<(&'static str, Vec<Problem>)> {
+        let mut sections = Vec::new();
+        if self.email.providers.contains(&EmailProvider::Smtp) {
+            sections.push(("smtp", self.smtp.validate()));
+        }
+        if self.sms.providers.contains(&SmsProvider::Twilio) {
+            sections.push(("twilio", self.twilio.validate()));
+        }
+        if self.push.providers.contains(&PushProvider::Fcm) {
+            sections.push(("fcm", self.fcm.validate()));
+        }
+        if self.push.providers.contains(&PushProvider::Apns) {
+            sections.push(("apns", self.apns.validate()));
+        }
+        sections
     }
 
     /// What is convenient in development and dangerous in production.
@@ -438,7 +461,7 @@ mod tests {
             "database.connections",
             "`cellar`",
             "\"xml\" must be one of: text, json for key `log.format`",
-            "\"pigeon\" must be one of: sns for key `sms.providers`",
+            "\"pigeon\" must be one of: sns, twilio for key `sms.providers`",
             "delivery.batch",
         ] {
             assert!(error.contains(words), "{words} in {error}");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::address::Address;
 use super::id::NotificationId;
 use super::method::Method;
+use super::time::Timestamp;
 
 /// The content of a notification, as it is sent and as it is shown afterwards.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,4 +44,6 @@ pub struct Outgoing {
     pub id: NotificationId,
     pub to: Address,
     pub content: Content,
+    /// After this the provider is not to try any more, where it can be told.
+    pub expires_at: Option<Timestamp>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -204,7 +204,7 @@ fn error(status: StatusCode, error_type: &'static str, message: &str) -> Respons
     let mut response = json_answer(status, &json!({"message": message}));
     response
         .headers_mut()
-        .insert(ERROR_TYPE, axum::http::HeaderValue::from_static(error_type));
+        .insert(ERROR_TYPE, HeaderValue::from_static(error_type));
     response
 }
 

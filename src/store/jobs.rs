@@ -323,12 +323,18 @@ async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
         let method = row.word("method", Method::parse)?;
         let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
         let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+        let expires_at = row.opt_time("expires_at")?;
         // What cannot be read must not hold up the rest of the batch.
         let message = match (to, history::content(&row, method)) {
-            (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
+            (Some(to), Ok(Some(content))) => Some(Outgoing {
+                id,
+                to,
+                content,
+                expires_at,
+            }),
             _ => None,
         };
-        found.insert(id, (row.opt_time("expires_at")?, has_gone, message));
+        found.insert(id, (expires_at, has_gone, message));
     }
     let claimed = jobs.into_iter().map(|job| {
         let (expires_at, has_gone, message) = found.remove(&job.id).unwrap_or((None, false, None));

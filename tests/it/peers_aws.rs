@@ -59,6 +59,7 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::new(clock.new_uuid(clock.now())),
         to: Address::parse(method, to).unwrap(),
         content,
+        expires_at: None,
     }
 }
 

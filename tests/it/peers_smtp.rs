@@ -46,6 +46,7 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
             text: text.map(str::to_owned),
             html: html.map(str::to_owned),
         },
+        expires_at: None,
     }
 }
 
