@@ -1,12 +1,15 @@
 //! Which transport carries which method, as the settings say.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 
 use crate::clock::Clock;
 use crate::config::{EmailProvider, PushProvider, Settings, SmsProvider};
 use crate::domain::method::Method;
 use crate::sandbox::Sandbox;
-use crate::transport::{Apns, Fcm, Ses, Smtp, SnsPush, SnsSms, Transport, Twilio};
+use crate::transport::{Apns, ApnsSettings, Fcm, FcmSettings, Ses, Smtp, SnsPush, SnsSms};
+use crate::transport::{Transport, Twilio, TwilioSettings};
 
 /// The first provider of each method that has one.
 pub async fn transports(
@@ -64,8 +67,8 @@ pub async fn transports(
 /// Credentials that only the sandbox takes.
 const SANDBOX_KEY: &str = "sandbox";
 
-/// Points every provider at the sandbox.
-pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox) {
+/// Points every provider at the sandbox; `address` is our own.
+pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox, address: SocketAddr) {
     let key = || Some(SANDBOX_KEY.to_owned().into());
     settings.ses.endpoint_url = Some(sandbox.http_url());
     settings.ses.region = Some("us-east-1".to_owned());
@@ -79,4 +82,26 @@ pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox) {
     settings.sns.secret_access_key = key();
     settings.smtp.url = Some(sandbox.smtp_url().into());
     settings.smtp.message_tags = true;
+    let credentials = sandbox.credentials();
+    settings.twilio = TwilioSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        account_sid: Some(credentials.twilio_account_sid),
+        auth_token: Some(credentials.twilio_auth_token),
+        from: Some(credentials.twilio_from),
+        status_callback_url: Some(format!("http://{address}/webhooks/twilio")),
+        ..TwilioSettings::default()
+    };
+    settings.fcm = FcmSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        service_account: Some(credentials.google_service_account),
+        ..FcmSettings::default()
+    };
+    settings.apns = ApnsSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        key: Some(credentials.apple_key),
+        key_id: Some(credentials.apple_key_id),
+        team_id: Some(credentials.apple_team_id),
+        topic: Some(credentials.apple_topic),
+        ..ApnsSettings::default()
+    };
 }
