@@ -22,6 +22,7 @@ use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 use crate::store::jobs::{Claimed, Wanted};
 use crate::store::record::{Done, Then, Tried};
 use crate::transport::Transport;
@@ -278,7 +279,9 @@ impl Courier {
             return (None, Then::Settled);
         };
         let started_at = self.worker.clock.now();
+        fault::at(Step::Sending);
         let outcome = survived(self.transport.send(message)).await;
+        fault::at(Step::Answered);
         let finished_at = self.worker.clock.now();
         let word = outcome.as_str();
         self.worker.metrics.attempt(

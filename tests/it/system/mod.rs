@@ -4,9 +4,11 @@
 mod child;
 mod cli;
 mod client;
+mod crash;
 mod forged;
 mod kill;
 mod localstack;
+mod many;
 mod outage;
 mod program;
 mod proxy;
