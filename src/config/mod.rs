@@ -1,6 +1,7 @@
 //! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
 //! every wrong value is named at once.
 
+mod providers;
 mod words;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
-use crate::transport::{Problem, SnsSettings, TwilioSettings};
+use crate::transport::{SnsSettings, TwilioSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -198,44 +199,11 @@ impl Settings {
                 .iter()
                 .map(|problem| format!("feedback.sns.{problem}")),
         );
-        let mut sections = vec![("email", self.email_settings().validate())];
-        if self.email.providers.contains(&EmailProvider::Ses) {
-            sections.push(("ses", self.ses.validate()));
-        }
-        sections.push(("sns", self.sns.validate()));
-        // The sandbox gives these what they need to reach it.
-        if !self.sandbox.enabled {
-            sections.extend(self.sections_with_secrets());
-        }
-        for (section, problems) in sections {
-            wrong.extend(
-                problems
-                    .iter()
-                    .map(|problem| format!("{section}.{problem}")),
-            );
-        }
+        wrong.extend(providers::wrong(self));
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
         }
         wrong
-    }
-
-    /// What cannot be used without settings of one's own, where it is used.
-    fn sections_with_secrets(&self) -> Vec<(&'static str, Vec<Problem>)> {
-        let mut sections = Vec::new();
-        if self.email.providers.contains(&EmailProvider::Smtp) {
-            sections.push(("smtp", self.smtp.validate()));
-        }
-        if self.sms.providers.contains(&SmsProvider::Twilio) {
-            sections.push(("twilio", self.twilio.validate()));
-        }
-        if self.push.providers.contains(&PushProvider::Fcm) {
-            sections.push(("fcm", self.fcm.validate()));
-        }
-        if self.push.providers.contains(&PushProvider::Apns) {
-            sections.push(("apns", self.apns.validate()));
-        }
-        sections
     }
 
     /// What is convenient in development and dangerous in production.
@@ -403,6 +371,9 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("pigeon"), "{error}");
+        let later = load(&[("SENDTRAIL__SMS__PROVIDERS", "sns,end_user_messaging")]);
+        let error = later.unwrap_err().to_string();
+        assert!(error.contains("not available yet"), "{error}");
     }
 
     #[test]

@@ -59,6 +59,9 @@ impl TryFrom<String> for SmsProvider {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        if text.trim() == "end_user_messaging" {
+            return Err(format!("{text:?} is not available yet: use sns or twilio"));
+        }
         choose(&text, &[("sns", Self::Sns), ("twilio", Self::Twilio)])
     }
 }

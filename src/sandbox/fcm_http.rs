@@ -186,19 +186,19 @@ impl Refusal {
             429 => "RESOURCE_EXHAUSTED",
             _ => "UNAVAILABLE",
         };
-        Self::new(status, word, message).with(json!({
+        Self::new(status, word, message).with(&json!({
             "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code,
         }))
     }
 
     fn of_field(field: &str, message: &str) -> Self {
-        Self::new(400, "INVALID_ARGUMENT", message).with(json!({
+        Self::new(400, "INVALID_ARGUMENT", message).with(&json!({
             "@type": "type.googleapis.com/google.rpc.BadRequest",
             "fieldViolations": [{ "field": field, "description": message }],
         }))
     }
 
-    fn with(mut self, detail: Value) -> Self {
+    fn with(mut self, detail: &Value) -> Self {
         if let Some(error) = self.error.as_object_mut() {
             error.insert("details".to_owned(), json!([detail]));
         }

@@ -41,11 +41,14 @@ pub(super) async fn create(
     form: Result<Form<Create>, FormRejection>,
 ) -> Response {
     if let Err(refusal) = authenticate(&provider, &account, &headers) {
-        return refusal;
+        return refusal.into_response();
     }
     match form {
-        Ok(Form(create)) => send(&provider, create).unwrap_or_else(|refusal| refusal),
-        Err(rejection) => error(StatusCode::BAD_REQUEST, 20001, &rejection.body_text()),
+        Ok(Form(create)) => send(&provider, create).unwrap_or_else(IntoResponse::into_response),
+        Err(rejection) => {
+            let words = rejection.body_text();
+            Refusal::new(StatusCode::BAD_REQUEST, 20001, words).into_response()
+        }
     }
 }
 
@@ -57,27 +60,31 @@ pub(super) async fn numbers(
 ) -> Response {
     match authenticate(&provider, &account, &headers) {
         Ok(()) => answer(StatusCode::OK, &json!({ "incoming_phone_numbers": [] })),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
-fn authenticate(provider: &Provider, account: &str, headers: &HeaderMap) -> Result<(), Response> {
+fn authenticate(provider: &Provider, account: &str, headers: &HeaderMap) -> Result<(), Refusal> {
     let token = provider.accounts.twilio_token();
     let login = STANDARD.encode(format!("{TWILIO_ACCOUNT}:{token}"));
     let shown = headers.get(header::AUTHORIZATION);
     let shown = shown.and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
     if shown != Some(login.as_str()) {
-        return Err(error(StatusCode::UNAUTHORIZED, 20003, "Authenticate"));
+        return Err(Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            20003,
+            "Authenticate",
+        ));
     }
     if account != TWILIO_ACCOUNT {
         let words = "The requested resource was not found";
-        return Err(error(StatusCode::NOT_FOUND, 20404, words));
+        return Err(Refusal::new(StatusCode::NOT_FOUND, 20404, words));
     }
     Ok(())
 }
 
-fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Response> {
-    let refuse = |code, words: &str| Err(error(StatusCode::BAD_REQUEST, code, words));
+fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Refusal> {
+    let refuse = |code, words: &str| Err(Refusal::new(StatusCode::BAD_REQUEST, code, words));
     let to = create.to.unwrap_or_default();
     let body = create.body.unwrap_or_default();
     if create.from.is_none() && create.messaging_service_sid.is_none() {
@@ -120,12 +127,12 @@ fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Response> 
     match provider.take(story.admission(), &identity, play) {
         DirectReply::Accepted => Ok(answer(StatusCode::CREATED, &resource)),
         DirectReply::Lost => Ok(hang_up()),
-        DirectReply::Throttled => Err(error(
+        DirectReply::Throttled => Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             20429,
             "Too Many Requests",
         )),
-        DirectReply::Down => Err(error(
+        DirectReply::Down => Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             20503,
             "Service unavailable",
@@ -195,14 +202,39 @@ impl Message {
     }
 }
 
-fn error(status: StatusCode, code: u32, message: &str) -> Response {
-    let body = json!({
-        "code": code,
-        "message": message,
-        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
-        "status": status.as_u16(),
-    });
-    answer(status, &body)
+/// An error in Twilio's form.
+struct Refusal {
+    status: StatusCode,
+    code: u32,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            status,
+            code,
+            message,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self {
+            status,
+            code,
+            message,
+        } = self;
+        let body = json!({
+            "code": code,
+            "message": message,
+            "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
+            "status": status.as_u16(),
+        });
+        answer(status, &body)
+    }
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {

@@ -44,7 +44,7 @@ impl Refusal {
             field,
             answer: Answer {
                 status: reply.status,
-                code: own_code.or(error.status),
+                code: own_code.or(error.word),
                 text: error.message.unwrap_or_else(|| "no explanation".to_owned()),
                 retry_after: reply.retry_after,
             },
@@ -107,7 +107,8 @@ struct Body {
 #[derive(Default, Deserialize)]
 struct Status {
     message: Option<String>,
-    status: Option<String>,
+    #[serde(rename = "status")]
+    word: Option<String>,
     #[serde(default)]
     details: Vec<Detail>,
 }

@@ -170,9 +170,9 @@ async fn every_recorded_error_ends_as_the_table_says() {
             | "InvalidProviderToken"
             | "MissingProviderToken"
             | "UnrelatedKeyIdInToken"
-            | "MethodNotAllowed" => broken(reason),
+            | "MethodNotAllowed"
             // Of a token that was made a moment ago.
-            "ExpiredProviderToken" => broken(reason),
+            | "ExpiredProviderToken" => broken(reason),
             "TooManyRequests" | "TooManyProviderTokenUpdates" => ("throttled", reason.to_owned()),
             "IdleTimeout" | "InternalServerError" | "ServiceUnavailable" | "Shutdown" => {
                 ("try_later", reason.to_owned())

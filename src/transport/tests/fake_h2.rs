@@ -8,7 +8,7 @@ use h2::Reason;
 use h2::server::SendResponse;
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 pub(super) enum Answer {
@@ -60,19 +60,7 @@ impl FakeH2 {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (serving, acceptor) = (serving.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    match acceptor {
-                        Some(acceptor) => {
-                            // The client turns away from what it does not trust or speak.
-                            let Ok(stream) = acceptor.accept(stream).await else {
-                                return;
-                            };
-                            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-                            serving.serve(stream, connection).await;
-                        }
-                        None => serving.serve(stream, connection).await,
-                    }
-                });
+                tokio::spawn(serving.welcome(stream, acceptor, connection));
             }
         });
         server
@@ -84,6 +72,17 @@ impl FakeH2 {
 
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    async fn welcome(self, stream: TcpStream, acceptor: Option<TlsAcceptor>, connection: usize) {
+        let Some(acceptor) = acceptor else {
+            return self.serve(stream, connection).await;
+        };
+        // The client turns away from what it does not trust or speak.
+        if let Ok(stream) = acceptor.accept(stream).await {
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            self.serve(stream, connection).await;
+        }
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, connection: usize) {

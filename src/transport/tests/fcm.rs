@@ -399,77 +399,76 @@ async fn checking_only_asks_what_would_become_of_a_message() {
     assert_eq!(trouble.code.as_deref(), Some("invalid_grant"));
 }
 
+/// The settings with another service account.
+fn with_account(change: impl FnOnce(&mut Value)) -> FcmSettings {
+    let mut account = account();
+    change(&mut account);
+    FcmSettings {
+        service_account: Some(account.to_string().into()),
+        ..FcmSettings::default()
+    }
+}
+
+/// The settings changed.
+fn with(change: impl FnOnce(&mut FcmSettings)) -> FcmSettings {
+    let mut settings = with_account(|_| {});
+    change(&mut settings);
+    settings
+}
+
 #[test]
 fn wrong_and_missing_settings_are_named_without_the_key() {
-    let with = |change: &dyn Fn(&mut Value)| {
-        let mut account = account();
-        change(&mut account);
-        FcmSettings {
-            service_account: Some(account.to_string().into()),
-            ..FcmSettings::default()
-        }
-    };
-    assert!(with(&|_| {}).validate().is_empty());
+    assert!(with(|_| {}).validate().is_empty());
+    let (file, inline) = ("service_account_file", "service_account");
     let some = |text: &str| Some(text.to_owned());
+    let http = "http://google.example/token";
     for (settings, key, words) in [
-        (FcmSettings::default(), "service_account_file", "is missing"),
+        (FcmSettings::default(), file, "is missing"),
         (
-            FcmSettings {
-                service_account_file: Some("no/such/file.json".into()),
-                ..FcmSettings::default()
-            },
-            "service_account_file",
+            with(|it| {
+                it.service_account = None;
+                it.service_account_file = Some("no/such/file.json".into());
+            }),
+            file,
             "cannot be read",
         ),
         (
-            FcmSettings {
-                service_account_file: Some("x".into()),
-                ..with(&|_| {})
-            },
-            "service_account",
+            with(|it| it.service_account_file = Some("x".into())),
+            inline,
             "exclude each other",
         ),
         (
-            FcmSettings {
-                service_account: Some("hunter2".into()),
-                ..FcmSettings::default()
-            },
-            "service_account",
+            with(|it| it.service_account = Some("hunter2".into())),
+            inline,
             "no JSON",
         ),
         (
-            with(&|it| it["type"] = json!("authorized_user")),
-            "service_account",
-            "not the key of a service account",
+            with_account(|it| it["type"] = json!("user")),
+            inline,
+            "not the key of a service",
         ),
         (
-            with(&|it| drop(it["client_email"].take())),
-            "service_account",
+            with_account(|it| drop(it["client_email"].take())),
+            inline,
             "\"client_email\"",
         ),
         (
-            with(&|it| it["private_key"] = json!("hunter2")),
-            "service_account",
+            with_account(|it| it["private_key"] = json!("hunter2")),
+            inline,
             "\"private_key\"",
         ),
         (
-            with(&|it| it["token_uri"] = json!("http://google.example/token")),
-            "service_account",
+            with_account(|it| it["token_uri"] = json!(http)),
+            inline,
             "in the clear",
         ),
         (
-            FcmSettings {
-                project_id: some("a/b"),
-                ..with(&|_| {})
-            },
+            with(|it| it.project_id = some("a/b")),
             "project_id",
             "is no project",
         ),
         (
-            FcmSettings {
-                endpoint_url: some("ftp://x"),
-                ..with(&|_| {})
-            },
+            with(|it| it.endpoint_url = some("ftp://x")),
             "endpoint_url",
             "https://",
         ),

@@ -91,13 +91,14 @@ fn recorded(file: &str) -> (u16, String, String) {
     let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let fixture: Value = serde_json::from_str(&text).unwrap();
-    let mut headers = String::new();
-    for (name, value) in fixture["headers"].as_object().into_iter().flatten() {
-        headers.push_str(&format!("{name}: {}\r\n", value.as_str().unwrap()));
-    }
-    let body = match &fixture["body_text"] {
-        Value::String(text) => text.clone(),
-        _ => fixture["body"].to_string(),
+    let headers = fixture["headers"].as_object().into_iter().flatten();
+    let lines = headers.map(|(name, value)| format!("{name}: {}", value.as_str().unwrap()));
+    let mut lines: Vec<String> = lines.collect();
+    lines.push(String::new());
+    let headers = lines.join("\r\n");
+    let body = match fixture["body_text"].as_str() {
+        Some(text) => text.to_owned(),
+        None => fixture["body"].to_string(),
     };
     let status = fixture["status"].as_u64().unwrap();
     (status.try_into().unwrap(), headers, body)

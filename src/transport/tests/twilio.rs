@@ -286,84 +286,48 @@ async fn only_text_messages_go_by_twilio() {
     assert!(transport.serves(&sms().to));
 }
 
+type Change = fn(&mut TwilioSettings);
+
+/// What is wrong after this change to good settings.
+fn wrong_after(change: impl FnOnce(&mut TwilioSettings)) -> Vec<&'static str> {
+    let mut settings = settings("https://twilio.example");
+    change(&mut settings);
+    settings.validate().iter().map(|p| p.key).collect()
+}
+
 #[test]
 fn wrong_and_missing_settings_are_named() {
-    let keys = |settings: &TwilioSettings| -> Vec<&str> {
-        settings.validate().iter().map(|p| p.key).collect()
-    };
-    let nothing = TwilioSettings::default();
-    assert_eq!(keys(&nothing), ["account_sid", "auth_token", "from"]);
-    let good = settings("https://twilio.example");
-    assert!(good.validate().is_empty());
     let some = |text: &str| Some(text.to_owned());
-    for (key, wrong) in [
-        (
-            "endpoint_url",
-            TwilioSettings {
-                endpoint_url: some("http://twilio.example"),
-                ..good.clone()
-            },
-        ),
-        (
-            "account_sid",
-            TwilioSettings {
-                account_sid: some("AC00/../x"),
-                ..good.clone()
-            },
-        ),
-        (
-            "api_key_sid",
-            TwilioSettings {
-                api_key_sid: some(ACCOUNT),
-                api_key_secret: Some("x".into()),
-                ..good.clone()
-            },
-        ),
-        (
-            "api_key_secret",
-            TwilioSettings {
-                api_key_sid: some(KEY),
-                ..good.clone()
-            },
-        ),
-        (
-            "api_key_sid",
-            TwilioSettings {
-                api_key_secret: Some("x".into()),
-                ..good.clone()
-            },
-        ),
-        (
-            "messaging_service_sid",
-            TwilioSettings {
-                messaging_service_sid: some(SERVICE),
-                ..good.clone()
-            },
-        ),
-        (
-            "messaging_service_sid",
-            TwilioSettings {
-                from: None,
-                messaging_service_sid: some(ACCOUNT),
-                ..good.clone()
-            },
-        ),
-        (
-            "status_callback_url",
-            TwilioSettings {
-                status_callback_url: some("notify.example.com"),
-                ..good.clone()
-            },
-        ),
-        (
-            "timeout_ms",
-            TwilioSettings {
-                timeout_ms: 1_000,
-                ..good.clone()
-            },
-        ),
-    ] {
-        assert_eq!(keys(&wrong), [key], "{wrong:?}");
+    let missing = ["account_sid", "auth_token", "from"];
+    assert_eq!(wrong_after(|it| *it = TwilioSettings::default()), missing);
+    assert!(wrong_after(|_| {}).is_empty());
+    let table: [(&str, Change); 9] = [
+        ("endpoint_url", |it| {
+            it.endpoint_url = Some("http://twilio.example".to_owned());
+        }),
+        ("account_sid", |it| {
+            it.account_sid = Some("AC00/../x".to_owned());
+        }),
+        ("api_key_secret", |it| it.api_key_sid = Some(KEY.to_owned())),
+        ("api_key_sid", |it| it.api_key_secret = Some("x".into())),
+        ("api_key_sid", |it| {
+            it.api_key_sid = Some(ACCOUNT.to_owned());
+            it.api_key_secret = Some("x".into());
+        }),
+        ("messaging_service_sid", |it| {
+            it.messaging_service_sid = Some(SERVICE.to_owned());
+        }),
+        ("messaging_service_sid", |it| {
+            it.from = None;
+            it.messaging_service_sid = Some(ACCOUNT.to_owned());
+        }),
+        ("status_callback_url", |it| {
+            it.status_callback_url = Some("notify.example.com".to_owned());
+        }),
+        ("timeout_ms", |it| it.timeout_ms = 1_000),
+    ];
+    for (key, change) in table {
+        assert_eq!(wrong_after(change), [key]);
     }
     for (from, fits) in [
         ("+14155550123", true),
@@ -373,11 +337,8 @@ fn wrong_and_missing_settings_are_named() {
         ("a name too long", false),
         ("", false),
     ] {
-        let from = TwilioSettings {
-            from: some(from),
-            ..good.clone()
-        };
-        assert_eq!(keys(&from).is_empty(), fits, "{from:?}");
+        let wrong = wrong_after(|it| it.from = some(from));
+        assert_eq!(wrong.is_empty(), fits, "{from}");
     }
 }
 

@@ -11,6 +11,7 @@ mod localstack;
 mod many;
 mod outage;
 mod program;
+mod providers;
 mod proxy;
 mod queue;
 mod secrecy;
