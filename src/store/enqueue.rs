@@ -120,7 +120,8 @@ impl Enqueue {
 }
 
 impl NewNotification {
-    fn content_bytes(&self) -> usize {
+    /// 0 where the content is an earlier notification's.
+    pub(super) fn content_bytes(&self) -> usize {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         match &self.content {
             ContentSource::New(Content::Email { text, html, .. }) => length(text) + length(html),

@@ -2,6 +2,7 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+pub mod claims;
 mod clients;
 mod db;
 pub mod enqueue;
@@ -20,6 +21,7 @@ pub mod record;
 mod row;
 mod stmt;
 pub mod story;
+mod turns;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use db::Db;
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
+use turns::Turns;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
 #[derive(Clone, Debug)]
@@ -41,6 +44,7 @@ pub struct Store {
     clock: Clock,
     enqueues: Group<Enqueue, Enqueued>,
     feedback: Group<Incoming, Kept>,
+    turns: Turns,
 }
 
 /// Rows of one gathered enqueue commit: more gain nothing (design: 500 to 1,000).
@@ -89,6 +93,7 @@ impl Store {
             clock,
             enqueues,
             feedback,
+            turns: Turns::default(),
         })
     }
 
