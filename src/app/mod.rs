@@ -277,7 +277,7 @@ async fn start_sandbox(
     let sandbox = Sandbox::start(options, clock.clone())
         .await
         .context("cannot start the sandbox")?;
-    transports::point_at(settings, &sandbox);
+    transports::point_at(settings, &sandbox, address);
     settings
         .feedback
         .sns

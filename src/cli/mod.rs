@@ -60,6 +60,7 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    // Boxed: it holds the settings, which are large.
     match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {

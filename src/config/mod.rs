@@ -2,6 +2,7 @@
 //! every wrong value is named at once.
 
 mod outside;
+mod providers;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -15,7 +16,8 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
-use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
+use crate::transport::{SnsSettings, TwilioSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -35,6 +37,9 @@ pub struct Settings {
     pub ses: SesSettings,
     pub smtp: SmtpSettings,
     pub sns: SnsSettings,
+    pub twilio: TwilioSettings,
+    pub fcm: FcmSettings,
+    pub apns: ApnsSettings,
     pub feedback: Feedback,
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
@@ -200,21 +205,7 @@ impl Settings {
                 .iter()
                 .map(|problem| format!("feedback.sns.{problem}")),
         );
-        let mut sections = vec![("email", self.email_settings().validate())];
-        if self.email.providers.contains(&EmailProvider::Ses) {
-            sections.push(("ses", self.ses.validate()));
-        }
-        if self.email.providers.contains(&EmailProvider::Smtp) && !self.sandbox.enabled {
-            sections.push(("smtp", self.smtp.validate()));
-        }
-        sections.push(("sns", self.sns.validate()));
-        for (section, problems) in sections {
-            wrong.extend(
-                problems
-                    .iter()
-                    .map(|problem| format!("{section}.{problem}")),
-            );
-        }
+        wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);

@@ -79,6 +79,9 @@ fn an_unknown_key_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("pigeon"), "{error}");
+    let later = load(&[("SENDTRAIL__SMS__PROVIDERS", "sns,end_user_messaging")]);
+    let error = later.unwrap_err().to_string();
+    assert!(error.contains("not available yet"), "{error}");
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
         "database.connections",
         "`cellar`",
         "\"xml\" must be one of: text, json for key `log.format`",
-        "\"pigeon\" must be one of: sns for key `sms.providers`",
+        "\"pigeon\" must be one of: sns, twilio for key `sms.providers`",
         "delivery.batch",
     ] {
         assert!(error.contains(words), "{words} in {error}");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::address::Address;
 use super::id::NotificationId;
 use super::method::Method;
+use super::time::Timestamp;
 use super::unsubscribe::Unsubscribe;
 
 /// The content of a notification, as it is sent and as it is shown afterwards.
@@ -46,4 +47,6 @@ pub struct Outgoing {
     pub content: Content,
     /// On bulk email, where the program can be reached from outside.
     pub unsubscribe: Option<Unsubscribe>,
+    /// After this the provider is not to try any more, where it can be told.
+    pub expires_at: Option<Timestamp>,
 }

@@ -267,12 +267,14 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Clai
 fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
     let method = row.word("method", Method::parse)?;
     let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let expires_at = row.opt_time("expires_at")?;
     // What cannot be read must not hold up the rest of the batch.
     let message = match (to, history::content(row, method)) {
         (Some(to), Ok(Some(content))) => Some(Outgoing {
             id,
             to,
             content,
+            expires_at,
             unsubscribe: None,
         }),
         _ => None,
@@ -283,7 +285,7 @@ fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
         is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
         contact_type,
         client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
-        expires_at: row.opt_time("expires_at")?,
+        expires_at,
         has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
         message,
     })

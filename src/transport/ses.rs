@@ -8,7 +8,8 @@ use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::aws::{self, Access, Answer, Departure, Fault};
+use super::answer::{self, Answer, Fault, accepted};
+use super::aws::{self, Access, Departure};
 use super::mime::{self, EmailSettings, Recipient, Sender};
 use super::settings::Problem;
 use crate::clock::Clock;
@@ -159,7 +160,7 @@ impl Ses {
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -183,18 +184,6 @@ impl Ses {
             )),
             Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
-    }
-}
-
-/// SES names every message that it takes. A success that names none came from something else.
-fn accepted(message_id: Option<String>) -> Outcome {
-    match message_id.filter(|id| !id.is_empty()) {
-        Some(id) => Outcome::Accepted {
-            provider_message_id: Some(id),
-        },
-        None => Outcome::Unknown {
-            why: Trouble::new(None, "the answer was a success without a message id"),
-        },
     }
 }
 

@@ -4,11 +4,12 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::aws::{self, Access, Answer, Departure, Fault};
+use super::answer::{self, Answer, Fault, accepted, refused};
+use super::aws::{self, Access, Departure};
+use super::push::{Payloads, is_arn, not_a_device};
 use super::settings::Problem;
-use crate::domain::event::Failure;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
@@ -142,7 +143,7 @@ impl SnsSms {
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -181,20 +182,14 @@ impl SnsPush {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
-        let Content::Push { title, text, data } = &message.content else {
-            return Outcome::Rejected(refused("WrongMethod", "only push can be sent this way"));
-        };
-        if !is_device(message.to.as_str()) {
-            return Outcome::Rejected(Failure {
-                category: Category::InvalidAddress,
-                code: Some("NotADevice".to_owned()),
-                provider_text: None,
-            });
-        }
-        let body = match push_body(title.as_deref(), text, data) {
-            Ok(body) => body,
+        let payloads = match Payloads::of(message) {
+            Ok(payloads) => payloads,
             Err(failure) => return Outcome::Rejected(failure),
         };
+        if !is_device(message.to.as_str()) {
+            return Outcome::Rejected(not_a_device());
+        }
+        let body = push_body(payloads);
         let call = self
             .client
             .publish()
@@ -205,7 +200,7 @@ impl SnsPush {
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -228,72 +223,20 @@ impl SnsPush {
 /// itself refuses. `Publish` takes topics too; our own credentials may well reach the one that
 /// reports to us, and what is published there passes for the provider's word.
 fn is_device(target: &str) -> bool {
-    if !target.to_ascii_lowercase().starts_with("arn:") {
+    if !is_arn(target) {
         return true;
     }
     let parts: Vec<&str> = target.split(':').collect();
     matches!(parts.as_slice(), ["arn", _, "sns", _, _, resource] if resource.starts_with("endpoint/"))
 }
 
-/// FCM and APNs both refuse payloads above 4,096 bytes, and would tell us only long after SNS has
-/// accepted the message.
-const PAYLOAD_BYTES_MAX: usize = 4096;
-
 /// The message of `MessageStructure=json`: one payload for each platform, each JSON inside a JSON
 /// string (SNS developer guide, "Sending platform-specific payloads").
-fn push_body(
-    title: Option<&str>,
-    text: &str,
-    data: &Map<String, Value>,
-) -> Result<String, Failure> {
-    let notification = match title {
-        Some(title) => json!({ "title": title, "body": text }),
-        None => json!({ "body": text }),
-    };
-    // FCM takes only strings as data.
-    let strings: Map<String, Value> = data
-        .iter()
-        .map(|(key, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (key.clone(), Value::String(text))
-        })
-        .collect();
-    let fcm = json!({ "fcmV1Message": { "message": {
-        "notification": notification.clone(), "data": strings,
-    } } });
-    let mut apns = data.clone();
-    // Last, so that data cannot take the place of what is shown.
-    apns.insert("aps".to_owned(), json!({ "alert": notification }));
-    let (fcm, apns) = (fcm.to_string(), Value::Object(apns).to_string());
-    let longest = fcm.len().max(apns.len());
-    if longest > PAYLOAD_BYTES_MAX {
-        let text = format!("the push message has {longest} bytes, above {PAYLOAD_BYTES_MAX}");
-        return Err(refused("PayloadTooLarge", &text));
-    }
+fn push_body(payloads: Payloads) -> String {
+    let Payloads { text, fcm, apns } = payloads;
+    let fcm = json!({ "fcmV1Message": { "message": fcm } }).to_string();
     let body = json!({ "default": text, "GCM": fcm, "APNS": apns.clone(), "APNS_SANDBOX": apns });
-    Ok(body.to_string())
-}
-
-fn refused(code: &str, text: &str) -> Failure {
-    Failure {
-        category: Category::ContentRejected,
-        code: Some(code.to_owned()),
-        provider_text: Some(text.to_owned()),
-    }
-}
-
-/// SNS names every message that it takes. A success that names none came from something else.
-fn accepted(message_id: Option<String>) -> Outcome {
-    match message_id.filter(|id| !id.is_empty()) {
-        Some(id) => Outcome::Accepted {
-            provider_message_id: Some(id),
-        },
-        None => Outcome::Unknown {
-            why: Trouble::new(None, "the answer was a success without a message id"),
-        },
-    }
+    body.to_string()
 }
 
 /// The errors of `Publish` (SNS API reference).

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,7 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
             html: html.map(str::to_owned),
         },
         unsubscribe: None,
+        expires_at: None,
     }
 }
 
@@ -275,6 +276,60 @@ async fn replies_of_an_independent_server_are_understood() {
         {
             assert_eq!(provider_message_id.as_deref(), Some("SCRIPTED1"));
         }
+    }
+}
+
+/// A certificate for localhost that signs itself, and its key, in files.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let signed = params.self_signed(&pair).unwrap();
+    std::fs::write(&certificate, signed.pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+#[tokio::test]
+async fn an_independent_server_takes_messages_over_tls_from_who_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(folder.path());
+    for (kind, url) in [
+        ("starttls", "smtp://localhost:PORT?tls=required"),
+        ("implicit", "smtps://localhost:PORT"),
+    ] {
+        let port = free_port();
+        let mut command = Command::new(peers_python());
+        command.arg(peer_file("secure_smtp.py"));
+        command.arg(port.to_string()).args([&certificate, &key]);
+        command.arg(kind);
+        let _server = Process::spawn(command).listening(port);
+        let with_password = |password: &str| {
+            let settings = SmtpSettings {
+                url: Some(url.replace("PORT", &port.to_string()).into()),
+                username: Some("user".to_owned()),
+                password: Some(password.into()),
+                tls_ca_file: Some(certificate.clone()),
+                ..SmtpSettings::default()
+            };
+            let from = "info@example.com".to_owned();
+            let smtp = Smtp::new(&settings, &EmailSettings { from }, clock());
+            Transport::Smtp(smtp.unwrap())
+        };
+        let mail = outgoing("ana@example.com", "x", Some("x"), None);
+        let known = with_password("secret");
+        // One connection for all of them.
+        for expected in ["LINE-1-1", "LINE-1-2", "LINE-1-3"] {
+            let outcome = known.send(&mail).await;
+            let provider_message_id = Some(expected.to_owned());
+            let accepted = Outcome::Accepted {
+                provider_message_id,
+            };
+            assert_eq!(outcome, accepted, "{kind}");
+        }
+        known.check().await.unwrap();
+        let outcome = with_password("guess").send(&mail).await;
+        assert_eq!(outcome.as_str(), "broken", "{kind}: {outcome:?}");
     }
 }
 
