@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::files::Files;
 use super::held::Held;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
@@ -36,6 +37,7 @@ pub(super) struct Courier {
     method: Method,
     transport: Transport,
     policy: Policy,
+    files: Files,
     /// Set while the provider rests because its credentials or set-up do not work.
     rests_until: Arc<AtomicI64>,
 }
@@ -54,12 +56,14 @@ impl Courier {
         transport: Transport,
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
+        let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
             method,
             transport,
             policy,
+            files,
             rests_until: Arc::default(),
         })
     }
@@ -273,9 +277,13 @@ impl Courier {
         }
     }
 
-    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else {
+    async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
+        let Some(message) = &mut claimed.message else {
             return (None, Then::Settled);
+        };
+        let _in_memory = match self.files.fetch(message).await {
+            Ok(permit) => permit,
+            Err(then) => return (None, then),
         };
         let started_at = self.worker.clock.now();
         let outcome = survived(self.transport.send(message)).await;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::db::Tx;
 use super::history;
 use super::record;
+use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::{Error, Store, facts};
 use crate::domain::address::Address;
@@ -35,7 +36,7 @@ pub struct Claimed {
     /// A provider or its feedback already shows that the message went: an earlier attempt of
     /// unknown outcome is resolved, and nothing is to be sent.
     pub has_gone: bool,
-    /// `None` when the stored message cannot be read any more.
+    /// `None` when the stored message cannot be read any more. Without the bytes of its attachments.
     pub message: Option<Outgoing>,
 }
 
@@ -307,7 +308,7 @@ fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
 async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.method, l.address, l.expires_at, m.subject, m.text, m.html, \
-         m.data, f.sent_at, \
+         m.data, m.reply_to, m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
@@ -322,12 +323,8 @@ async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
         let id = NotificationId::new(row.id("id")?);
         let method = row.word("method", Method::parse)?;
         let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
-        let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
         // What cannot be read must not hold up the rest of the batch.
-        let message = match (to, history::content(&row, method)) {
-            (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
-            _ => None,
-        };
+        let message = outgoing(&row, id, method).unwrap_or(None);
         found.insert(id, (row.opt_time("expires_at")?, has_gone, message));
     }
     let claimed = jobs.into_iter().map(|job| {
@@ -340,6 +337,22 @@ async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
         }
     });
     Ok(claimed.collect())
+}
+
+/// The message of an entry; `None` when it has no content or its address is none.
+fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outgoing>, Error> {
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let (Some(to), Some(content)) = (to, history::content(row, method)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Outgoing {
+        id,
+        to,
+        content,
+        sender: row.opt_text("sender")?,
+        reply_to: history::mailbox(row, "business_reply_to")?,
+        files: Vec::new(),
+    }))
 }
 
 /// The jobs of a dead claim whose attempt has no outcome on record.

@@ -2,6 +2,7 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+pub mod businesses;
 mod clients;
 mod db;
 pub mod enqueue;
@@ -10,6 +11,7 @@ mod error;
 mod fact_parts;
 mod facts;
 pub mod feedback;
+mod files;
 mod group;
 pub mod history;
 pub mod jobs;
@@ -20,6 +22,7 @@ pub mod record;
 mod row;
 mod stmt;
 pub mod story;
+pub mod templates;
 
 use std::future::Future;
 use std::sync::Arc;

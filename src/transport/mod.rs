@@ -1,6 +1,7 @@
 //! How messages leave: one module per provider.
 
 mod aws;
+mod body;
 mod header;
 mod mime;
 pub mod segments;
