@@ -286,7 +286,9 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.wrong(name, "must be a string");
             return None;
         };
-        parse(text).map_err(|why| self.wrong(name, why.to_string())).ok()
+        parse(text)
+            .map_err(|why| self.wrong(name, why.to_string()))
+            .ok()
     }
 
     /// The text as it is, whatever is in it.

@@ -213,7 +213,11 @@ pub(super) async fn download(
     };
     let file = index.and_then(|index| attachments.into_iter().nth(index));
     let file = file.ok_or_else(no_such_file)?;
-    let found = shared.api.store.files(id, std::slice::from_ref(&file)).await?;
+    let found = shared
+        .api
+        .store
+        .files(id, std::slice::from_ref(&file))
+        .await?;
     let bytes = found.and_then(|found| found.into_iter().next());
     let bytes = bytes.ok_or_else(no_such_file)?;
     let content_type = HeaderValue::from_str(&file.content_type);

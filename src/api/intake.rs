@@ -45,10 +45,12 @@ impl Intake {
             rendering::fill(self, business, &mut reading).await?;
         }
         let notifications: Option<Vec<NewNotification>> = reading.drafts.into_iter().collect();
-        Ok(reading.errors.unless_any(notifications.map(|notifications| Wanted {
-            notifications,
-            is_batch: reading.is_batch,
-        })))
+        Ok(reading
+            .errors
+            .unless_any(notifications.map(|notifications| Wanted {
+                notifications,
+                is_batch: reading.is_batch,
+            })))
     }
 }
 
@@ -229,7 +231,10 @@ fn made(fields: &mut Fields<'_, '_>, method: Option<Method>, index: usize) -> Op
         return content::read(fields, method?).map(Made::Given);
     }
     if fields.get("content").is_some() {
-        fields.wrong("template", "cannot be together with content: give one of them");
+        fields.wrong(
+            "template",
+            "cannot be together with content: give one of them",
+        );
         content::read(fields, method?);
     }
     rendering::read(fields, method?, index).map(Made::Asked)

@@ -144,10 +144,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 14] {
             "/v1/templates/{name}/versions/{version}",
             get(templates::show_version),
         ),
-        (
-            "/v1/business",
-            get(business::show).patch(business::change),
-        ),
+        ("/v1/business", get(business::show).patch(business::change)),
         ("/openapi.json", get(openapi::document)),
     ]
 }

@@ -15,9 +15,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{
-    business, content, files, history, intake, notifications, resend, schemas, templates,
-};
+use super::{business, content, files, history, intake, notifications, resend, schemas, templates};
 
 /// This document.
 #[utoipa::path(

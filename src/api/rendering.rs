@@ -57,7 +57,10 @@ pub fn is_template_name(text: &str) -> bool {
     let inside = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     (1..=TEMPLATE_NAME_LENGTH_MAX).contains(&text.len())
         && text.bytes().all(inside)
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphanumeric())
 }
 
 /// Reads the field `template` of a notification of this method.
@@ -202,7 +205,10 @@ async fn find(
         let template = match intake.templates.get(version) {
             Some(template) => template,
             None => {
-                let stored = intake.store.template(business, &name, Some(version)).await?;
+                let stored = intake
+                    .store
+                    .template(business, &name, Some(version))
+                    .await?;
                 let Some(stored) = stored else { continue };
                 let compiled = Template::compile(source(stored));
                 // It compiled when it was written, by this program or an earlier one.
@@ -300,7 +306,9 @@ fn fill_one(
     templates: &BTreeMap<String, Arc<Template>>,
 ) -> Result<(Made, Spent), Refused> {
     let Some(template) = templates.get(&asked.name) else {
-        return Err(asked.error("/name", "is no template of this business").into());
+        return Err(asked
+            .error("/name", "is no template of this business")
+            .into());
     };
     let source = template.source();
     if source.method != asked.method {
@@ -311,7 +319,9 @@ fn fill_one(
     let rendered = template.render(&asked.data).map_err(|failed| {
         let errors = failed.mistakes.iter();
         Refused {
-            errors: errors.map(|mistake| error(&asked, template, mistake)).collect(),
+            errors: errors
+                .map(|mistake| error(&asked, template, mistake))
+                .collect(),
             tries: failed.tries,
         }
     })?;
@@ -363,7 +373,9 @@ fn as_content(method: Method, rendered: &Rendered) -> Result<Given, Vec<String>>
         .and_then(|mut fields| content::read(&mut fields, method));
     errors.unless_any(given).map_err(|errors| {
         let words = errors.into_iter().map(|FieldError { pointer, detail }| {
-            let part = pointer.trim_start_matches("/content").trim_start_matches('/');
+            let part = pointer
+                .trim_start_matches("/content")
+                .trim_start_matches('/');
             let part = if part.is_empty() { "message" } else { part };
             format!("the rendered {part} {detail}")
         });
@@ -374,7 +386,10 @@ fn as_content(method: Method, rendered: &Rendered) -> Result<Given, Vec<String>>
 /// The message that was rendered, with what the notification brings itself.
 fn checked(asked: Asked, rendered: &Rendered) -> Result<Given, Refused> {
     let mut given = as_content(asked.method, rendered).map_err(|words| Refused {
-        errors: words.into_iter().map(|words| asked.error("", words)).collect(),
+        errors: words
+            .into_iter()
+            .map(|words| asked.error("", words))
+            .collect(),
         tries: 1,
     })?;
     if let Content::Email {
@@ -394,15 +409,26 @@ fn checked(asked: Asked, rendered: &Rendered) -> Result<Given, Refused> {
 fn error(asked: &Asked, template: &Template, mistake: &Mistake) -> FieldError {
     let place = format!("{}, line {}", mistake.part.as_str(), mistake.line);
     let (path, detail) = match &mistake.what {
-        What::Missing(path) => (path, format!("is missing: the template asks for it ({place})")),
-        What::Null(path) => (path, format!("is null: the template asks for a value ({place})")),
+        What::Missing(path) => (
+            path,
+            format!("is missing: the template asks for it ({place})"),
+        ),
+        What::Null(path) => (
+            path,
+            format!("is null: the template asks for a value ({place})"),
+        ),
         What::TooMuchWork | What::Other(_) => {
             return asked.error("", format!("{place}: {}", mistake.what));
         }
     };
     // The template's own names, such as those of a loop, are not in the data.
-    if path.first().is_some_and(|name| template.variables().contains(name)) {
-        let below = path.iter().fold("/data".to_owned(), |at, name| step(&at, name));
+    if path
+        .first()
+        .is_some_and(|name| template.variables().contains(name))
+    {
+        let below = path
+            .iter()
+            .fold("/data".to_owned(), |at, name| step(&at, name));
         return asked.error(&below, detail);
     }
     asked.error("/data", format!("`{}` {detail}", path.join(".")))
@@ -418,7 +444,17 @@ mod tests {
             assert!(is_template_name(good), "{good}");
         }
         let long = "a".repeat(101);
-        for bad in ["", "-a", ".a", "..", "a/b", "a b", "é", "a\n", long.as_str()] {
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "..",
+            "a/b",
+            "a b",
+            "é",
+            "a\n",
+            long.as_str(),
+        ] {
             assert!(!is_template_name(bad), "{bad}");
         }
     }

@@ -15,8 +15,8 @@ use super::fields::{Errors, Fields, step};
 use super::intake::{METHODS, NAME_LENGTH_MAX};
 use super::path::Steps;
 use super::problem::{FieldError, Kind, Problem};
-pub use super::rendering::{check_rendered, is_template_name};
 use super::rendering::source;
+pub use super::rendering::{check_rendered, is_template_name};
 use super::schemas::TemplateBody;
 use super::{Shared, body};
 use crate::domain::method::Method;
@@ -213,7 +213,9 @@ pub(super) async fn versions(
     let after = after.map_err(|_no_version| wrong("/cursor", "is no cursor of this list"))?;
     let name = known(&name)?;
     let store = &shared.api.store;
-    let listed = store.template_versions(business, name, after, limit).await?;
+    let listed = store
+        .template_versions(business, name, after, limit)
+        .await?;
     if listed.is_empty() && after.is_none() {
         return Err(no_such_template());
     }
@@ -264,7 +266,9 @@ pub(super) async fn show_version(
     let store = &shared.api.store;
     let stored = store.template(business, name, Some(version)).await?;
     let stored = stored.ok_or_else(no_such_template)?;
-    let current = store.current_templates(business, &[name.to_owned()]).await?;
+    let current = store
+        .current_templates(business, &[name.to_owned()])
+        .await?;
     let is_current = current.get(name) == Some(&version);
     Ok(Json(TemplateJson::new(stored, is_current)))
 }

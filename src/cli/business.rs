@@ -60,7 +60,11 @@ pub(super) async fn run(settings: &Settings, command: BusinessCommand) -> anyhow
     let business = business.with_context(|| format!("there is no business {id}"))?;
     let identity = &business.identity;
     say(format_args!("{}  {}", business.id, business.name));
-    show("email_from", identity.email_from.as_ref(), "email.from of the settings");
+    show(
+        "email_from",
+        identity.email_from.as_ref(),
+        "email.from of the settings",
+    );
     show("reply_to", identity.reply_to.as_ref(), "the sender");
     let sms_from = identity.sms_from.as_ref().map(SmsSender::as_str);
     show("sms_from", sms_from, "the sender of the settings");

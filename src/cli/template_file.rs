@@ -122,12 +122,20 @@ pub(super) fn read(head: &Path) -> Result<TemplateFile, Vec<Trouble>> {
         Some(_) => {
             let remedy = "write it as a table: [sample]";
             let what = "sample is no table".to_owned();
-            return Err(vec![files.of_head(line_of(&text, &["sample"]), what, Some(remedy))]);
+            return Err(vec![files.of_head(
+                line_of(&text, &["sample"]),
+                what,
+                Some(remedy),
+            )]);
         }
     };
     let source = source(&mut fields, &text, &files)?;
-    let template = Template::compile(source)
-        .map_err(|mistakes| mistakes.iter().map(|it| files.trouble(it)).collect::<Vec<_>>())?;
+    let template = Template::compile(source).map_err(|mistakes| {
+        mistakes
+            .iter()
+            .map(|it| files.trouble(it))
+            .collect::<Vec<_>>()
+    })?;
     try_out(&template, &sample, &files)?;
     Ok(TemplateFile {
         name: name.into_owned(),
@@ -184,14 +192,20 @@ fn try_out(
     // Those of a branch that the sample does not enter, and those that may be absent.
     for name in template.variables() {
         let quoted = format!("`{name}");
-        let known = troubles.iter().any(|trouble| trouble.what.starts_with(&quoted));
+        let known = troubles
+            .iter()
+            .any(|trouble| trouble.what.starts_with(&quoted));
         if !sample.contains_key(name) && !known {
             let what = format!("`{name}` is not in the sample");
             let remedy = format!("correct the name, or add it under [sample]: {name} = \"…\"");
             troubles.push(files.of_head(1, what, Some(&remedy)));
         }
     }
-    if troubles.is_empty() { Ok(()) } else { Err(troubles) }
+    if troubles.is_empty() {
+        Ok(())
+    } else {
+        Err(troubles)
+    }
 }
 
 /// The text of a file; `None` when there is none.

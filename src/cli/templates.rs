@@ -55,7 +55,11 @@ fn checked(files: &[PathBuf]) -> anyhow::Result<Option<Vec<TemplateFile>>> {
     let mut paths = Vec::new();
     for file in files {
         let found = heads(file).with_context(|| format!("cannot read {}", file.display()))?;
-        ensure!(!found.is_empty(), "there are no templates in {}", file.display());
+        ensure!(
+            !found.is_empty(),
+            "there are no templates in {}",
+            file.display()
+        );
         paths.extend(found);
     }
     paths.sort_unstable();

@@ -41,9 +41,7 @@ impl SmsSender {
 /// GSM 03.38 leaves eleven characters for a name; the providers want a letter among them.
 pub fn is_name(text: &str) -> bool {
     (1..=11).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 

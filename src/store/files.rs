@@ -70,10 +70,8 @@ impl Store {
             return Ok(Some(Vec::new()));
         }
         let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT a.sha256, a.bytes FROM contact_log l \
-             JOIN attachments a ON a.business_id = l.business_id WHERE l.id = ",
-        )
+        let stmt = sql("SELECT a.sha256, a.bytes FROM contact_log l \
+             JOIN attachments a ON a.business_id = l.business_id WHERE l.id = ")
         .bind(id.uuid())
         .push(" AND a.sha256 IN ")
         .bind_list(attachments.iter().map(|attachment| &attachment.sha256));

@@ -467,5 +467,7 @@ fn attachments(row: &Row) -> Result<Vec<Attachment>, Error> {
 fn template(row: &Row) -> Result<Option<TemplateRef>, Error> {
     let version = row.opt_id("template_version")?;
     let name = row.opt_text("template_name")?;
-    Ok(name.zip(version).map(|(name, version)| TemplateRef { name, version }))
+    Ok(name
+        .zip(version)
+        .map(|(name, version)| TemplateRef { name, version }))
 }

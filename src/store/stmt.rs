@@ -339,7 +339,12 @@ fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(),
             args.add(times.map(|time| time.map(PgTime)).collect::<Vec<_>>())
         }
         Kind::Json => args.add(column_of!(Json)),
-        Kind::Bytes => args.add(column_of!(Bytes).into_iter().map(Vec::from).collect::<Vec<_>>()),
+        Kind::Bytes => args.add(
+            column_of!(Bytes)
+                .into_iter()
+                .map(Vec::from)
+                .collect::<Vec<_>>(),
+        ),
     }
     .map_err(Error::encode)
 }

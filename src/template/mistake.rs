@@ -147,7 +147,11 @@ impl Template {
                 What::TooMuchWork | What::Other(_) => None,
             };
             // A value that the subject misses as well is named once.
-            if failed.mistakes.iter().all(|known| known.what != mistake.what) {
+            if failed
+                .mistakes
+                .iter()
+                .all(|known| known.what != mistake.what)
+            {
                 failed.mistakes.push(mistake);
             }
             let Some(path) = path else { return };

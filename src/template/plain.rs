@@ -208,10 +208,12 @@ impl Page {
 
 /// Within a message, `#top` and `cid:…` lead nowhere.
 fn leads_out(href: &str) -> bool {
-    ["https://", "http://", "mailto:", "tel:"].iter().any(|scheme| {
-        href.get(..scheme.len())
-            .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
-    })
+    ["https://", "http://", "mailto:", "tel:"]
+        .iter()
+        .any(|scheme| {
+            href.get(..scheme.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        })
 }
 
 #[cfg(test)]
@@ -276,7 +278,11 @@ mod tests {
             let html = tag.repeat(500_000 / tag.len());
             let begun = Instant::now();
             let text = plain(&html);
-            assert!(begun.elapsed().as_secs() < 10, "{tag}: {:?}", begun.elapsed());
+            assert!(
+                begun.elapsed().as_secs() < 10,
+                "{tag}: {:?}",
+                begun.elapsed()
+            );
             assert!(text.len() < 3 * html.len(), "{tag}: {}", text.len());
         }
     }

@@ -84,8 +84,21 @@ fn role(before: [Before; 2], name: &str, is_called: bool) -> Option<&'static str
 
 /// Words before a bracket that call nothing.
 const KEYWORDS: [&str; 15] = [
-    "if", "elif", "else", "in", "is", "and", "or", "not", "set", "for", "with", "do", "autoescape",
-    "filter", "recursive",
+    "if",
+    "elif",
+    "else",
+    "in",
+    "is",
+    "and",
+    "or",
+    "not",
+    "set",
+    "for",
+    "with",
+    "do",
+    "autoescape",
+    "filter",
+    "recursive",
 ];
 
 fn is_known(state: &mut State<'_, '_>, role: &str, name: &str) -> bool {

@@ -1,12 +1,11 @@
 //! The body of an email: its texts, its files, and how they are put together (RFC 2045, 2046, 2387).
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::message::Body;
-use lettre::message::header::{ContentDisposition, ContentTransferEncoding, Headers};
+use lettre::message::header::ContentTransferEncoding;
 
+use super::header;
 use super::mime::refused;
 use crate::domain::event::Failure;
 use crate::domain::id::NotificationId;
@@ -138,14 +137,14 @@ fn push_file(out: &mut String, attachment: &Attachment, bytes: &[u8]) {
         out.push_str("\r\nContent-ID: <");
         out.push_str(id);
         out.push('>');
-        ContentDisposition::inline_with_name(&attachment.name)
+        "inline"
     } else {
-        ContentDisposition::attachment(&attachment.name)
+        "attachment"
     };
+    out.push_str("\r\nContent-Disposition: ");
+    out.push_str(disposition);
+    out.push_str(&header::parameter("filename", &attachment.name));
     out.push_str("\r\n");
-    let mut headers = Headers::new();
-    headers.set(disposition);
-    write!(out, "{headers}").expect("writing to a String cannot fail");
     out.push_str("Content-Transfer-Encoding: base64\r\n\r\n");
     for line in bytes.chunks(BASE64_LINE_BYTES) {
         STANDARD.encode_string(line, out);

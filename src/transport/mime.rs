@@ -62,10 +62,7 @@ impl Sender {
     }
 
     /// Of this message: its own sender, else this one, which is that of the settings.
-    pub(super) fn of_message<'a>(
-        &'a self,
-        outgoing: &Outgoing,
-    ) -> Result<Cow<'a, Self>, Failure> {
+    pub(super) fn of_message<'a>(&'a self, outgoing: &Outgoing) -> Result<Cow<'a, Self>, Failure> {
         let Some(own) = &outgoing.sender else {
             return Ok(Cow::Borrowed(self));
         };
@@ -170,7 +167,11 @@ pub(super) fn build(
         })
         .transpose()?;
     let bodies = text.as_ref().map_or(0, String::len) + html.as_ref().map_or(0, String::len);
-    let files: usize = outgoing.files.iter().map(|file| body::encoded_length(file)).sum();
+    let files: usize = outgoing
+        .files
+        .iter()
+        .map(|file| body::encoded_length(file))
+        .sum();
     let capacity = HEADERS_LENGTH_TYPICAL + subject.len() + bodies * 9 / 8 + files;
     let mut out = String::with_capacity(capacity);
     let id = outgoing.id;

@@ -103,10 +103,7 @@ impl Smtp {
 
 impl Inner {
     /// The message with its envelope's sender and recipient, dot-stuffed and with its final dot.
-    fn content(
-        &self,
-        message: &Outgoing,
-    ) -> Result<(Cow<'_, Sender>, Recipient, String), Failure> {
+    fn content(&self, message: &Outgoing) -> Result<(Cow<'_, Sender>, Recipient, String), Failure> {
         let sender = self.sender.of_message(message)?;
         let recipient = Recipient::new(message)?;
         let tags = format!("notification_id={}", message.id);

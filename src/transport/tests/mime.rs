@@ -37,14 +37,16 @@ fn text_and_html_are_alternatives() {
         subject: "x".to_owned(),
         text: Some("plain".to_owned()),
         html: Some("<p>Grüße</p>".to_owned()),
+        reply_to: None,
+        attachments: Vec::new(),
     };
     let message = built(&outgoing(Method::Email, "ana@example.com", content));
     let expected = format!(
-        "Content-Type: multipart/alternative;\r\n boundary=\"=_{ID}\"\r\n\r\n--=_{ID}\r\n\
+        "Content-Type: multipart/alternative;\r\n boundary=\"=_a_{ID}\"\r\n\r\n--=_a_{ID}\r\n\
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\
-         plain\r\n--=_{ID}\r\nContent-Type: text/html; charset=utf-8\r\n\
+         plain\r\n--=_a_{ID}\r\nContent-Type: text/html; charset=utf-8\r\n\
          Content-Transfer-Encoding: quoted-printable\r\n\r\n\
-         <p>Gr=C3=BC=C3=9Fe</p>\r\n--=_{ID}--\r\n"
+         <p>Gr=C3=BC=C3=9Fe</p>\r\n--=_a_{ID}--\r\n"
     );
     assert!(message.ends_with(&expected), "{message}");
 }
@@ -80,7 +82,7 @@ proptest! {
         html in proptest::option::of("(\\PC|[\r\n]){0,300}"),
     ) {
         prop_assume!(text.is_some() || html.is_some());
-        let content = Content::Email { subject, text, html };
+        let content = Content::Email { subject, text, html, reply_to: None, attachments: Vec::new() };
         let message = built(&outgoing(Method::Email, "ana@example.com", content));
         prop_assert!(message.is_ascii());
         prop_assert!(!message.contains('\0'));

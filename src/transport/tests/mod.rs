@@ -41,6 +41,9 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::parse(ID).unwrap(),
         to: Address::parse(method, to).unwrap(),
         content,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -49,6 +52,8 @@ fn text_email(to: &str, text: &str) -> Outgoing {
         subject: "See you on Monday".to_owned(),
         text: Some(text.to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     outgoing(Method::Email, to, content)
 }
