@@ -106,6 +106,7 @@ pub(crate) async fn mark_sent(store: &Store, clock: &Clock) -> anyhow::Result<us
         provider: "ses",
         method: Method::Email,
         limit: BATCH,
+        bytes_max: u64::MAX,
         lease: Duration::from_mins(10),
     };
     let mut sent = 0;

@@ -29,4 +29,6 @@ pub mod template;
 
 pub mod clock;
 
+mod fault;
+
 pub mod domain;

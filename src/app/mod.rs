@@ -77,6 +77,8 @@ pub fn install_crypto() {
 pub struct Overrides {
     /// Addresses and PEM texts of signing certificates that are trusted as they are.
     pub trust: Vec<(String, String)>,
+    /// In place of the system's.
+    pub clock: Option<Clock>,
 }
 
 impl App {
@@ -90,7 +92,7 @@ impl App {
         mut overrides: Overrides,
     ) -> anyhow::Result<Self> {
         install_crypto();
-        let clock = Clock::system();
+        let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = open_store(&settings, &clock).await?;
         let listener = TcpListener::bind(settings.http.listen)

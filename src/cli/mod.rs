@@ -115,6 +115,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Check) => {
+            for warning in settings.warnings() {
+                say(format_args!("warning: {warning}"));
+            }
             say("the settings are valid");
             Ok(ExitCode::SUCCESS)
         }

@@ -228,6 +228,12 @@ impl Settings {
         }
     }
 
+    /// What is allowed and seldom meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let delivery = self.delivery.warnings().into_iter();
+        delivery.map(|text| format!("delivery.{text}")).collect()
+    }
+
     pub fn email_settings(&self) -> EmailSettings {
         EmailSettings {
             from: self.email.from.clone(),
@@ -405,6 +411,14 @@ mod tests {
         ] {
             assert!(error.contains(key), "{key} in {error}");
         }
+    }
+
+    #[test]
+    fn a_lease_that_a_slow_database_outlasts_is_warned_of() {
+        assert!(load(&[]).unwrap().warnings().is_empty());
+        let short = load(&[("SENDTRAIL__DELIVERY__LEASE_SECONDS", "9")]).unwrap();
+        let [warning] = short.warnings().try_into().unwrap();
+        assert!(warning.starts_with("delivery.lease_seconds"), "{warning}");
     }
 
     #[test]

@@ -14,9 +14,10 @@ use crate::domain::reason::Category;
 use crate::store::Store;
 use crate::store::record::Then;
 
-/// Files in memory at the same time for the messages of one courier, in KiB; a message with its
-/// files in it takes as much again, and a half. More than the largest email has.
-const IN_MEMORY_KIB_MAX: u32 = 64 * 1024;
+/// Files in memory at the same time for the messages of one courier, in KiB. On the way to the
+/// provider they become a message, which is longer by a third, and for SES that message is in JSON.
+/// Twice as much as the largest email has.
+const IN_MEMORY_KIB_MAX: u32 = 16 * 1024;
 
 /// After the database failed, before the message is taken up again.
 const STORE_PAUSE: Duration = Duration::from_secs(5);

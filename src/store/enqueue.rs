@@ -112,7 +112,7 @@ impl Enqueue {
     pub(super) fn weight(&self) -> usize {
         self.notifications
             .iter()
-            .map(|new| 1 + new.content_bytes() / BYTES_PER_ROW)
+            .map(|new| 1 + (new.content_bytes() + new.file_bytes()) / BYTES_PER_ROW)
             .sum()
     }
 
@@ -130,14 +130,19 @@ impl Enqueue {
 }
 
 impl NewNotification {
-    fn content_bytes(&self) -> usize {
+    /// Of its texts: its files are loaded only when it is sent. 0 where they are an earlier
+    /// notification's.
+    pub(super) fn content_bytes(&self) -> usize {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let texts = match &self.content {
+        match &self.content {
             ContentSource::New(Content::Email { text, html, .. }) => length(text) + length(html),
             ContentSource::New(Content::Sms { text } | Content::Push { text, .. }) => text.len(),
             ContentSource::Frozen(_) | ContentSource::AsBefore => 0,
-        };
-        texts + self.files.iter().map(Bytes::len).sum::<usize>()
+        }
+    }
+
+    fn file_bytes(&self) -> usize {
+        self.files.iter().map(Bytes::len).sum()
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::enqueue::{ContentSource, Idempotency, NewNotification};
-use super::jobs::{self, Job};
+use super::jobs::{self, Job, Queued};
 use super::stmt::{Arg, Kind, Rows, sql};
 use super::{Error, files};
 use crate::domain::address::Address;
@@ -31,18 +31,45 @@ pub(super) async fn write(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) ->
     files::write(tx, staged, now).await?;
     write_content(tx, staged).await?;
     write_entries(tx, staged).await?;
-    let jobs = staged.iter().map(|Staged { id, new, .. }| {
-        let job = Job {
-            id: *id,
-            method: new.method,
-            lane: new.priority.lane(),
+    let (frozen, new): (Vec<&Staged<'_>>, Vec<_>) = staged
+        .iter()
+        .partition(|s| matches!(s.new.content, ContentSource::Frozen(_)));
+    if !new.is_empty() {
+        tx.execute(jobs::insert(new.iter().map(|s| s.queued(now))))
+            .await?;
+    }
+    if !frozen.is_empty() {
+        let jobs = frozen.iter().map(|s| (s.job(), s.due_at(now)));
+        tx.execute(jobs::put_back(jobs, now)).await?;
+    }
+    Ok(())
+}
+
+impl Staged<'_> {
+    fn job(&self) -> Job {
+        Job {
+            id: self.id,
+            method: self.new.method,
+            lane: self.new.priority.lane(),
             attempts: 0,
             failures: 0,
-        };
-        (job, new.send_at.map_or(now, |at| at.max(now)))
-    });
-    tx.execute(jobs::insert(jobs)).await?;
-    Ok(())
+        }
+    }
+
+    fn due_at(&self, now: Timestamp) -> Timestamp {
+        self.new.send_at.map_or(now, |at| at.max(now))
+    }
+
+    fn queued(&self, now: Timestamp) -> Queued<'_> {
+        let due_at = self.due_at(now);
+        Queued {
+            job: self.job(),
+            business: self.business,
+            due_at,
+            ready: due_at <= now,
+            bytes: i64::try_from(self.new.content_bytes()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 /// Contact types and staff that are named for the first time.

@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 pub mod businesses;
+pub mod claims;
 mod clients;
 mod db;
 pub mod enqueue;
@@ -23,6 +24,7 @@ mod row;
 mod stmt;
 pub mod story;
 pub mod templates;
+mod turns;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use db::Db;
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
+use turns::Turns;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ pub struct Store {
     clock: Clock,
     enqueues: Group<Enqueue, Enqueued>,
     feedback: Group<Incoming, Kept>,
+    turns: Turns,
 }
 
 /// Rows of one gathered enqueue commit: more gain nothing (design: 500 to 1,000).
@@ -92,6 +96,7 @@ impl Store {
             clock,
             enqueues,
             feedback,
+            turns: Turns::default(),
         })
     }
 

@@ -119,6 +119,7 @@ pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
         provider: "ses",
         method,
         limit,
+        bytes_max: u64::MAX,
         lease: LEASE,
     }
 }
@@ -127,6 +128,13 @@ pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
 pub(crate) async fn claimed(store: &Store) -> Claim {
     let claim = store.claim(wanted(Method::Email, 10)).await.unwrap();
     claim.expect("a due job")
+}
+
+/// Takes up every claim that stands, as after none of them gave a sign of life. Returns how many jobs
+/// came back.
+pub(crate) async fn rescue(store: &Store, grace: Duration) -> usize {
+    let dead = store.pulses().await.unwrap();
+    store.rescue(&dead, grace).await.unwrap().jobs
 }
 
 /// An attempt at this moment that counts, of the given outcome.

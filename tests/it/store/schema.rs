@@ -115,10 +115,8 @@ async fn postgres_has_native_types_and_comments() {
             let expected = match column.as_str() {
                 "date" => "timestamp with time zone",
                 "metadata" | "data" | "detail" | "jobs" => "jsonb",
-                "manual" | "opens_tracked" => "boolean",
-                name if name.ends_with("_at") || name == "lease_until" => {
-                    "timestamp with time zone"
-                }
+                "manual" | "opens_tracked" | "ready" => "boolean",
+                name if name.ends_with("_at") => "timestamp with time zone",
                 name if name.ends_with("_key") || name.ends_with("uid") => "uuid",
                 "notification_id" | "content_id" | "resend_of" => "uuid",
                 "id" if table != "businesses" => "uuid",

@@ -169,6 +169,7 @@ impl TestApi {
             provider: "ses",
             method: Method::Email,
             limit: 100,
+            bytes_max: u64::MAX,
             lease: Duration::from_mins(1),
         };
         self.store.claim(wanted).await.unwrap().unwrap()

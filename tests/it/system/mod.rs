@@ -4,10 +4,14 @@
 mod child;
 mod cli;
 mod client;
+mod clock;
+mod crash;
 mod forged;
 mod kill;
 mod localstack;
+mod many;
 mod outage;
+mod poison;
 mod program;
 mod proxy;
 mod queue;
