@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{ID, clock, email_settings, outgoing, text_email};
-use crate::domain::message::{Content, Outgoing};
+use crate::domain::message::{Attachment, Content, Outgoing};
 use crate::domain::method::Method;
 use crate::transport::mime::{Recipient, Sender, build};
 
@@ -90,6 +90,84 @@ proptest! {
         for line in message.split("\r\n") {
             prop_assert!(line.len() <= 998);
             prop_assert!(!line.contains(['\r', '\n']));
+        }
+    }
+}
+
+/// A message with one file, whatever is in its fields.
+fn with_file(attachment: Attachment, bytes: Vec<u8>) -> Outgoing {
+    let mut message = text_email("ana@example.com", "Hello");
+    if let Content::Email { attachments, .. } = &mut message.content {
+        attachments.push(attachment);
+    }
+    message.files.push(bytes.into());
+    message
+}
+
+fn attachment(name: &str, content_type: &str, content_id: Option<&str>) -> Attachment {
+    Attachment {
+        name: name.to_owned(),
+        content_type: content_type.to_owned(),
+        content_id: content_id.map(str::to_owned),
+        size: 0,
+        sha256: String::new(),
+    }
+}
+
+#[test]
+fn a_file_that_would_break_out_of_its_header_never_leaves() {
+    let evil = "x\r\nBcc: evil@example.com";
+    for attachment in [
+        attachment(evil, "application/pdf", None),
+        attachment("x\0.pdf", "application/pdf", None),
+        attachment("x.pdf", evil, None),
+        attachment("x.pdf", "tëxt/plain", None),
+        attachment("x.pdf", "image/png", Some("a>\r\nBcc: evil@example.com")),
+        attachment("x.pdf", "image/png", Some("a> <b")),
+    ] {
+        let message = with_file(attachment, vec![1]);
+        let sender = Sender::parse(&email_settings().from).unwrap();
+        let recipient = Recipient::new(&message).unwrap();
+        let refused = build(&sender, &recipient, &message, clock().now(), &[]).unwrap_err();
+        assert_eq!(refused.code.as_deref(), Some("Attachment"));
+    }
+    let mut message = with_file(attachment("a", "text/plain", None), vec![1]);
+    message.files.clear();
+    let sender = Sender::parse(&email_settings().from).unwrap();
+    let recipient = Recipient::new(&message).unwrap();
+    let refused = build(&sender, &recipient, &message, clock().now(), &[]).unwrap_err();
+    assert_eq!(
+        refused.code.as_deref(),
+        Some("Attachment"),
+        "without its bytes"
+    );
+}
+
+#[test]
+fn the_largest_email_is_built_into_one_buffer_of_its_size() {
+    let bytes = vec![0xA5; 7_000_000];
+    let message = built(&with_file(
+        attachment("x.bin", "application/octet-stream", None),
+        bytes,
+    ));
+    assert!(message.len() < 10_240_000, "{}", message.len());
+    assert!(
+        message.capacity() < message.len() + 4_096,
+        "grown: {}",
+        message.capacity()
+    );
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_file_the_message_is_fit_for_the_wire(
+        name in "[^\\p{Cc}]{1,80}",
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let message = built(&with_file(attachment(&name, "application/pdf", None), bytes));
+        prop_assert!(message.is_ascii());
+        for line in message.split("\r\n") {
+            prop_assert!(line.len() <= 998 && !line.contains(['\r', '\n']));
         }
     }
 }

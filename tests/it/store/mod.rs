@@ -3,6 +3,7 @@
 mod make;
 
 mod claim;
+mod content;
 mod enqueue;
 mod facts;
 mod feedback;
