@@ -3,6 +3,7 @@
 
 mod backoff;
 mod courier;
+mod files;
 mod held;
 mod load;
 mod policy;

@@ -44,7 +44,7 @@ pub struct Claimed {
     pub bar: Option<Bar>,
     /// Its recipient may end messages like it.
     pub is_bulk: bool,
-    /// `None` when the stored message cannot be read any more.
+    /// `None` when the stored message cannot be read any more. Without the bytes of its attachments.
     pub message: Option<Outgoing>,
 }
 
@@ -219,7 +219,8 @@ struct Loaded {
 async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
-         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, f.sent_at, \
+         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
+         m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
@@ -266,29 +267,35 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Clai
 
 fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
     let method = row.word("method", Method::parse)?;
-    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-    let expires_at = row.opt_time("expires_at")?;
-    // What cannot be read must not hold up the rest of the batch.
-    let message = match (to, history::content(row, method)) {
-        (Some(to), Ok(Some(content))) => Some(Outgoing {
-            id,
-            to,
-            content,
-            expires_at,
-            unsubscribe: None,
-        }),
-        _ => None,
-    };
     let contact_type = row.text("contact_type")?;
     Ok(Loaded {
         business: row.text("business_id")?,
         is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
         contact_type,
         client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
-        expires_at,
+        expires_at: row.opt_time("expires_at")?,
         has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
-        message,
+        // What cannot be read must not hold up the rest of the batch.
+        message: outgoing(row, id, method).unwrap_or(None),
     })
+}
+
+/// The message of an entry; `None` when it has no content or its address is none.
+fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outgoing>, Error> {
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let (Some(to), Some(content)) = (to, history::content(row, method)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Outgoing {
+        id,
+        to,
+        content,
+        unsubscribe: None,
+        expires_at: row.opt_time("expires_at")?,
+        sender: row.opt_text("sender")?,
+        reply_to: history::mailbox(row, "business_reply_to")?,
+        files: Vec::new(),
+    }))
 }
 
 fn queued(taken: &Taken) -> Queued<'_> {

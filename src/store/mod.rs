@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 mod bars;
+pub mod businesses;
 pub mod claims;
 pub mod clients;
 mod db;
@@ -12,6 +13,7 @@ mod error;
 mod fact_parts;
 mod facts;
 pub mod feedback;
+mod files;
 mod group;
 pub mod history;
 pub mod jobs;
@@ -26,6 +28,7 @@ mod secrets;
 mod stmt;
 pub mod story;
 pub mod suppressions;
+pub mod templates;
 mod turns;
 
 use std::future::Future;

@@ -1,6 +1,8 @@
 //! A statement: literal pieces of SQL and bound values. Written once, rendered per dialect; text
 //! can only grow from `&'static str`, so no value can become SQL.
 
+use bytes::Bytes;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use sqlx::Arguments;
@@ -38,6 +40,8 @@ pub(crate) enum Arg {
     Id(Option<Uuid>),
     Time(Option<Timestamp>),
     Json(Option<Json>),
+    /// Files. Never in more than [`VALUES_MAX`] values: the JSON form cannot hold them.
+    Bytes(Bytes),
 }
 
 /// The column types of [`Rows`].
@@ -49,6 +53,7 @@ pub(crate) enum Kind {
     Id,
     Time,
     Json,
+    Bytes,
 }
 
 /// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, whose text does not
@@ -209,6 +214,7 @@ fn add_sqlite(args: &mut SqliteArguments, arg: Arg) -> Result<(), Error> {
         Arg::Id(v) => args.add(v.map(|id| id.as_hyphenated().to_string())),
         Arg::Time(v) => args.add(v.map(Timestamp::as_millis)),
         Arg::Json(v) => args.add(v.map(|json| json.to_string())),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -221,6 +227,7 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
         Arg::Id(v) => args.add(v),
         Arg::Time(v) => args.add(v.map(PgTime)),
         Arg::Json(v) => args.add(v),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -276,6 +283,7 @@ impl Serialize for Arg {
             Self::Time(v) => v.map(Timestamp::as_millis).serialize(serializer),
             // As text: the column is text.
             Self::Json(v) => v.as_ref().map(ToString::to_string).serialize(serializer),
+            Self::Bytes(_) => Err(S::Error::custom("bytes in too many rows")),
         }
     }
 }
@@ -331,6 +339,12 @@ fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(),
             args.add(times.map(|time| time.map(PgTime)).collect::<Vec<_>>())
         }
         Kind::Json => args.add(column_of!(Json)),
+        Kind::Bytes => args.add(
+            column_of!(Bytes)
+                .into_iter()
+                .map(Vec::from)
+                .collect::<Vec<_>>(),
+        ),
     }
     .map_err(Error::encode)
 }
@@ -377,4 +391,5 @@ into_arg! {
     Option<Timestamp> => |v| Arg::Time(v);
     Json => |v| Arg::Json(Some(storable_json(v)));
     Option<Json> => |v| Arg::Json(v.map(storable_json));
+    Bytes => |v| Arg::Bytes(v);
 }

@@ -7,6 +7,7 @@ mod fake_http;
 mod fake_smtp;
 mod fcm;
 mod mime;
+mod sender;
 mod ses;
 mod smtp;
 mod smtp_pool;
@@ -50,6 +51,9 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         content,
         unsubscribe: None,
         expires_at: None,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -58,6 +62,8 @@ fn text_email(to: &str, text: &str) -> Outgoing {
         subject: "See you on Monday".to_owned(),
         text: Some(text.to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     outgoing(Method::Email, to, content)
 }

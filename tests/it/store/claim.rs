@@ -128,6 +128,8 @@ async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
         subject: "See you on Monday".to_owned(),
         text: Some("Dear C-1".to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     assert_eq!(message.content, expected);
 }

@@ -4,6 +4,7 @@ mod make;
 
 mod claim;
 mod clients;
+mod content;
 mod enqueue;
 mod facts;
 mod feedback;
