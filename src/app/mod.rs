@@ -1,6 +1,7 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod cached;
 mod operations;
 mod pages;
 mod roles;
@@ -22,6 +23,8 @@ use tracing::{error, info, warn};
 
 pub use roles::Roles;
 pub use transports::transports;
+
+use operations::Operations;
 
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
@@ -107,17 +110,14 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
+                retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
             };
             Some(worker.start(transports(&settings, &clock).await?))
         } else {
             None
         };
-        let operations = operations::Operations {
-            store: store.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: clock.clone(),
-        };
+        let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
             let api = Api {

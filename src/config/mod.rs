@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
+use crate::store::retention::Retention;
 use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
@@ -84,6 +85,8 @@ pub struct Push {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feedback {
+    pub keep_messages_days: u32,
+    pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
 }
 
@@ -188,12 +191,8 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
-        let topics = self.feedback.sns.validate();
-        wrong.extend(
-            topics
-                .iter()
-                .map(|problem| format!("feedback.sns.{problem}")),
-        );
+        let feedback = self.feedback.validate();
+        wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
         let mut sections = vec![("email", self.email_settings().validate())];
         if self.email.providers.contains(&EmailProvider::Ses) {
             sections.push(("ses", self.ses.validate()));
@@ -286,6 +285,29 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
             format!("{key}.{name}")
         };
         flatten(below, value, leaves);
+    }
+}
+
+impl Feedback {
+    fn validate(&self) -> Vec<String> {
+        let topics = self.sns.validate();
+        let mut wrong: Vec<String> = topics.iter().map(|problem| format!("sns.{problem}")).collect();
+        // A kept message is how its repetition is recognised.
+        let kept = self.retention().inbox;
+        if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {
+            wrong.push(
+                "keep_messages_days must not be shorter than feedback.sns.max_age_seconds".into(),
+            );
+        }
+        wrong
+    }
+
+    pub fn retention(&self) -> Retention {
+        let span = |days| (days > 0).then(|| Duration::from_hours(24 * u64::from(days)));
+        Retention {
+            inbox: span(self.keep_messages_days),
+            unmatched: span(self.keep_unmatched_days),
+        }
     }
 }
 
@@ -419,6 +441,21 @@ mod tests {
         ] {
             assert!(topics(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn feedback_is_kept_for_days_or_for_ever_and_never_shorter_than_it_may_be_repeated() {
+        let days = |days| {
+            let variables = [
+                ("SENDTRAIL__FEEDBACK__KEEP_MESSAGES_DAYS", days),
+                ("SENDTRAIL__FEEDBACK__SNS__MAX_AGE_SECONDS", "90000"),
+            ];
+            load(&variables).map(|settings| settings.feedback.retention().inbox)
+        };
+        assert_eq!(days("0").unwrap(), None);
+        assert_eq!(days("2").unwrap(), Some(Duration::from_hours(48)));
+        let error = days("1").unwrap_err().to_string();
+        assert!(error.contains("feedback.keep_messages_days"), "{error}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::retention::Retention;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.
@@ -120,6 +121,7 @@ pub struct Worker {
     /// Poked when there may be something to do.
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
+    pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
 }

@@ -1,5 +1,5 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
-//! other processes.
+//! other processes, the end of what feedback left behind.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::Worker;
 use super::held::Held;
+use crate::store::unmatched::Sweep;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
@@ -16,8 +17,14 @@ const RESCUE_EVERY: Duration = Duration::from_secs(1);
 /// Before a lost connection for wake-up calls is made anew; polling covers the time between.
 const LISTEN_PAUSE: Duration = Duration::from_secs(2);
 
-/// Starts the upkeep of a worker: rescue and wake-up calls until `stop`, heartbeats until its
-/// couriers are done.
+/// How often old feedback is looked for.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+/// Between two batches of old feedback, so that whoever waits for the database gets a turn: ten
+/// times as long as a batch takes.
+const PRUNE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts the upkeep of a worker: rescue, wake-up calls and pruning until `stop`, heartbeats until
+/// its couriers are done.
 pub(super) fn start(
     worker: &Worker,
     held: Held,
@@ -28,6 +35,7 @@ pub(super) fn start(
     tasks.spawn(heartbeat(worker.clone(), held, couriers_done.clone()));
     tasks.spawn(rescue(worker.clone(), stop.clone()));
     tasks.spawn(listen(worker.clone(), stop.clone()));
+    tasks.spawn(prune(worker.clone(), stop.clone()));
 }
 
 /// `false` when the token was cancelled first.
@@ -51,6 +59,7 @@ async fn heartbeat(worker: Worker, held: Held, done: CancellationToken) {
 
 async fn rescue(worker: Worker, stop: CancellationToken) {
     let grace = worker.settings.policy().unknown_grace;
+    let mut sweep = Sweep::default();
     while slept(RESCUE_EVERY, &stop).await {
         match worker.store.rescue(grace).await {
             Ok(0) => {}
@@ -63,7 +72,7 @@ async fn rescue(worker: Worker, stop: CancellationToken) {
             }
             Err(failed) => warn!(error = %failed, "cannot look for dead workers"),
         }
-        if let Err(failed) = worker.store.sweep_unmatched().await {
+        if let Err(failed) = worker.store.sweep_unmatched(&mut sweep).await {
             warn!(error = %failed, "cannot look for unmatched feedback");
         }
     }
@@ -86,5 +95,19 @@ async fn listen(worker: Worker, stop: CancellationToken) {
             Err(failed) => warn!(error = %failed, "cannot listen for new work; polling"),
         }
         slept(LISTEN_PAUSE, &stop).await;
+    }
+}
+
+async fn prune(worker: Worker, stop: CancellationToken) {
+    let mut pause = PRUNE_PAUSE;
+    while slept(pause, &stop).await {
+        pause = match worker.store.prune_feedback(worker.retention).await {
+            Ok(true) => PRUNE_PAUSE,
+            Ok(false) => PRUNE_EVERY,
+            Err(failed) => {
+                warn!(error = %failed, "cannot delete old feedback");
+                PRUNE_EVERY
+            }
+        };
     }
 }

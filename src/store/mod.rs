@@ -15,11 +15,14 @@ pub mod history;
 pub mod jobs;
 pub mod keys;
 mod migrate;
+mod pg_json;
 mod pg_time;
 pub mod record;
+pub mod retention;
 mod row;
 mod stmt;
 pub mod story;
+pub mod unmatched;
 
 use std::future::Future;
 use std::sync::Arc;
