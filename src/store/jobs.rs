@@ -167,13 +167,31 @@ impl Store {
         Ok(true)
     }
 
-    /// How many jobs wait, and for how long.
-    pub async fn depth(&self) -> Result<Vec<Depth>, Error> {
+    /// How many jobs wait in each lane, up to `counted_max` each, and for how long. Empty lanes are
+    /// left out.
+    pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, \
-             MIN(due_at) AS oldest FROM jobs GROUP BY method, lane");
+        let mut lanes = Rows::new(&[("method", Kind::Text), ("lane", Kind::Int)]);
+        for method in Method::SENT_BY_US {
+            for lane in Priority::ALL {
+                lanes.add([method.as_str().into(), i64::from(lane.lane()).into()]);
+            }
+        }
+        let stmt = sql(
+            "SELECT b.method, b.lane, (SELECT CAST(COUNT(*) AS bigint) FROM (SELECT 1 FROM jobs j \
+             WHERE j.method = b.method AND j.lane = b.lane LIMIT ",
+        )
+        .bind(counted_max)
+        .push(
+            ") AS due) AS waiting, (SELECT MIN(j.due_at) FROM jobs j WHERE j.method = b.method \
+             AND j.lane = b.lane) AS oldest FROM ",
+        )
+        .rows(lanes);
         let mut depths = Vec::new();
         for row in tx.all(stmt).await? {
+            let Some(oldest_due_at) = row.opt_time("oldest")? else {
+                continue;
+            };
             let lane = row.int("lane")?;
             let lane = Priority::ALL
                 .into_iter()
@@ -182,7 +200,7 @@ impl Store {
                 method: row.word("method", Method::parse)?,
                 lane: lane.ok_or_else(|| Error::corrupt("lane", "no such lane"))?,
                 waiting: row.int("waiting")?,
-                oldest_due_at: row.time("oldest")?,
+                oldest_due_at,
             });
         }
         Ok(depths)

@@ -21,8 +21,10 @@ pub mod keys;
 mod lessons;
 mod migrate;
 pub mod opt_outs;
+mod pg_json;
 mod pg_time;
 pub mod record;
+pub mod retention;
 mod row;
 mod secrets;
 mod stmt;
@@ -30,6 +32,7 @@ pub mod story;
 pub mod suppressions;
 pub mod templates;
 mod turns;
+pub mod unmatched;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -208,7 +208,7 @@ pub(crate) fn incoming(
         topic: "arn:aws:sns:eu-west-1:123456789012:feedback".to_owned(),
         received_at: Timestamp::parse(crate::support::db::START).unwrap(),
         kind: "test".to_owned(),
-        body: "{}".to_owned(),
+        body: "{}".into(),
         report: Some(Report {
             notification,
             provider_message_id: provider_message_id.map(str::to_owned),

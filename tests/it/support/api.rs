@@ -228,7 +228,7 @@ impl TestApi {
             topic: "arn:aws:sns:us-east-1:123456789012:feedback".to_owned(),
             received_at: self.clock.now(),
             kind: "test".to_owned(),
-            body: "{}".to_owned(),
+            body: "{}".into(),
             report: Some(Report {
                 notification: NotificationId::parse(id),
                 provider_message_id: None,
