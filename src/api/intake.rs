@@ -236,6 +236,7 @@ fn made(fields: &mut Fields<'_, '_>, method: Option<Method>, index: usize) -> Op
             "cannot be together with content: give one of them",
         );
         content::read(fields, method?);
+        return None;
     }
     rendering::read(fields, method?, index).map(Made::Asked)
 }

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use sendtrail::domain::event::What;
 use sendtrail::domain::id::NotificationId;
+use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
 use sendtrail::store::clients::{Changes, ClientRef};
+use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
+use sendtrail::store::templates::StoredTemplate;
 use sendtrail::store::unmatched::Sweep;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -107,6 +110,7 @@ async fn everything(db: &TestDb) {
     store.content(BUSINESS, ids[0]).await.unwrap();
     store.client_exists(BUSINESS, "C-1").await.unwrap();
     store.find_key("digest").await.unwrap();
+    contents(db, ids[0]).await;
     pages(db).await;
     suppressions(db, &ids).await;
 }
@@ -166,6 +170,45 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         .await
         .unwrap();
     store.secret("a", "b").await.unwrap();
+}
+
+async fn contents(db: &TestDb, id: NotificationId) {
+    let store = &db.store;
+    let version = uuid::Uuid::from_u128(1);
+    let template = StoredTemplate {
+        name: "t".to_owned(),
+        version,
+        method: Method::Sms,
+        type_name: None,
+        subject: None,
+        text: Some("x".to_owned()),
+        html: None,
+    };
+    store.put_template(BUSINESS, &template).await.unwrap();
+    let names = ["t".to_owned()];
+    store.current_templates(BUSINESS, &names).await.unwrap();
+    for version in [None, Some(version)] {
+        store.template(BUSINESS, "t", version).await.unwrap();
+        let versions = store.template_versions(BUSINESS, "t", version, 10).await;
+        versions.unwrap();
+    }
+    store.templates(BUSINESS, Some("a"), 10).await.unwrap();
+    let file = Attachment {
+        name: "a.pdf".to_owned(),
+        content_type: "application/pdf".to_owned(),
+        content_id: None,
+        size: 1,
+        sha256: "digest".to_owned(),
+    };
+    let mut new = keyed(email("C-1"), "f", 1);
+    if let ContentSource::New(Content::Email { attachments, .. }) = &mut new.content {
+        attachments.push(file.clone());
+    }
+    new.files.push(bytes::Bytes::from_static(b"x"));
+    enqueued(store, vec![new.clone()]).await;
+    store.files(id, &[file]).await.unwrap();
+    let asked = new.idempotency.unwrap();
+    store.enqueued_before(BUSINESS, &[&asked]).await.unwrap();
 }
 
 async fn pages(db: &TestDb) {
