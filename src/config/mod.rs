@@ -2,6 +2,7 @@
 //! every wrong value is named at once.
 
 mod outside;
+mod providers;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -15,7 +16,9 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
-use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+use crate::store::retention::Retention;
+use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
+use crate::transport::{SnsSettings, TwilioSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -35,6 +38,9 @@ pub struct Settings {
     pub ses: SesSettings,
     pub smtp: SmtpSettings,
     pub sns: SnsSettings,
+    pub twilio: TwilioSettings,
+    pub fcm: FcmSettings,
+    pub apns: ApnsSettings,
     pub feedback: Feedback,
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
@@ -90,6 +96,8 @@ pub struct Push {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feedback {
+    pub keep_messages_days: u32,
+    pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
 }
 
@@ -194,27 +202,9 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
-        let topics = self.feedback.sns.validate();
-        wrong.extend(
-            topics
-                .iter()
-                .map(|problem| format!("feedback.sns.{problem}")),
-        );
-        let mut sections = vec![("email", self.email_settings().validate())];
-        if self.email.providers.contains(&EmailProvider::Ses) {
-            sections.push(("ses", self.ses.validate()));
-        }
-        if self.email.providers.contains(&EmailProvider::Smtp) && !self.sandbox.enabled {
-            sections.push(("smtp", self.smtp.validate()));
-        }
-        sections.push(("sns", self.sns.validate()));
-        for (section, problems) in sections {
-            wrong.extend(
-                problems
-                    .iter()
-                    .map(|problem| format!("{section}.{problem}")),
-            );
-        }
+        let feedback = self.feedback.validate();
+        wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
+        wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
@@ -300,6 +290,32 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
             format!("{key}.{name}")
         };
         flatten(below, value, leaves);
+    }
+}
+
+impl Feedback {
+    fn validate(&self) -> Vec<String> {
+        let topics = self.sns.validate();
+        let mut wrong: Vec<String> = topics
+            .iter()
+            .map(|problem| format!("sns.{problem}"))
+            .collect();
+        // A kept message is how its repetition is recognised.
+        let kept = self.retention().inbox;
+        if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {
+            wrong.push(
+                "keep_messages_days must not be shorter than feedback.sns.max_age_seconds".into(),
+            );
+        }
+        wrong
+    }
+
+    pub fn retention(&self) -> Retention {
+        let span = |days| (days > 0).then(|| Duration::from_hours(24 * u64::from(days)));
+        Retention {
+            inbox: span(self.keep_messages_days),
+            unmatched: span(self.keep_unmatched_days),
+        }
     }
 }
 

@@ -79,6 +79,9 @@ fn an_unknown_key_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("pigeon"), "{error}");
+    let later = load(&[("SENDTRAIL__SMS__PROVIDERS", "sns,end_user_messaging")]);
+    let error = later.unwrap_err().to_string();
+    assert!(error.contains("not available yet"), "{error}");
 }
 
 #[test]
@@ -130,6 +133,21 @@ fn a_topic_that_could_never_report_is_named() {
 }
 
 #[test]
+fn feedback_is_kept_for_days_or_for_ever_and_never_shorter_than_it_may_be_repeated() {
+    let days = |days| {
+        let variables = [
+            ("SENDTRAIL__FEEDBACK__KEEP_MESSAGES_DAYS", days),
+            ("SENDTRAIL__FEEDBACK__SNS__MAX_AGE_SECONDS", "90000"),
+        ];
+        load(&variables).map(|settings| settings.feedback.retention().inbox)
+    };
+    assert_eq!(days("0").unwrap(), None);
+    assert_eq!(days("2").unwrap(), Some(Duration::from_hours(48)));
+    let error = days("1").unwrap_err().to_string();
+    assert!(error.contains("feedback.keep_messages_days"), "{error}");
+}
+
+#[test]
 fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
     let error = load(&[
         ("SENDTRAIL__DATABASE__URI", "x"),
@@ -146,7 +164,7 @@ fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
         "database.connections",
         "`cellar`",
         "\"xml\" must be one of: text, json for key `log.format`",
-        "\"pigeon\" must be one of: sns for key `sms.providers`",
+        "\"pigeon\" must be one of: sns, twilio for key `sms.providers`",
         "delivery.batch",
     ] {
         assert!(error.contains(words), "{words} in {error}");

@@ -14,6 +14,7 @@ mod many;
 mod outage;
 mod poison;
 mod program;
+mod providers;
 mod proxy;
 mod queue;
 mod secrecy;
