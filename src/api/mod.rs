@@ -18,6 +18,7 @@ mod problem;
 mod rendering;
 mod resend;
 mod schemas;
+mod suppression_list;
 mod suppressions;
 pub mod templates;
 mod timeline;
@@ -143,7 +144,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 17] {
         ("/v1/history", get(history::of_all)),
         (
             "/v1/suppressions",
-            get(suppressions::list)
+            get(suppression_list::list)
                 .post(suppressions::suppress)
                 .delete(suppressions::lift),
         ),

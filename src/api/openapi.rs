@@ -17,7 +17,7 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     business, clients, content, files, history, intake, notifications, resend, schemas,
-    suppressions, templates,
+    suppression_list, suppressions, templates,
 };
 
 /// This document.
@@ -54,7 +54,7 @@ pub(super) async fn document() -> Response {
         clients::change,
         history::of_client,
         history::of_all,
-        suppressions::list,
+        suppression_list::list,
         suppressions::suppress,
         suppressions::lift,
         templates::list,

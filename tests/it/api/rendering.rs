@@ -212,7 +212,11 @@ async fn the_fields_of_a_template_are_checked_before_it_is_looked_up() {
         .await;
     let errors = answer.errors();
     let pointers: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
-    let expected = ["/template/attachments", "/template/reply_to", "/template/name"];
+    let expected = [
+        "/template/attachments",
+        "/template/reply_to",
+        "/template/name",
+    ];
     assert_eq!(pointers, expected);
     assert!(errors[0].1.contains("only emails"));
     let unknown = json!({"method": "fax", "template": 7});
