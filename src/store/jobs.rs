@@ -83,8 +83,8 @@ impl Store {
     async fn claim_once(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let readied = turns::make_ready(&mut tx, now).await?;
-        let mut taken = Vec::new();
+        let readied = self.turns.make_ready(&mut tx, now).await?;
+        let (mut taken, mut shares) = (Vec::new(), Vec::new());
         for priority in Priority::ALL {
             let left = wanted.limit.saturating_sub(taken.len());
             if left > 0 {
@@ -92,13 +92,16 @@ impl Store {
                     method: wanted.method,
                     priority,
                 };
-                taken.append(&mut self.turns.take(&mut tx, lane, left).await?);
+                let mut share = self.turns.take(&mut tx, lane, left).await?;
+                taken.append(&mut share.taken);
+                shares.push(share);
             }
         }
         if taken.is_empty() {
             if readied > 0 {
                 tx.commit().await?;
             }
+            self.turns.go_on(&shares, &[]);
             return Ok(None);
         }
         let over = turns::cut(&mut taken, wanted.bytes_max);
@@ -124,8 +127,9 @@ impl Store {
         .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, taken).await?;
+        let jobs = load(&mut tx, &taken).await?;
         tx.commit().await?;
+        self.turns.go_on(&shares, &taken);
         Ok(Some(Claim { id, jobs }))
     }
 
@@ -194,7 +198,7 @@ fn cancellation(id: NotificationId, now: Timestamp) -> Event {
 }
 
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, taken: Vec<Taken>) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: &[Taken]) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.method, l.address, l.expires_at, m.subject, m.text, m.html, \
          m.data, f.sent_at, \
@@ -220,10 +224,10 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>) -> Result<Vec<Claimed>, Error> {
         };
         found.insert(id, (row.opt_time("expires_at")?, has_gone, message));
     }
-    let claimed = taken.into_iter().map(|Taken { job, bytes, .. }| {
+    let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
         let (expires_at, has_gone, message) = found.remove(&job.id).unwrap_or((None, false, None));
         Claimed {
-            job,
+            job: *job,
             expires_at,
             bytes: bytes.unsigned_abs(),
             has_gone,
