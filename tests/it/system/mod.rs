@@ -15,4 +15,5 @@ mod secrecy;
 mod signed;
 mod sink;
 mod stories;
+mod upkeep;
 mod workers;
