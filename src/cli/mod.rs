@@ -106,8 +106,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("log.level is not understood")?;
     app::install_crypto();
     match arguments.command {
-        Command::Serve(command) => serve::run(settings, command).await,
-        Command::Demo => demo::run(settings).await,
+        Command::Serve(command) => Box::pin(serve::run(settings, command)).await,
+        Command::Demo => Box::pin(demo::run(settings)).await,
         Command::Migrate => {
             let store = open(&settings).await?;
             store.migrate().await?;

@@ -155,7 +155,7 @@ fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
 
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
-    let changes = |part: &&Part, events: &[&Event]| {
+    let touch = |part: &&Part, events: &[&Event]| {
         let mut parts = events
             .iter()
             .filter_map(|event| fact_parts::of(&event.what));
@@ -163,7 +163,7 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     };
     let parts = PARTS.into_iter();
     let parts: Vec<&Part> = parts
-        .filter(|part| new.values().any(|events| changes(part, events)))
+        .filter(|part| new.values().any(|events| touch(part, events)))
         .collect();
     if parts.is_empty() {
         return Ok(());

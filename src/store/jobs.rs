@@ -92,8 +92,8 @@ impl Store {
     async fn claim_once(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let readied = turns::make_ready(&mut tx, now).await?;
-        let mut taken = Vec::new();
+        let readied = self.turns.make_ready(&mut tx, now).await?;
+        let (mut taken, mut shares) = (Vec::new(), Vec::new());
         for priority in Priority::ALL {
             let left = wanted.limit.saturating_sub(taken.len());
             if left > 0 {
@@ -101,13 +101,16 @@ impl Store {
                     method: wanted.method,
                     priority,
                 };
-                taken.append(&mut self.turns.take(&mut tx, lane, left).await?);
+                let mut share = self.turns.take(&mut tx, lane, left).await?;
+                taken.append(&mut share.taken);
+                shares.push(share);
             }
         }
         if taken.is_empty() {
             if readied > 0 {
                 tx.commit().await?;
             }
+            self.turns.go_on(&shares, &[]);
             return Ok(None);
         }
         let over = turns::cut(&mut taken, wanted.bytes_max);
@@ -133,10 +136,11 @@ impl Store {
         .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, taken, now).await?;
+        let jobs = load(&mut tx, &taken, now).await?;
         fault::at(Step::Claiming);
         tx.commit().await?;
         fault::at(Step::Claimed);
+        self.turns.go_on(&shares, &taken);
         Ok(Some(Claim { id, jobs }))
     }
 
@@ -234,7 +238,7 @@ struct Loaded {
 }
 
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
          l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
@@ -264,12 +268,12 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Clai
         })
     });
     let reasons = bars::find(tx, asked, now).await?;
-    let claimed = taken.into_iter().map(|Taken { job, bytes, .. }| {
+    let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
         let loaded = found.remove(&job.id);
         let deactivated = loaded.as_ref().is_some_and(|it| it.client_is_deactivated);
         let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
-            job,
+            job: *job,
             bytes: bytes.unsigned_abs(),
             expires_at: loaded.as_ref().and_then(|it| it.expires_at),
             has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),

@@ -31,6 +31,14 @@ impl Dialect {
             Self::Postgres => clause,
         }
     }
+
+    /// After a text that is compared byte by byte, as SQLite compares all.
+    pub(crate) const fn bytewise(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " COLLATE \"C\"",
+        }
+    }
 }
 
 /// A value of one of the column types that both databases have. SQLite keeps ids as hyphenated
