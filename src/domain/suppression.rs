@@ -77,7 +77,7 @@ impl Reason {
     const fn category(self) -> Category {
         match self {
             Self::Bounce | Self::Complaint | Self::Staff => Category::AddressSuppressed,
-            Self::Unregistered => Category::InvalidAddress,
+            Self::Unregistered => Category::DeviceGone,
             Self::Stop | Self::Unsubscribe => Category::Unsubscribed,
         }
     }
@@ -238,13 +238,11 @@ fn of_bounce(bounce: &Bounce) -> Option<Reason> {
     }
 }
 
-/// Codes of FCM and of APNs for a token that will never work again. Every other refusal, such as an
-/// invalid argument, may be a mistake of ours. SNS keeps account of its own endpoints and may enable
-/// one again under the same name, so what it says is not among them.
+/// FCM or APNs says that this token will never work again. Every other refusal, such as an invalid
+/// argument, may be a mistake of ours. SNS has codes of its own: it keeps account of its endpoints and
+/// may enable one again under the same name, so what it says is not meant.
 fn is_gone(failure: &Failure) -> bool {
-    const GONE: [&str; 2] = ["unregistered", "expiredtoken"];
-    let code = failure.code.as_deref().unwrap_or_default();
-    GONE.iter().any(|gone| gone.eq_ignore_ascii_case(code))
+    failure.category == Category::DeviceGone && failure.code.as_deref() == Some("unregistered")
 }
 
 #[cfg(test)]
@@ -314,15 +312,20 @@ mod tests {
 
     #[test]
     fn a_push_token_is_given_up_only_when_the_push_service_says_that_it_is_gone() {
-        let rejected = |code| What::Rejected(failure(Category::InvalidAddress, code));
-        for gone in ["UNREGISTERED", "Unregistered", "ExpiredToken"] {
-            let taught = taught(Method::Push, &rejected(gone));
-            assert_eq!(taught, Some(Reason::Unregistered), "{gone}");
+        let rejected = |category, code| What::Rejected(failure(category, code));
+        let gone = rejected(Category::DeviceGone, "unregistered");
+        assert_eq!(taught(Method::Push, &gone), Some(Reason::Unregistered));
+        assert_eq!(lesson(Method::Email, &gone), None);
+        for (category, code) in [
+            (Category::InvalidAddress, "INVALID_ARGUMENT"),
+            (Category::InvalidAddress, "BadDeviceToken"),
+            (Category::InvalidAddress, "EndpointDisabled"),
+            // The delivery log of SNS, about an endpoint of its own.
+            (Category::DeviceGone, "8"),
+        ] {
+            let other = rejected(category, code);
+            assert_eq!(lesson(Method::Push, &other), None, "{code}");
         }
-        for other in ["INVALID_ARGUMENT", "BadDeviceToken", "EndpointDisabled", ""] {
-            assert_eq!(lesson(Method::Push, &rejected(other)), None, "{other}");
-        }
-        assert_eq!(lesson(Method::Email, &rejected("Unregistered")), None);
     }
 
     #[test]

@@ -246,7 +246,7 @@ async fn stop_and_tokens_that_are_gone_are_learned_from_refusals(db: &TestDb) {
         ),
         (
             push("C-1"),
-            failure(Category::InvalidAddress, "UNREGISTERED"),
+            failure(Category::DeviceGone, "unregistered"),
             Some(Reason::Unregistered),
         ),
         (

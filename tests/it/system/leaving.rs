@@ -18,6 +18,7 @@ both!(
     forged_and_garbled_links_say_what_to_do_and_change_nothing,
     the_worker_and_the_page_of_another_process_agree_on_the_links,
     what_a_provider_reported_once_is_not_tried_again,
+    what_a_provider_refused_for_good_is_not_tried_again,
     a_deactivated_client_is_sent_nothing,
 );
 
@@ -369,6 +370,45 @@ async fn what_a_provider_reported_once_is_not_tried_again(db: &TestDb) {
     let is_told = |entry: &Value| entry["facts"]["unsubscribed"].is_object();
     client.until(&id, is_told).await;
     assert_eq!(list(client, "?method=sms").await[0]["reason"], "stop");
+    assert_stopped(client, stop, "unsubscribed", "STOP").await;
+    program.stop().await;
+}
+
+async fn what_a_provider_refused_for_good_is_not_tried_again(db: &TestDb) {
+    let by = |push| {
+        let variables = Variables::of(db).sandbox();
+        let variables = variables.with("SMS__PROVIDERS", "twilio");
+        variables.with("PUSH__PROVIDERS", push)
+    };
+    for (push, token) in [
+        ("fcm", "d:APA91b-unregistered"),
+        ("apns", "abab-unregistered"),
+    ] {
+        let program = Program::start(&by(push)).await;
+        let client = &program.client;
+        let message = json!({"client": "C-1", "method": "push", "to": token, "type": "Reminder",
+            "content": {"title": "Monday", "text": "See you"}});
+        let id = enqueue(client, message.clone()).await;
+        let entry = failed(client, &id).await;
+        assert_eq!(entry["attempts"], 1, "{entry:#}");
+        let found = list(client, "?method=push").await;
+        assert_eq!(found[0]["notification_id"], id);
+        assert_eq!(found[0]["source"], push);
+        let words = "no longer registered";
+        assert_stopped(client, message, "device_gone", words).await;
+        program.stop().await;
+    }
+    let program = Program::start(&by("fcm")).await;
+    let client = &program.client;
+    let stop = json!({"client": "C-1", "method": "sms", "to": "+15005550009", "type": "Reminder",
+        "content": {"text": "See you on Monday"}});
+    let id = enqueue(client, stop.clone()).await;
+    assert_eq!(failed(client, &id).await["attempts"], 1);
+    let found = list(client, "?method=sms").await;
+    assert_eq!(
+        (&found[0]["reason"], &found[0]["source"]),
+        (&json!("stop"), &json!("twilio"))
+    );
     assert_stopped(client, stop, "unsubscribed", "STOP").await;
     program.stop().await;
 }
