@@ -5,11 +5,10 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::timeline::{Moment, timeline};
-use crate::domain::event::{Bounce, Failure};
 use crate::domain::facts::Facts;
-use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
+use crate::store::story::Trouble;
 
 /// One contact. What only a single entry shows is absent from lists.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,9 +72,7 @@ impl EntryJson {
         let statuses = entry.statuses();
         let facts = &entry.facts;
         let sent = facts.sent.as_ref();
-        let reason = entry
-            .trouble()
-            .map(|(category, text)| Reason::new(category, text));
+        let reason = entry.trouble().map(Reason::from);
         Self {
             id: entry.id.to_string(),
             client_id: entry.client_id,
@@ -133,22 +130,14 @@ pub(super) struct Reason {
     provider_text: Option<String>,
 }
 
-impl Reason {
-    fn new(category: Category, provider_text: Option<&str>) -> Self {
+impl From<Trouble<'_>> for Reason {
+    fn from(trouble: Trouble<'_>) -> Self {
         Self {
-            category: category.as_str(),
-            text: category.sentence(),
-            remedy: category.remedy(),
-            provider_text: provider_text.map(str::to_owned),
+            category: trouble.category.as_str(),
+            text: trouble.sentence,
+            remedy: trouble.remedy,
+            provider_text: trouble.provider_text.map(str::to_owned),
         }
-    }
-
-    pub(super) fn of_failure(failure: &Failure) -> Self {
-        Self::new(failure.category, failure.provider_text.as_deref())
-    }
-
-    pub(super) fn of_bounce(bounce: &Bounce) -> Self {
-        Self::new(bounce.category, bounce.diagnostic.as_deref())
     }
 }
 

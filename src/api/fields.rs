@@ -190,6 +190,14 @@ impl<'a, 'e> Fields<'a, 'e> {
         found
     }
 
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        let flag = self.get(name)?.as_bool();
+        if flag.is_none() {
+            self.wrong(name, "must be true or false");
+        }
+        flag
+    }
+
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.string(name, TIME_LENGTH_MAX)?;
         match Timestamp::parse(text) {

@@ -139,7 +139,7 @@ fn notification(
     Some(new)
 }
 
-fn sent_by_us(word: &str) -> Option<Method> {
+pub(super) fn sent_by_us(word: &str) -> Option<Method> {
     Method::parse(word).filter(|method| method.is_sent_by_us())
 }
 

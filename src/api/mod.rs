@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod body;
+mod clients;
 mod content;
 mod entries;
 mod fields;
@@ -12,6 +13,7 @@ mod observe;
 mod openapi;
 mod problem;
 mod resend;
+mod suppressions;
 mod timeline;
 
 use std::sync::Arc;
@@ -106,7 +108,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 11] {
     [
         ("/v1/notifications", post(notifications::enqueue)),
         ("/v1/notifications/{id}", get(notifications::show)),
@@ -116,8 +118,19 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
         ),
         ("/v1/notifications/{id}/resend", post(resend::resend)),
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/clients", post(clients::add)),
+        (
+            "/v1/clients/{id}",
+            get(clients::show).patch(clients::change),
+        ),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
+        (
+            "/v1/suppressions",
+            get(suppressions::list)
+                .post(suppressions::suppress)
+                .delete(suppressions::lift),
+        ),
         ("/openapi.json", get(openapi::document)),
     ]
 }

@@ -1,6 +1,7 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod leaving;
 mod operations;
 mod pages;
 mod roles;
@@ -27,11 +28,13 @@ use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
+use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::web::unsubscribe;
 
 /// A running program.
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
+        let tokens = leaving::tokens(&settings, &store).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -110,6 +114,7 @@ impl App {
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
                 name: clock.new_uuid(clock.now()).to_string(),
+                links: leaving::links(&settings, address, &tokens),
             };
             Some(worker.start(transports(&settings, &clock).await?))
         } else {
@@ -132,14 +137,7 @@ impl App {
             router = router.merge(api::router(api));
         }
         if roles.web {
-            let pages = pages::Pages {
-                store: store.clone(),
-                clock: clock.clone(),
-                open: settings.web.open_history,
-                sandbox: settings.sandbox.enabled,
-                address,
-            };
-            router = router.merge(pages::router(pages));
+            router = router.merge(pages(&settings, &store, &clock, address, tokens));
         }
         if roles.webhooks {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
@@ -222,6 +220,24 @@ fn limits(settings: &Settings) -> Limits {
         histories_max: third.max(1),
         ..Limits::default()
     }
+}
+
+fn pages(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    address: SocketAddr,
+    tokens: Tokens,
+) -> Router {
+    let pages = pages::Pages {
+        store: store.clone(),
+        clock: clock.clone(),
+        open: settings.web.open_history,
+        sandbox: settings.sandbox.enabled,
+        address,
+    };
+    let leaving = leaving::page(settings, store, tokens);
+    pages::router(pages).merge(unsubscribe::router(leaving))
 }
 
 fn serve(

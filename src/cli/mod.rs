@@ -60,7 +60,6 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    // Boxed: it holds the settings, which are large.
     match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {
@@ -97,8 +96,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("log.level is not understood")?;
     app::install_crypto();
     match arguments.command {
-        Command::Serve(command) => serve::run(settings, command).await,
-        Command::Demo => demo::run(settings).await,
+        Command::Serve(command) => Box::pin(serve::run(settings, command)).await,
+        Command::Demo => Box::pin(demo::run(settings)).await,
         Command::Migrate => {
             let store = open(&settings).await?;
             store.migrate().await?;

@@ -284,6 +284,9 @@ impl Courier {
         if claimed.has_gone {
             return Some(Then::Settled);
         }
+        if let Some(bar) = claimed.bar {
+            return Some(Then::GaveUp(bar.failure()));
+        }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
             Some(Then::GaveUp(Failure {
@@ -302,13 +305,13 @@ impl Courier {
         }
     }
 
-    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else {
+    async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
+        let Some(message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
         };
         let started_at = self.worker.clock.now();
         fault::at(Step::Sending);
-        let outcome = survived(self.transport.send(message)).await;
+        let outcome = survived(self.transport.send(&message)).await;
         fault::at(Step::Answered);
         let finished_at = self.worker.clock.now();
         let word = outcome.as_str();

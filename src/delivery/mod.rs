@@ -26,9 +26,12 @@ pub use policy::Policy;
 use watchdog::keep_running;
 
 use crate::clock::Clock;
+use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
+use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::jobs::Claimed;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.
@@ -145,6 +148,8 @@ pub struct Worker {
     pub settings: DeliverySettings,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
+    /// By which recipients of bulk email end it; none when nobody can reach us from outside.
+    pub links: Option<Links>,
 }
 
 /// The running tasks of a worker.
@@ -156,6 +161,16 @@ pub struct Running {
 }
 
 impl Worker {
+    /// The message as it goes out: bulk email with the link by which its recipient ends it.
+    fn finish(&self, claimed: &mut Claimed) -> Option<Outgoing> {
+        let links = self.links.as_ref().filter(|_| claimed.is_bulk);
+        let mut message = claimed.message.take()?;
+        if claimed.job.method == Method::Email {
+            message.unsubscribe = links.map(|links| links.of(message.id));
+        }
+        Some(message)
+    }
+
     /// Starts one courier per method that has a transport, and the upkeep of all claims.
     pub fn start(self, transports: Vec<(Method, Transport)>) -> Running {
         let stop = CancellationToken::new();

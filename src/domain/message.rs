@@ -6,6 +6,7 @@ use super::address::Address;
 use super::id::NotificationId;
 use super::method::Method;
 use super::time::Timestamp;
+use super::unsubscribe::Unsubscribe;
 
 /// The content of a notification, as it is sent and as it is shown afterwards.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,4 +47,6 @@ pub struct Outgoing {
     pub content: Content,
     /// After this the provider is not to try any more, where it can be told.
     pub expires_at: Option<Timestamp>,
+    /// On bulk email, where the program can be reached from outside.
+    pub unsubscribe: Option<Unsubscribe>,
 }

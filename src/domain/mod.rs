@@ -10,4 +10,6 @@ pub mod method;
 pub mod outcome;
 pub mod reason;
 pub mod status;
+pub mod suppression;
 pub mod time;
+pub mod unsubscribe;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Error;
 use super::db::Tx;
 use super::fact_parts::PARTS;
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
+use super::{Error, lessons};
+use crate::clock::Clock;
 use crate::domain::event::{Bounce, Event, EventKey, Failure, Severity, What};
 use crate::domain::facts::{Bounced, Clicked, Complained, Delayed, Facts, Failed, Opened, Sent};
 use crate::domain::id::NotificationId;
@@ -17,11 +18,13 @@ use crate::domain::time::Timestamp;
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 
-/// Appends events to the ledger and merges those that are new into the facts. Returns which were
-/// new. The notifications must exist. A transaction calls this once, so that every writer locks the
-/// ledger before the facts, and both in order of ids.
+/// Appends events to the ledger, merges those that are new into the facts, and keeps what they teach
+/// of their recipients' addresses. Returns which were new. The notifications must exist. A
+/// transaction calls this once, so that every writer locks the ledger before the facts and these
+/// before the suppression list, each in one order.
 pub(super) async fn merge(
     tx: &mut Tx,
+    clock: &Clock,
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
@@ -31,9 +34,11 @@ pub(super) async fn merge(
         .flatten()
         .map(|event| (event.notification, event.key))
         .collect();
+    let teaching = lessons::teaching(new.values().flatten().copied());
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
+    lessons::learn(tx, clock, &teaching, now).await?;
     Ok(happened)
 }
 

@@ -112,7 +112,7 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
         }
     }
     keep_unmatched(&mut tx, &unmatched, now).await?;
-    let mut new = facts::merge(&mut tx, &events, now).await?;
+    let mut new = facts::merge(&mut tx, clock, &events, now).await?;
     tx.commit().await?;
     let answers = batch.iter().enumerate().map(|(i, message)| {
         match (&message.report, resolved(i, message)) {
@@ -367,7 +367,8 @@ impl Store {
         if events.is_empty() {
             return Ok(0);
         }
-        facts::merge(&mut tx, &events, self.clock.now()).await?;
+        let now = self.clock.now();
+        facts::merge(&mut tx, &self.clock, &events, now).await?;
         tx.commit().await?;
         Ok(events.len())
     }

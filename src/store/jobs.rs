@@ -1,12 +1,15 @@
 //! The queue: jobs are claimed in batches, and a claim is one row.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::bars::{self, Asked};
 use super::db::Tx;
 use super::history;
+use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::turns::{self, Lane, Taken};
 use super::{Error, Store, facts};
@@ -16,6 +19,7 @@ use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
 use crate::domain::reason::Category;
+use crate::domain::suppression::{Bar, is_bulk};
 use crate::domain::time::Timestamp;
 use crate::fault::{self, Step};
 
@@ -36,6 +40,10 @@ pub struct Claimed {
     /// A provider or its feedback already shows that the message went: an earlier attempt of
     /// unknown outcome is resolved, and nothing is to be sent.
     pub has_gone: bool,
+    /// It must not be sent to its recipient.
+    pub bar: Option<Bar>,
+    /// Its recipient may end messages like it.
+    pub is_bulk: bool,
     /// `None` when the stored message cannot be read any more.
     pub message: Option<Outgoing>,
 }
@@ -125,7 +133,7 @@ impl Store {
         .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, taken).await?;
+        let jobs = load(&mut tx, taken, now).await?;
         fault::at(Step::Claiming);
         tx.commit().await?;
         fault::at(Step::Claimed);
@@ -154,7 +162,7 @@ impl Store {
             return Ok(false);
         }
         let now = self.clock.now();
-        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
+        facts::merge(&mut tx, &self.clock, &[cancellation(id, now)], now).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -196,50 +204,91 @@ fn cancellation(id: NotificationId, now: Timestamp) -> Event {
     }
 }
 
+/// A message as it is stored, with what decides whether it may be sent.
+struct Loaded {
+    business: String,
+    contact_type: String,
+    is_bulk: bool,
+    client_is_deactivated: bool,
+    expires_at: Option<Timestamp>,
+    has_gone: bool,
+    message: Option<Outgoing>,
+}
+
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, taken: Vec<Taken>) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
-        "SELECT l.id, l.method, l.address, l.expires_at, m.subject, m.text, m.html, \
-         m.data, f.sent_at, \
+        "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
+         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
     .rows(Rows::of_ids(taken.iter().map(|taken| taken.job.id.uuid())))
     .push(
         " JOIN contact_log l ON l.id = b.id \
+         LEFT JOIN clients c ON c.uid = l.client_uid \
          LEFT JOIN message_content m ON m.id = l.content_id \
          LEFT JOIN delivery_facts f ON f.notification_id = l.id",
     );
-    let mut found = std::collections::BTreeMap::new();
+    let mut found = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let id = NotificationId::new(row.id("id")?);
-        let method = row.word("method", Method::parse)?;
-        let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
-        let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-        let expires_at = row.opt_time("expires_at")?;
-        // What cannot be read must not hold up the rest of the batch.
-        let message = match (to, history::content(&row, method)) {
-            (Some(to), Ok(Some(content))) => Some(Outgoing {
-                id,
-                to,
-                content,
-                expires_at,
-            }),
-            _ => None,
-        };
-        found.insert(id, (expires_at, has_gone, message));
+        found.insert(id, loaded(&row, id)?);
     }
+    let asked = found.iter().filter_map(|(id, loaded)| {
+        Some(Asked {
+            id: *id,
+            business: &loaded.business,
+            to: &loaded.message.as_ref()?.to,
+            contact_type: &loaded.contact_type,
+            is_bulk: loaded.is_bulk,
+        })
+    });
+    let reasons = bars::find(tx, asked, now).await?;
     let claimed = taken.into_iter().map(|Taken { job, bytes, .. }| {
-        let (expires_at, has_gone, message) = found.remove(&job.id).unwrap_or((None, false, None));
+        let loaded = found.remove(&job.id);
+        let deactivated = loaded.as_ref().is_some_and(|it| it.client_is_deactivated);
+        let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
             job,
-            expires_at,
             bytes: bytes.unsigned_abs(),
-            has_gone,
-            message,
+            expires_at: loaded.as_ref().and_then(|it| it.expires_at),
+            has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
+            bar: deactivated
+                .then_some(Bar::ClientDeactivated)
+                .or_else(suppressed),
+            is_bulk: loaded.as_ref().is_some_and(|it| it.is_bulk),
+            message: loaded.and_then(|it| it.message),
         }
     });
     Ok(claimed.collect())
+}
+
+fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
+    let method = row.word("method", Method::parse)?;
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    // What cannot be read must not hold up the rest of the batch.
+    let expires_at = row.opt_time("expires_at")?;
+    let message = match (to, history::content(row, method)) {
+        (Some(to), Ok(Some(content))) => Some(Outgoing {
+            id,
+            to,
+            content,
+            expires_at,
+            unsubscribe: None,
+        }),
+        _ => None,
+    };
+    let contact_type = row.text("contact_type")?;
+    Ok(Loaded {
+        business: row.text("business_id")?,
+        is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
+        contact_type,
+        client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
+        expires_at,
+        has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
+        message,
+    })
 }
 
 fn queued(taken: &Taken) -> Queued<'_> {

@@ -2,8 +2,9 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+mod bars;
 pub mod claims;
-mod clients;
+pub mod clients;
 mod db;
 pub mod enqueue;
 mod entries;
@@ -15,12 +16,16 @@ mod group;
 pub mod history;
 pub mod jobs;
 pub mod keys;
+mod lessons;
 mod migrate;
+pub mod opt_outs;
 mod pg_time;
 pub mod record;
 mod row;
+mod secrets;
 mod stmt;
 pub mod story;
+pub mod suppressions;
 mod turns;
 
 use std::future::Future;

@@ -6,6 +6,7 @@ use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store, claims, facts, feedback};
+use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::time::Timestamp;
@@ -89,7 +90,7 @@ impl Store {
             .collect();
         let again = again(&mut tx, &mine).await?;
         write_attempts(&mut tx, &mine).await?;
-        write_facts(&mut tx, batch, &mine, now).await?;
+        write_facts(&mut tx, &self.clock, batch, &mine, now).await?;
         if !again.is_empty() {
             tx.execute(jobs::put_back(again, now)).await?;
         }
@@ -289,6 +290,7 @@ pub(super) async fn as_unknown(
 /// said of these messages before we knew them.
 async fn write_facts(
     tx: &mut Tx,
+    clock: &Clock,
     batch: &[Done],
     mine: &[&Done],
     now: Timestamp,
@@ -297,7 +299,7 @@ async fn write_facts(
     let waiting = feedback::take_unmatched(tx, &events).await?;
     events.extend(waiting);
     events.extend(mine.iter().filter_map(|done| failure(done, now)));
-    facts::merge(tx, &events, now).await?;
+    facts::merge(tx, clock, &events, now).await?;
     Ok(())
 }
 

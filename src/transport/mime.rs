@@ -13,6 +13,7 @@ use crate::domain::id::NotificationId;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::domain::unsubscribe::Unsubscribe;
 
 /// RFC 5322 2.1.1: a line MUST be at most 998 characters without its CRLF.
 const LINE_LENGTH_MAX: usize = 998;
@@ -156,6 +157,14 @@ pub(super) fn build(
         // The same for every attempt, so that a receiver can see a repetition for what it is.
         write!(out, "Message-ID: <{id}@{}>\r\n", sender.domain)?;
         write!(out, "X-Sendtrail-Id: {id}\r\n")?;
+        if let Some(Unsubscribe { link, mailto }) = &outgoing.unsubscribe {
+            // RFC 2369 3.2: the first that the reader's program can use; RFC 8058 3.1.
+            write!(out, "List-Unsubscribe: <{link}>")?;
+            if let Some(mailto) = mailto {
+                write!(out, ",\r\n <{mailto}>")?;
+            }
+            out.write_str("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")?;
+        }
         for (name, value) in extra {
             write!(out, "{name}: {value}\r\n")?;
         }

@@ -6,6 +6,7 @@ use super::answer::refused;
 use crate::domain::event::Failure;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::reason::Category;
+use crate::domain::suppression::UNREGISTERED;
 
 /// FCM and APNs both refuse payloads above 4,096 bytes.
 const PAYLOAD_BYTES_MAX: usize = 4096;
@@ -130,7 +131,7 @@ pub(super) fn not_a_device() -> Failure {
 pub(super) fn device_gone(text: String) -> Failure {
     Failure {
         category: Category::DeviceGone,
-        code: Some("unregistered".to_owned()),
+        code: Some(UNREGISTERED.to_owned()),
         provider_text: Some(text),
     }
 }

@@ -47,6 +47,7 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
             html: html.map(str::to_owned),
         },
         expires_at: None,
+        unsubscribe: None,
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{ID, clock, email_settings, outgoing, text_email};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
+use crate::domain::unsubscribe::Unsubscribe;
 use crate::transport::mime::{Recipient, Sender, build};
 
 fn built(message: &Outgoing) -> String {
@@ -47,6 +48,33 @@ fn text_and_html_are_alternatives() {
          <p>Gr=C3=BC=C3=9Fe</p>\r\n--=_{ID}--\r\n"
     );
     assert!(message.ends_with(&expected), "{message}");
+}
+
+#[test]
+fn bulk_mail_says_how_to_leave_in_two_headers_and_other_mail_does_not() {
+    let plain = built(&text_email("ana@example.com", "Hello"));
+    assert!(!plain.contains("List-Unsubscribe"));
+    let link = format!(
+        "https://notify.example.com/{}/u/{}",
+        "p".repeat(460),
+        "t".repeat(64)
+    );
+    let mut message = text_email("ana@example.com", "Hello");
+    for mailto in [None, Some("mailto:leave@example.com?subject=x".to_owned())] {
+        let second = mailto.as_ref().map(|mailto| format!(",\r\n <{mailto}>"));
+        message.unsubscribe = Some(Unsubscribe {
+            link: link.clone(),
+            mailto,
+        });
+        let expected = format!(
+            "X-Sendtrail-Id: {ID}\r\nList-Unsubscribe: <{link}>{}\r\n\
+             List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\nMIME-Version: 1.0\r\n",
+            second.unwrap_or_default()
+        );
+        let built = built(&message);
+        assert!(built.contains(&expected), "{built}");
+        assert!(built.split("\r\n").all(|line| line.len() <= 998));
+    }
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         to: Address::parse(method, to).unwrap(),
         content,
         expires_at: None,
+        unsubscribe: None,
     }
 }
 

@@ -211,6 +211,7 @@ async fn every_kind_of_feedback_is_in_the_timeline_and_in_the_facts() {
         },
         What::ComplaintWithdrawn,
         What::Unsubscribed { how: None },
+        What::Resubscribed,
     ];
     for (minute, what) in whats.into_iter().enumerate() {
         api.report(&id, &format!("2027-01-01T10:0{minute}:00Z"), what)
@@ -227,7 +228,8 @@ async fn every_kind_of_feedback_is_in_the_timeline_and_in_the_facts() {
             "clicked",
             "complained",
             "complaint_withdrawn",
-            "unsubscribed"
+            "unsubscribed",
+            "resubscribed"
         ]
     );
     assert_eq!(entry["statuses"], json!(["Opened"]), "a click implies it");

@@ -7,6 +7,7 @@ use sendtrail::domain::event::{EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
+use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
 use sendtrail::store::enqueue::{
@@ -15,6 +16,7 @@ use sendtrail::store::enqueue::{
 use sendtrail::store::feedback::{Happening, Incoming, Report};
 use sendtrail::store::jobs::{Claim, Claimed, Wanted};
 use sendtrail::store::record::{Done, Left, Then, Tried};
+use sendtrail::store::suppressions::NewSuppression;
 use uuid::Uuid;
 
 pub(crate) const BUSINESS: &str = "default";
@@ -209,6 +211,25 @@ pub(crate) fn incoming(
             source: "ses",
             happenings,
         }),
+    }
+}
+
+/// An address, however it is written.
+pub(crate) fn address(method: Method, text: &str) -> Address {
+    Address::parse(method, text).unwrap()
+}
+
+/// An entry made by hand, for everything and without an end.
+pub(crate) const fn suppressed(to: &Address, reason: Reason) -> NewSuppression<'_> {
+    NewSuppression {
+        business: BUSINESS,
+        address: to,
+        contact_type: None,
+        reason,
+        source: "staff",
+        staff_id: Some("S-7"),
+        note: Some("asked by phone"),
+        expires_at: None,
     }
 }
 

@@ -3,17 +3,21 @@
 mod make;
 
 mod claim;
+mod clients;
 mod enqueue;
 mod facts;
 mod feedback;
 mod history;
 mod keys;
+mod lessons;
+mod opt_outs;
 mod plans;
 mod record;
 mod repeat;
 mod rescue;
 mod schema;
 mod stress;
+mod suppressions;
 mod trouble;
 mod turns;
 mod view;

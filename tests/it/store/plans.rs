@@ -6,15 +6,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sendtrail::domain::event::What;
+use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
+use sendtrail::domain::suppression::Reason;
+use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::history::{Filter, Order};
+use sendtrail::store::suppressions::{self, Lift};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::make::{
-    BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, keyed,
-    nothing_left, push, rescue, send_one, sent, tried, wanted,
+    BUSINESS, LEASE, address, claimed, delivered, done, email, enqueued, happening, incoming,
+    keyed, nothing_left, push, rescue, send_one, sent, suppressed, tried, wanted,
 };
 use crate::support::db::{TestDb, on_sqlite};
 
@@ -95,6 +100,64 @@ async fn everything(db: &TestDb) {
     store.client_exists(BUSINESS, "C-1").await.unwrap();
     store.find_key("digest").await.unwrap();
     pages(db).await;
+    suppressions(db, &ids).await;
+}
+
+async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
+    let (store, now) = (&db.store, db.clock.now());
+    let complaint = || What::Complained {
+        feedback_type: None,
+    };
+    for (key, what) in [(3, complaint()), (4, What::ComplaintWithdrawn)] {
+        let event = happening(key, now, what);
+        let message = incoming(&format!("m{key}"), Some(ids[0]), None, vec![event]);
+        store.keep_feedback(message).await.unwrap();
+    }
+    store.subscription(ids[0]).await.unwrap();
+    store.opt_out(ids[0]).await.unwrap();
+    store.opt_in(ids[0]).await.unwrap();
+    let to = address(Method::Email, "ana@example.com");
+    store
+        .suppress(suppressed(&to, Reason::Staff))
+        .await
+        .unwrap();
+    for reason in [None, Some(Reason::Staff)] {
+        let lift = Lift {
+            business: BUSINESS,
+            address: &to,
+            contact_type: None,
+            reason,
+            source: "staff",
+            staff_id: None,
+            note: None,
+        };
+        store.lift(lift).await.unwrap();
+    }
+    for lifted in [false, true] {
+        for method in [None, Some(Method::Email)] {
+            for addresses in [Vec::new(), vec![to.compared()]] {
+                let mut filter = suppressions::Filter {
+                    method,
+                    addresses,
+                    lifted,
+                    after: None,
+                    limit: 10,
+                };
+                store.suppressions(BUSINESS, &filter).await.unwrap();
+                filter.after = Some(ids[0].uuid());
+                store.suppressions(BUSINESS, &filter).await.unwrap();
+            }
+        }
+    }
+    store.client(BUSINESS, "C-1").await.unwrap();
+    let card = ClientRef::default();
+    store.add_client(BUSINESS, &card, false).await.unwrap();
+    let changes = Changes::default();
+    store
+        .change_client(BUSINESS, "C-1", &changes)
+        .await
+        .unwrap();
+    store.secret("a", "b").await.unwrap();
 }
 
 async fn pages(db: &TestDb) {
@@ -111,7 +174,7 @@ async fn pages(db: &TestDb) {
             filter.to = Some(db.clock.now());
             filter.statuses = vec![Status::Bounced];
             filter.search = Some("ana".to_owned());
-            filter.after = Some(sendtrail::domain::id::NotificationId::floor(db.clock.now()));
+            filter.after = Some(NotificationId::floor(db.clock.now()));
             db.store.history(BUSINESS, &filter).await.unwrap();
         }
     }

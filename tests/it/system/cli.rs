@@ -175,6 +175,7 @@ async fn the_doctor_names_every_trouble() {
             "set feedback.sns.topics",
             "TROUBLE  email by smtp",
             "TROUBLE  sms by sns",
+            "warning  http.public_url is not set",
         ];
         expect(&run(&variables, &["doctor"]), 1, &troubles);
         let others = of_other_providers(&variables, &nobody.replace("smtp", "http"));
@@ -240,7 +241,16 @@ fn a_provider_without_its_settings_is_named_with_what_is_missing() {
 #[test]
 fn wrong_settings_are_all_named_at_once() {
     let none = Variables::default();
-    expect(&run(&none, &["config", "check"]), 0, &["valid"]);
+    let words = ["valid", "warning: http.public_url is not set"];
+    expect(&run(&none, &["config", "check"]), 0, &words);
+    let reached = none
+        .clone()
+        .with("HTTP__PUBLIC_URL", "https://notify.example.com");
+    let ran = run(&reached, &["config", "check"]);
+    assert!(
+        ran.code == Some(0) && !ran.out.contains("warning"),
+        "{ran:?}"
+    );
     let wrong = none
         .clone()
         .with("DATABASE__URL", "mysql://somewhere")

@@ -8,6 +8,7 @@ mod clock;
 mod crash;
 mod forged;
 mod kill;
+mod leaving;
 mod localstack;
 mod many;
 mod outage;
