@@ -42,6 +42,8 @@ pub(super) struct EntryJson {
     to: Option<String>,
     description: Option<String>,
     resend_of: Option<String>,
+    /// The template that the content was made from, at the version that was current.
+    template: Option<TemplateJson>,
     resendable: bool,
     provider: Option<String>,
     provider_message_id: Option<String>,
@@ -90,6 +92,10 @@ impl EntryJson {
             to: entry.to,
             description: entry.description,
             resend_of: entry.resend_of.map(|id| id.to_string()),
+            template: entry.template.map(|template| TemplateJson {
+                name: template.name,
+                version: template.version.to_string(),
+            }),
             resendable: !entry.manual && entry.method.is_resendable() && entry.content_id.is_some(),
             provider: sent.map(|sent| sent.provider.clone()),
             provider_message_id: sent.and_then(|sent| sent.provider_message_id.clone()),
@@ -115,6 +121,13 @@ impl EntryJson {
             ..Self::brief(entry)
         }
     }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateOfEntry)]
+struct TemplateJson {
+    name: String,
+    version: String,
 }
 
 /// Why a message bounced or failed: in plain words, and in the provider's.

@@ -15,7 +15,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{clients, content, history, intake, notifications, resend, suppressions};
+use super::{
+    business, clients, content, files, history, intake, notifications, resend, schemas,
+    suppression_list, suppressions, templates,
+};
 
 /// This document.
 #[utoipa::path(
@@ -44,15 +47,23 @@ pub(super) async fn document() -> Response {
         notifications::show,
         notifications::show_content,
         notifications::cancel,
+        files::download,
         resend::resend,
         clients::add,
         clients::show,
         clients::change,
         history::of_client,
         history::of_all,
-        suppressions::list,
+        suppression_list::list,
         suppressions::suppress,
         suppressions::lift,
+        templates::list,
+        templates::show,
+        templates::write,
+        templates::versions,
+        templates::show_version,
+        business::show,
+        business::change,
         document,
     ),
     components(schemas(Document))
@@ -75,6 +86,7 @@ fn build() -> utoipa::openapi::OpenApi {
             let operations = [
                 &mut item.get,
                 &mut item.post,
+                &mut item.put,
                 &mut item.patch,
                 &mut item.delete,
             ];
@@ -248,11 +260,11 @@ fn client(is_new: bool) -> Json {
     })
 }
 
-fn schema(json: Json) -> RefOr<Schema> {
+pub(super) fn schema(json: Json) -> RefOr<Schema> {
     RefOr::T(serde_json::from_value(json).expect("a schema is written here"))
 }
 
-fn text(length_max: usize) -> Json {
+pub(super) fn text(length_max: usize) -> Json {
     json!({"type": "string", "minLength": 1, "maxLength": length_max})
 }
 
@@ -288,6 +300,8 @@ fn notification() -> Json {
             "subject": text(content::SUBJECT_LENGTH_MAX),
             "text": text(content::EMAIL_TEXT_LENGTH_MAX),
             "html": text(content::EMAIL_TEXT_LENGTH_MAX),
+            "reply_to": schemas::reply_to(),
+            "attachments": schemas::attachments(),
             "title": text(content::PUSH_TITLE_LENGTH_MAX),
             "data": {"type": "object"},
         },
@@ -296,7 +310,8 @@ fn notification() -> Json {
     json!({
         "type": "object",
         "additionalProperties": false,
-        "required": ["client", "method", "type", "content"],
+        "required": ["client", "method"],
+        "oneOf": [{"required": ["type", "content"]}, {"required": ["template"]}],
         "properties": {
             "client": {"oneOf": [text(intake::ID_LENGTH_MAX), client]},
             "method": {"type": "string", "enum": intake::METHODS},
@@ -307,10 +322,7 @@ fn notification() -> Json {
                 "default": intake::CONTACT_TYPE_DEFAULT,
             },
             "content": content,
-            "template": {
-                "type": "object",
-                "description": "Not available in this version; send content.",
-            },
+            "template": schemas::template(),
             "staff_id": text(intake::ID_LENGTH_MAX),
             "send_at": time,
             "expires_at": time,
@@ -334,7 +346,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::api::{Api, Limits, router, routes};
+    use crate::api::{Api, Limits, rendering, router, routes};
     use crate::clock::Clock;
     use crate::store::Store;
     use crate::store::history::PAGE_MAX;
@@ -399,6 +411,17 @@ mod tests {
             names(&schemas["ClientChanges"]),
             set(&clients::CHANGE_NAMES)
         );
+        let content = &one["properties"]["content"];
+        let all = [&content::EMAIL_NAMES[..], &["title", "data"]].concat();
+        assert_eq!(names(content), set(&all));
+        let file = &content["properties"]["attachments"]["items"];
+        assert_eq!(names(file), set(&files::NAMES));
+        let template = &one["properties"]["template"];
+        assert_eq!(names(template), set(&rendering::EMAIL_NAMES));
+        let written = &schemas["ChangeOfTemplate"];
+        assert_eq!(names(written), set(&templates::NAMES));
+        let changed = &schemas["ChangeOfBusiness"];
+        assert_eq!(names(changed), set(&business::NAMES));
         assert_eq!(
             one["properties"]["type"]["maxLength"],
             intake::NAME_LENGTH_MAX
@@ -420,7 +443,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 6);
+        assert_eq!(reading.len(), 8);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -1,6 +1,7 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod cached;
 mod leaving;
 mod operations;
 mod pages;
@@ -23,6 +24,8 @@ use tracing::{error, info, warn};
 
 pub use roles::Roles;
 pub use transports::transports;
+
+use operations::Operations;
 
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
@@ -113,6 +116,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
+                retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
                 links: leaving::links(&settings, address, &tokens),
             };
@@ -120,11 +124,7 @@ impl App {
         } else {
             None
         };
-        let operations = operations::Operations {
-            store: store.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: clock.clone(),
-        };
+        let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
             let api = Api {

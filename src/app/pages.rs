@@ -263,6 +263,7 @@ async fn entry(
             subject,
             text,
             html,
+            ..
         }) => (Some(subject), text, html),
         Some(Content::Sms { text }) => (None, Some(text), None),
         Some(Content::Push { title, text, .. }) => (title, Some(text), None),

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
+use crate::store::retention::Retention;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
 
@@ -95,6 +96,8 @@ pub struct Push {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feedback {
+    pub keep_messages_days: u32,
+    pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
 }
 
@@ -199,12 +202,8 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
-        let topics = self.feedback.sns.validate();
-        wrong.extend(
-            topics
-                .iter()
-                .map(|problem| format!("feedback.sns.{problem}")),
-        );
+        let feedback = self.feedback.validate();
+        wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
@@ -291,6 +290,32 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
             format!("{key}.{name}")
         };
         flatten(below, value, leaves);
+    }
+}
+
+impl Feedback {
+    fn validate(&self) -> Vec<String> {
+        let topics = self.sns.validate();
+        let mut wrong: Vec<String> = topics
+            .iter()
+            .map(|problem| format!("sns.{problem}"))
+            .collect();
+        // A kept message is how its repetition is recognised.
+        let kept = self.retention().inbox;
+        if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {
+            wrong.push(
+                "keep_messages_days must not be shorter than feedback.sns.max_age_seconds".into(),
+            );
+        }
+        wrong
+    }
+
+    pub fn retention(&self) -> Retention {
+        let span = |days| (days > 0).then(|| Duration::from_hours(24 * u64::from(days)));
+        Retention {
+            inbox: span(self.keep_messages_days),
+            unmatched: span(self.keep_unmatched_days),
+        }
     }
 }
 

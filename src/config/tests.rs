@@ -133,6 +133,21 @@ fn a_topic_that_could_never_report_is_named() {
 }
 
 #[test]
+fn feedback_is_kept_for_days_or_for_ever_and_never_shorter_than_it_may_be_repeated() {
+    let days = |days| {
+        let variables = [
+            ("SENDTRAIL__FEEDBACK__KEEP_MESSAGES_DAYS", days),
+            ("SENDTRAIL__FEEDBACK__SNS__MAX_AGE_SECONDS", "90000"),
+        ];
+        load(&variables).map(|settings| settings.feedback.retention().inbox)
+    };
+    assert_eq!(days("0").unwrap(), None);
+    assert_eq!(days("2").unwrap(), Some(Duration::from_hours(48)));
+    let error = days("1").unwrap_err().to_string();
+    assert!(error.contains("feedback.keep_messages_days"), "{error}");
+}
+
+#[test]
 fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
     let error = load(&[
         ("SENDTRAIL__DATABASE__URI", "x"),

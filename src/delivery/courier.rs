@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::files::Files;
 use super::held::{Held, Moment};
 use super::load::{CLAIM_BYTES_MAX, Load, Share};
 use super::policy::{Policy, Situation};
@@ -39,6 +40,7 @@ pub(super) struct Courier {
     method: Method,
     transport: Transport,
     policy: Policy,
+    files: Files,
     load: Load,
     /// Set while the provider rests because its credentials or set-up do not work.
     rests_until: Arc<AtomicI64>,
@@ -60,12 +62,14 @@ impl Courier {
         transport: Transport,
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
+        let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
             method,
             transport,
             policy,
+            files,
             load: Load::default(),
             rests_until: Arc::default(),
         })
@@ -306,8 +310,12 @@ impl Courier {
     }
 
     async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = self.worker.finish(&mut claimed) else {
+        let Some(mut message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
+        };
+        let _in_memory = match self.files.fetch(&mut message).await {
+            Ok(permit) => permit,
+            Err(then) => return (None, then),
         };
         let started_at = self.worker.clock.now();
         fault::at(Step::Sending);

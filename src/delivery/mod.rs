@@ -3,6 +3,7 @@
 
 mod backoff;
 mod courier;
+mod files;
 mod held;
 mod load;
 mod policy;
@@ -32,6 +33,7 @@ use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::jobs::Claimed;
+use crate::store::retention::Retention;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.
@@ -146,6 +148,7 @@ pub struct Worker {
     /// Poked when there may be something to do.
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
+    pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
     /// By which recipients of bulk email end it; none when nobody can reach us from outside.
@@ -226,6 +229,10 @@ impl Worker {
         let rescue = move || upkeep::rescue(worker.clone(), until.clone());
         let name = "rescue".to_owned();
         tasks.spawn(keep_running(name, stop.clone(), rescue, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let prune = move || upkeep::prune(worker.clone(), until.clone());
+        let name = "pruning".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), prune, || {}));
         let (worker, until) = (self, stop.clone());
         let listen = move || upkeep::listen(worker.clone(), until.clone());
         let name = "wake-up calls".to_owned();

@@ -85,17 +85,22 @@ impl fmt::Debug for Address {
 /// `local@domain.tld`, no display name, no quoted local part, no IP literal (RFC 5321 4.1.2 less
 /// what mail providers refuse).
 fn email(text: &str) -> Option<String> {
+    let (_, domain) = text.rsplit_once('@')?;
+    (domain.contains('.') && is_email(text)).then(|| text.to_owned())
+}
+
+/// The same of an address of ours, which may be at a host of the local network.
+pub(super) fn is_email(text: &str) -> bool {
     if text.len() > EMAIL_LENGTH_MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return None;
+        return false;
     }
-    let (local, domain) = text.rsplit_once('@')?;
-    if local.len() > LOCAL_PART_LENGTH_MAX || local.contains(['"', '@', '<', '>', ',', ';', ':']) {
-        return None;
-    }
-    if !domain.contains('.') || domain.starts_with('[') {
-        return None;
-    }
-    email_address::EmailAddress::is_valid(text).then(|| text.to_owned())
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    local.len() <= LOCAL_PART_LENGTH_MAX
+        && !local.contains(['"', '@', '<', '>', ',', ';', ':'])
+        && !domain.starts_with('[')
+        && email_address::EmailAddress::is_valid(text)
 }
 
 /// E.164: a plus sign and 7 to 15 digits, the first not zero. Spaces, dots, hyphens and brackets

@@ -44,7 +44,7 @@ pub struct Claimed {
     pub bar: Option<Bar>,
     /// Its recipient may end messages like it.
     pub is_bulk: bool,
-    /// `None` when the stored message cannot be read any more.
+    /// `None` when the stored message cannot be read any more. Without the bytes of its attachments.
     pub message: Option<Outgoing>,
 }
 
@@ -92,8 +92,8 @@ impl Store {
     async fn claim_once(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let readied = turns::make_ready(&mut tx, now).await?;
-        let mut taken = Vec::new();
+        let readied = self.turns.make_ready(&mut tx, now).await?;
+        let (mut taken, mut shares) = (Vec::new(), Vec::new());
         for priority in Priority::ALL {
             let left = wanted.limit.saturating_sub(taken.len());
             if left > 0 {
@@ -101,13 +101,16 @@ impl Store {
                     method: wanted.method,
                     priority,
                 };
-                taken.append(&mut self.turns.take(&mut tx, lane, left).await?);
+                let mut share = self.turns.take(&mut tx, lane, left).await?;
+                taken.append(&mut share.taken);
+                shares.push(share);
             }
         }
         if taken.is_empty() {
             if readied > 0 {
                 tx.commit().await?;
             }
+            self.turns.go_on(&shares, &[]);
             return Ok(None);
         }
         let over = turns::cut(&mut taken, wanted.bytes_max);
@@ -133,10 +136,11 @@ impl Store {
         .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, taken, now).await?;
+        let jobs = load(&mut tx, &taken, now).await?;
         fault::at(Step::Claiming);
         tx.commit().await?;
         fault::at(Step::Claimed);
+        self.turns.go_on(&shares, &taken);
         Ok(Some(Claim { id, jobs }))
     }
 
@@ -167,13 +171,31 @@ impl Store {
         Ok(true)
     }
 
-    /// How many jobs wait, and for how long.
-    pub async fn depth(&self) -> Result<Vec<Depth>, Error> {
+    /// How many jobs wait in each lane, up to `counted_max` each, and for how long. Empty lanes are
+    /// left out.
+    pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, \
-             MIN(due_at) AS oldest FROM jobs GROUP BY method, lane");
+        let mut lanes = Rows::new(&[("method", Kind::Text), ("lane", Kind::Int)]);
+        for method in Method::SENT_BY_US {
+            for lane in Priority::ALL {
+                lanes.add([method.as_str().into(), i64::from(lane.lane()).into()]);
+            }
+        }
+        let stmt = sql(
+            "SELECT b.method, b.lane, (SELECT CAST(COUNT(*) AS bigint) FROM (SELECT 1 FROM jobs j \
+             WHERE j.method = b.method AND j.lane = b.lane LIMIT ",
+        )
+        .bind(counted_max)
+        .push(
+            ") AS due) AS waiting, (SELECT MIN(j.due_at) FROM jobs j WHERE j.method = b.method \
+             AND j.lane = b.lane) AS oldest FROM ",
+        )
+        .rows(lanes);
         let mut depths = Vec::new();
         for row in tx.all(stmt).await? {
+            let Some(oldest_due_at) = row.opt_time("oldest")? else {
+                continue;
+            };
             let lane = row.int("lane")?;
             let lane = Priority::ALL
                 .into_iter()
@@ -182,7 +204,7 @@ impl Store {
                 method: row.word("method", Method::parse)?,
                 lane: lane.ok_or_else(|| Error::corrupt("lane", "no such lane"))?,
                 waiting: row.int("waiting")?,
-                oldest_due_at: row.time("oldest")?,
+                oldest_due_at,
             });
         }
         Ok(depths)
@@ -216,10 +238,11 @@ struct Loaded {
 }
 
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
-         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, f.sent_at, \
+         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
+         m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
@@ -245,12 +268,12 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Clai
         })
     });
     let reasons = bars::find(tx, asked, now).await?;
-    let claimed = taken.into_iter().map(|Taken { job, bytes, .. }| {
+    let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
         let loaded = found.remove(&job.id);
         let deactivated = loaded.as_ref().is_some_and(|it| it.client_is_deactivated);
         let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
-            job,
+            job: *job,
             bytes: bytes.unsigned_abs(),
             expires_at: loaded.as_ref().and_then(|it| it.expires_at),
             has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
@@ -266,29 +289,35 @@ async fn load(tx: &mut Tx, taken: Vec<Taken>, now: Timestamp) -> Result<Vec<Clai
 
 fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
     let method = row.word("method", Method::parse)?;
-    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-    // What cannot be read must not hold up the rest of the batch.
-    let expires_at = row.opt_time("expires_at")?;
-    let message = match (to, history::content(row, method)) {
-        (Some(to), Ok(Some(content))) => Some(Outgoing {
-            id,
-            to,
-            content,
-            expires_at,
-            unsubscribe: None,
-        }),
-        _ => None,
-    };
     let contact_type = row.text("contact_type")?;
     Ok(Loaded {
         business: row.text("business_id")?,
         is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
         contact_type,
         client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
-        expires_at,
+        expires_at: row.opt_time("expires_at")?,
         has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
-        message,
+        // What cannot be read must not hold up the rest of the batch.
+        message: outgoing(row, id, method).unwrap_or(None),
     })
+}
+
+/// The message of an entry; `None` when it has no content or its address is none.
+fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outgoing>, Error> {
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let (Some(to), Some(content)) = (to, history::content(row, method)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Outgoing {
+        id,
+        to,
+        content,
+        unsubscribe: None,
+        expires_at: row.opt_time("expires_at")?,
+        sender: row.opt_text("sender")?,
+        reply_to: history::mailbox(row, "business_reply_to")?,
+        files: Vec::new(),
+    }))
 }
 
 fn queued(taken: &Taken) -> Queued<'_> {

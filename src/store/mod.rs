@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 mod bars;
+pub mod businesses;
 pub mod claims;
 pub mod clients;
 mod db;
@@ -12,6 +13,7 @@ mod error;
 mod fact_parts;
 mod facts;
 pub mod feedback;
+mod files;
 mod group;
 pub mod history;
 pub mod jobs;
@@ -19,14 +21,18 @@ pub mod keys;
 mod lessons;
 mod migrate;
 pub mod opt_outs;
+mod pg_json;
 mod pg_time;
 pub mod record;
+pub mod retention;
 mod row;
 mod secrets;
 mod stmt;
 pub mod story;
 pub mod suppressions;
+pub mod templates;
 mod turns;
+pub mod unmatched;
 
 use std::future::Future;
 use std::sync::Arc;

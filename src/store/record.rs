@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store, claims, facts, feedback};
+use super::{Error, Store, claims, facts, feedback, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
@@ -296,7 +296,7 @@ async fn write_facts(
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut events: Vec<Event> = batch.iter().filter_map(acceptance).collect();
-    let waiting = feedback::take_unmatched(tx, &events).await?;
+    let waiting = unmatched::take(tx, &events).await?;
     events.extend(waiting);
     events.extend(mine.iter().filter_map(|done| failure(done, now)));
     facts::merge(tx, clock, &events, now).await?;

@@ -3,11 +3,15 @@
 //! for one claim, they take turns.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
 
 use super::Error;
 use super::db::Tx;
 use super::jobs::Job;
+use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Method, Priority};
@@ -30,11 +34,33 @@ pub(super) struct Taken {
     pub(super) bytes: i64,
 }
 
-/// Where the next claim begins in each lane that had more businesses than one claim could serve:
-/// after this one. Clones share their place.
+/// Where each lane's next claim begins. Clones share their places.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<Mutex<BTreeMap<Lane, String>>>);
+pub(super) struct Turns(Arc<Mutex<Places>>);
 
+#[derive(Debug, Default)]
+struct Places {
+    lanes: BTreeMap<Lane, Place>,
+    /// Of the jobs that wait for their time.
+    later: Option<(Mark, Instant)>,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    /// There were more businesses than one claim can serve: on with those after this one.
+    start: Option<String>,
+    /// Every business was served, and these have more, after these marks.
+    marks: BTreeMap<String, Mark>,
+    since: Instant,
+}
+
+/// The last job that was taken, in the order of the index.
+type Mark = (Timestamp, NotificationId);
+
+/// Before all jobs.
+const START: Mark = (Timestamp::EPOCH, NotificationId::new(Uuid::nil()));
+/// After the id of every business: no text is greater.
+const END: &str = "\u{10FFFF}";
 /// Businesses served by one claim in one lane. Each costs a search of the index, to find it and to
 /// take its jobs.
 const BUSINESSES_MAX: usize = 100;
@@ -43,106 +69,208 @@ const BUSINESSES_MAX: usize = 100;
 const ROUNDS_MAX: usize = 4;
 /// Jobs that one claim makes ready; several times what it takes, so that the claims of a worker keep
 /// up with any number of jobs that are due at once.
-const READIED_MAX: i64 = 1_000;
+const READIED_MAX: usize = 1_000;
+/// How long a search begins after the last job taken: PostgreSQL keeps the entries of deleted rows in
+/// the index until it is vacuumed, and to go through them each time costs more than the claim. What
+/// came in before the mark meanwhile, because its commit was slow or a clock went back, waits so long.
+const MARK_LASTS: Duration = Duration::from_secs(1);
 
-/// Makes ready what has become due. Returns how many.
-pub(super) async fn make_ready(tx: &mut Tx, now: Timestamp) -> Result<u64, Error> {
-    let stmt = sql("UPDATE jobs SET ready = ")
-        .bind(true)
-        .push(" WHERE id IN (SELECT id FROM jobs WHERE NOT ready AND due_at <= ")
-        .bind(now)
-        .push(" ORDER BY due_at, id LIMIT ")
-        .bind(READIED_MAX)
-        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
-        .push(")");
-    tx.execute(stmt).await
+/// What a lane gave to a claim.
+pub(super) struct Share {
+    lane: Lane,
+    pub(super) taken: Vec<Taken>,
+    /// Where to begin next time, when there are more businesses than could be served.
+    start: Option<String>,
+    /// These may have more.
+    hungry: Vec<String>,
 }
 
 impl Turns {
+    /// Makes ready what has become due. Returns how many.
+    pub(super) async fn make_ready(&self, tx: &mut Tx, now: Timestamp) -> Result<usize, Error> {
+        let later = self.places().later;
+        let fresh = later.filter(|(_, since)| since.elapsed() < MARK_LASTS);
+        let (due_at, id) = fresh.map_or(START, |(mark, _)| mark);
+        let stmt = sql("UPDATE jobs SET ready = ")
+            .bind(true)
+            .push(" WHERE id IN (SELECT id FROM jobs WHERE NOT ready AND due_at <= ")
+            .bind(now)
+            .push(" AND (due_at, id) > (")
+            .bind(due_at)
+            .push(", ")
+            .bind(id.uuid())
+            .push(") ORDER BY due_at, id LIMIT ")
+            .bind(i64::try_from(READIED_MAX).unwrap_or(i64::MAX))
+            .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
+            .push(") RETURNING due_at, id");
+        let rows = tx.all(stmt).await?;
+        let mut last = START;
+        for row in &rows {
+            last = last.max((row.time("due_at")?, NotificationId::new(row.id("id")?)));
+        }
+        if rows.len() < READIED_MAX {
+            // None is left before this.
+            last = last.max(later.map_or(START, |(mark, _)| mark));
+        }
+        let since = fresh.map_or_else(Instant::now, |(_, since)| since);
+        self.places().later = Some((last, since));
+        Ok(rows.len())
+    }
+
     /// Takes up to `limit` ready jobs of a lane, an equal share for each business that has some.
-    pub(super) async fn take(
-        &self,
-        tx: &mut Tx,
-        lane: Lane,
-        limit: usize,
-    ) -> Result<Vec<Taken>, Error> {
-        let mut hungry = self.next(tx, lane, limit.min(BUSINESSES_MAX)).await?;
-        let mut taken: Vec<Taken> = Vec::new();
+    pub(super) async fn take(&self, tx: &mut Tx, lane: Lane, limit: usize) -> Result<Share, Error> {
+        let place = self.places().lanes.get(&lane).cloned();
+        let place =
+            place.filter(|place| place.since.elapsed() < MARK_LASTS || place.start.is_some());
+        let most = limit.min(BUSINESSES_MAX);
+        let (found, start) = next(tx, lane, place.as_ref(), most).await?;
+        let mut marks = place.map(|place| place.marks).unwrap_or_default();
+        let (mut hungry, mut taken): (_, Vec<Taken>) = (found, Vec::new());
         for _ in 0..ROUNDS_MAX {
             let left = limit - taken.len();
-            hungry.truncate(left);
-            if hungry.is_empty() {
+            let at_table = hungry.len().min(left);
+            if at_table == 0 {
                 break;
             }
-            let share = left / hungry.len();
+            let share = left / at_table;
+            let stmt = take(&hungry[..at_table], &marks, lane, share, tx.dialect());
             let mut helpings: BTreeMap<String, usize> = BTreeMap::new();
-            for row in tx.all(take(&hungry, lane, share, tx.dialect())).await? {
-                let found = Taken {
-                    job: Job {
-                        id: NotificationId::new(row.id("id")?),
-                        method: lane.method,
-                        lane: lane.priority.lane(),
-                        attempts: small(row.int("attempts")?),
-                        failures: small(row.int("failures")?),
-                    },
-                    business: row.text("business_id")?,
-                    due_at: row.time("due_at")?,
-                    bytes: row.int("bytes")?,
-                };
+            for row in tx.all(stmt).await? {
+                let found = taken_row(&row, lane)?;
                 *helpings.entry(found.business.clone()).or_default() += 1;
                 taken.push(found);
             }
-            hungry.retain(|business| helpings.get(business) == Some(&share));
+            let mut places = 0..;
+            hungry.retain(|business| {
+                places.next() >= Some(at_table) || helpings.get(business) == Some(&share)
+            });
+            // Deleted, but their entries in the index would still have to be passed.
+            marks.extend(last(&taken));
         }
         in_turn(&mut taken);
-        Ok(taken)
+        Ok(Share {
+            lane,
+            taken,
+            start,
+            hungry,
+        })
     }
 
-    /// The businesses whose turn it is, at most `most`.
-    async fn next(&self, tx: &mut Tx, lane: Lane, most: usize) -> Result<Vec<String>, Error> {
-        let start = self.starts().get(&lane).cloned().unwrap_or_default();
-        let mut found = businesses(tx, lane, &start, most).await?;
-        if found.len() < most && !start.is_empty() {
-            // All that come after are served; on with those from the beginning.
-            let first = businesses(tx, lane, "", most - found.len()).await?;
-            found.extend(first.into_iter().take_while(|business| *business <= start));
+    /// What was kept of the shares is committed: the next claim goes on behind it.
+    pub(super) fn go_on(&self, shares: &[Share], kept: &[Taken]) {
+        let mut places = self.places();
+        for share in shares {
+            let before = places.lanes.remove(&share.lane);
+            let before = before.filter(|place| place.since.elapsed() < MARK_LASTS);
+            let mut marks = BTreeMap::new();
+            if share.start.is_none() {
+                let priority = share.lane.priority.lane();
+                let kept = kept.iter().filter(|taken| taken.job.lane == priority);
+                let known = before.iter().flat_map(|place| place.marks.clone());
+                marks.extend(known.chain(last(kept)));
+                marks.retain(|business, _| share.hungry.contains(business));
+            }
+            let place = Place {
+                start: share.start.clone(),
+                marks,
+                since: before.map_or_else(Instant::now, |place| place.since),
+            };
+            if place.start.is_some() || !place.marks.is_empty() {
+                places.lanes.insert(share.lane, place);
+            }
         }
-        let mut starts = self.starts();
-        match found.last() {
-            Some(last) if found.len() == most => starts.insert(lane, last.clone()),
-            // Every one of them is served: the next claim may begin anywhere.
-            _ => starts.remove(&lane),
-        };
-        Ok(found)
     }
 
-    fn starts(&self) -> std::sync::MutexGuard<'_, BTreeMap<Lane, String>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The businesses after `start` that have ready jobs in this lane. From one to the next by a search
+/// The last job of each business.
+fn last<'a>(taken: impl IntoIterator<Item = &'a Taken>) -> BTreeMap<String, Mark> {
+    let mut last: BTreeMap<String, Mark> = BTreeMap::new();
+    for taken in taken {
+        let mark = last.entry(taken.business.clone()).or_insert(START);
+        *mark = (*mark).max((taken.due_at, taken.job.id));
+    }
+    last
+}
+
+/// The businesses whose turn it is, at most `most`; and where to go on when there are more.
+async fn next(
+    tx: &mut Tx,
+    lane: Lane,
+    place: Option<&Place>,
+    most: usize,
+) -> Result<(Vec<String>, Option<String>), Error> {
+    let (start, marks) = match place {
+        Some(Place { start, marks, .. }) => (start.as_deref().unwrap_or(""), Some(marks)),
+        None => ("", None),
+    };
+    let mut found: Vec<String> = marks
+        .into_iter()
+        .flat_map(|marks| marks.keys().cloned())
+        .collect();
+    found.truncate(most);
+    // Between those that are known to have more, whose entries need not be gone through.
+    let mut gaps: Vec<(&str, &str)> = Vec::new();
+    let mut begin = start;
+    for known in marks.into_iter().flat_map(BTreeMap::keys) {
+        gaps.push((begin, known));
+        begin = known;
+    }
+    gaps.push((begin, END));
+    let others = businesses(tx, lane, &gaps, most - found.len()).await?;
+    found.extend(others);
+    if found.len() < most && !start.is_empty() {
+        // All that come after are served; on with those from the beginning.
+        let first = businesses(tx, lane, &[("", END)], most - found.len()).await?;
+        found.extend(
+            first
+                .into_iter()
+                .take_while(|business| business.as_str() <= start),
+        );
+    }
+    let more = found.len() == most;
+    let start = found.last().filter(|_| more).cloned();
+    Ok((found, start))
+}
+
+/// The businesses with ready jobs in the gaps, the bounds excluded. From one to the next by a search
 /// of the index, so that it costs the same however many jobs each of them has.
 async fn businesses(
     tx: &mut Tx,
     lane: Lane,
-    start: &str,
+    gaps: &[(&str, &str)],
     most: usize,
 ) -> Result<Vec<String>, Error> {
-    let first_after = |stmt: Stmt| {
+    let bytewise = tx.dialect().bytewise();
+    let first_after = |stmt: Stmt, begin: &'static str, end: &'static str| {
         stmt.push("(SELECT j.business_id FROM jobs j WHERE j.method = ")
             .bind(lane.method.as_str())
             .push(" AND j.lane = ")
             .bind(i64::from(lane.priority.lane()))
             .push(" AND j.ready AND j.business_id > ")
+            .push(begin)
+            .push(bytewise)
+            .push(" AND j.business_id < ")
+            .push(end)
+            .push(bytewise)
+            .push(" ORDER BY j.business_id LIMIT 1), ")
+            .push(end)
     };
-    let stmt = first_after(sql("WITH RECURSIVE turns (business_id) AS (SELECT "))
-        .bind(start)
-        .push(" ORDER BY j.business_id LIMIT 1) UNION ALL SELECT ");
-    let stmt = first_after(stmt)
+    let mut rows = Rows::new(&[("low", Kind::Text), ("high", Kind::Text)]);
+    for (begin, end) in gaps {
+        rows.add([(*begin).into(), (*end).into()]);
+    }
+    let stmt = sql("WITH RECURSIVE turns (business_id, high) AS (SELECT ");
+    let stmt = first_after(stmt, "b.low", "b.high")
+        .push(" FROM ")
+        .rows(rows)
+        .push(" UNION ALL SELECT ");
+    let stmt = first_after(stmt, "turns.business_id", "turns.high")
         .push(
-            "turns.business_id ORDER BY j.business_id LIMIT 1) FROM turns \
-             WHERE turns.business_id IS NOT NULL) \
+            " FROM turns WHERE turns.business_id IS NOT NULL) \
              SELECT business_id FROM turns WHERE business_id IS NOT NULL LIMIT ",
         )
         .bind(i64::try_from(most).unwrap_or(i64::MAX));
@@ -151,23 +279,36 @@ async fn businesses(
 }
 
 /// Deletes up to `share` ready jobs of each of these businesses, those due for longest.
-fn take(businesses: &[String], lane: Lane, share: usize, dialect: Dialect) -> Stmt {
-    const FROM: &str = " WITH due AS MATERIALIZED (SELECT j.id FROM ";
-    let mut rows = Rows::new(&[("business_id", Kind::Text)]);
+fn take(
+    businesses: &[String],
+    marks: &BTreeMap<String, Mark>,
+    lane: Lane,
+    share: usize,
+    dialect: Dialect,
+) -> Stmt {
+    let mut rows = Rows::new(&[
+        ("business_id", Kind::Text),
+        ("due_at", Kind::Time),
+        ("id", Kind::Id),
+    ]);
     for business in businesses {
-        rows.add([business.into()]);
+        let (due_at, id) = marks.get(business).copied().unwrap_or(START);
+        rows.add([business.into(), due_at.into(), id.uuid().into()]);
     }
     let longest_due = |stmt: Stmt| {
         stmt.push("(SELECT k.id FROM jobs k WHERE k.method = ")
             .bind(lane.method.as_str())
             .push(" AND k.lane = ")
             .bind(i64::from(lane.priority.lane()))
-            .push(" AND k.ready AND k.business_id = b.business_id ORDER BY k.due_at, k.id LIMIT ")
+            .push(
+                " AND k.ready AND k.business_id = b.business_id \
+                 AND (k.due_at, k.id) > (b.due_at, b.id) ORDER BY k.due_at, k.id LIMIT ",
+            )
             .bind(i64::try_from(share).unwrap_or(i64::MAX))
             .push(dialect.lock(" FOR UPDATE SKIP LOCKED"))
             .push(")")
     };
-    let stmt = sql(FROM).rows(rows);
+    let stmt = sql("WITH due AS MATERIALIZED (SELECT j.id FROM ").rows(rows);
     let stmt = match dialect {
         Dialect::Postgres => longest_due(stmt.push(" CROSS JOIN LATERAL "))
             .push(" j) DELETE FROM jobs WHERE id = ANY (ARRAY(SELECT id FROM due))"),
@@ -176,6 +317,21 @@ fn take(businesses: &[String], lane: Lane, share: usize, dialect: Dialect) -> St
             .push(") DELETE FROM jobs WHERE id IN (SELECT id FROM due)"),
     };
     stmt.push(" RETURNING id, business_id, due_at, attempts, failures, bytes")
+}
+
+fn taken_row(row: &Row, lane: Lane) -> Result<Taken, Error> {
+    Ok(Taken {
+        job: Job {
+            id: NotificationId::new(row.id("id")?),
+            method: lane.method,
+            lane: lane.priority.lane(),
+            attempts: small(row.int("attempts")?),
+            failures: small(row.int("failures")?),
+        },
+        business: row.text("business_id")?,
+        due_at: row.time("due_at")?,
+        bytes: row.int("bytes")?,
+    })
 }
 
 /// The first of each business, then the second of each, and so on; among these, what is due for

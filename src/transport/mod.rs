@@ -3,6 +3,7 @@
 mod answer;
 mod apns;
 mod aws;
+mod body;
 mod fcm;
 mod header;
 mod http;

@@ -13,6 +13,7 @@ use super::settings::Problem;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
+use crate::domain::sms_sender::{self, SmsSender};
 
 /// The section `[sns]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -75,12 +76,8 @@ impl SnsSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.access().validate(&mut problems);
-        let fits = |id: &str| {
-            (1..=11).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && id.bytes().any(|b| b.is_ascii_alphabetic())
-        };
-        if self.sms_sender_id.as_deref().is_some_and(|id| !fits(id)) {
+        let name = self.sms_sender_id.as_deref();
+        if name.is_some_and(|name| !sms_sender::is_name(name)) {
             problems.push(Problem::new(
                 "sms_sender_id",
                 "must have 1 to 11 letters, digits and hyphens, one letter at least",
@@ -136,14 +133,26 @@ impl SnsSms {
             .phone_number(message.to.as_str())
             .message(text)
             .message_attributes("AWS.SNS.SMS.SMSType", self.sms_type.clone());
-        if let Some(sender_id) = &self.sender_id {
-            call = call.message_attributes("AWS.SNS.SMS.SenderID", sender_id.clone());
-        }
+        let own = message.sender.as_deref();
+        call = match own.and_then(|sender| SmsSender::parse(sender).ok()) {
+            Some(SmsSender::Number(number)) => {
+                call.message_attributes("AWS.MM.SMS.OriginationNumber", text_attribute(&number))
+            }
+            Some(SmsSender::Name(name)) => {
+                call.message_attributes("AWS.SNS.SMS.SenderID", text_attribute(&name))
+            }
+            None => match &self.sender_id {
+                Some(name) => call.message_attributes("AWS.SNS.SMS.SenderID", name.clone()),
+                None => call,
+            },
+        };
         let departure = Departure::default();
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => answer::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), |answer| {
+                of_own_sender(message, answer).unwrap_or_else(|| classify(answer))
+            }),
         }
     }
 
@@ -244,6 +253,16 @@ fn push_body(payloads: Payloads) -> String {
     let fcm = json!({ "fcmV1Message": { "message": fcm } }).to_string();
     let body = json!({ "default": text, "GCM": fcm, "APNS": apns.clone(), "APNS_SANDBOX": apns });
     body.to_string()
+}
+
+/// A number or name that is not the account's, or not for this country, when it is a business's own.
+fn of_own_sender(message: &Outgoing, answer: &Answer) -> Option<Outcome> {
+    let text = answer.text.to_ascii_lowercase();
+    let about_the_sender = ["origination", "senderid", "sender id"]
+        .iter()
+        .any(|words| text.contains(words));
+    (message.sender.is_some() && answer.status == 400 && about_the_sender)
+        .then(|| Outcome::Rejected(answer.failure(Category::Credentials)))
 }
 
 /// The errors of `Publish` (SNS API reference).

@@ -7,6 +7,7 @@ mod fake_http;
 mod fake_smtp;
 mod fcm;
 mod mime;
+mod sender;
 mod ses;
 mod smtp;
 mod smtp_pool;
@@ -48,8 +49,11 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::parse(ID).unwrap(),
         to: Address::parse(method, to).unwrap(),
         content,
-        expires_at: None,
         unsubscribe: None,
+        expires_at: None,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -58,6 +62,8 @@ fn text_email(to: &str, text: &str) -> Outgoing {
         subject: "See you on Monday".to_owned(),
         text: Some(text.to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     outgoing(Method::Email, to, content)
 }

@@ -48,7 +48,8 @@ async fn a_fresh_entry_has_every_field_of_the_contract() {
             "method": "email", "type": "Booking confirmation",
             "contact_type": "Client Notifications", "status": "Awaiting Send",
             "statuses": ["Awaiting Send"], "reason": null, "channel": "Outbound",
-            "to": "ana@example.com", "description": null, "resend_of": null, "resendable": true,
+            "to": "ana@example.com", "description": null, "resend_of": null, "template": null,
+            "resendable": true,
             "provider": null, "provider_message_id": null, "attempts": 0,
             "next_attempt_at": "2027-01-01T09:30:00.000Z",
             "send_at": "2027-01-01T09:30:00.000Z", "expires_at": null, "facts": {},
@@ -249,7 +250,7 @@ async fn content_is_shown_as_it_was_sent() {
     for (body, content) in [
         (
             sms(json!({})),
-            json!({"method": "sms", "text": "See you on Monday"}),
+            json!({"method": "sms", "from": null, "text": "See you on Monday"}),
         ),
         (
             push(json!({})),

@@ -101,7 +101,7 @@ async fn every_report_of_ses_teaches_what_it_says(db: &TestDb) {
     assert!(fixtures.len() > 50);
     for (number, (name, text)) in fixtures.iter().enumerate() {
         let id = enqueued(&db.store, vec![email(&format!("C-{number}"))]).await[0];
-        let Parsed::Report(report) = parse(text, db.clock.now()) else {
+        let Parsed::Report { report, .. } = parse(text, db.clock.now()) else {
             continue;
         };
         tell(db, id, report.happenings).await;

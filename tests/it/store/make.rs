@@ -19,6 +19,8 @@ use sendtrail::store::record::{Done, Left, Then, Tried};
 use sendtrail::store::suppressions::NewSuppression;
 use uuid::Uuid;
 
+use crate::support::db::TestDb;
+
 pub(crate) const BUSINESS: &str = "default";
 pub(crate) const LEASE: Duration = Duration::from_mins(1);
 pub(crate) const WORKER: &str = "worker-1";
@@ -42,7 +44,11 @@ pub(crate) fn email(client: &str) -> NewNotification {
             subject: "See you on Monday".to_owned(),
             text: Some(format!("Dear {client}")),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
+        files: Vec::new(),
+        template: None,
         staff_id: None,
         send_at: None,
         expires_at: None,
@@ -109,6 +115,48 @@ pub(crate) async fn enqueued(
         .into_iter()
         .map(|ticket| ticket.id)
         .collect()
+}
+
+/// Enqueues for a business that is there.
+pub(crate) async fn of(
+    store: &Store,
+    business: &str,
+    notifications: Vec<NewNotification>,
+) -> Vec<NotificationId> {
+    let request = Enqueue {
+        business: business.to_owned(),
+        notifications,
+    };
+    let answer = store.enqueue(request).await.unwrap();
+    tickets(answer)
+        .into_iter()
+        .map(|ticket| ticket.id)
+        .collect()
+}
+
+/// Copies of a waiting job, as a database can make them quickly.
+pub(crate) async fn backlog(db: &TestDb, business: &str, count: usize) {
+    of(&db.store, business, vec![email("C-1")]).await;
+    let (series, id) = if db.is_postgres() {
+        (
+            format!("generate_series(1, {count}) AS s(n)"),
+            "CAST('00000000-0000-7000-9000-' || lpad(to_hex(s.n), 12, '0') AS uuid)",
+        )
+    } else {
+        (
+            format!(
+                "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) \
+                 SELECT n FROM s) AS s"
+            ),
+            "'00000000-0000-7000-9000-' || printf('%012x', s.n)",
+        )
+    };
+    db.execute(&format!(
+        "INSERT INTO jobs (id, business_id, method, lane, due_at, ready, attempts, failures, bytes) \
+         SELECT {id}, j.business_id, j.method, j.lane, j.due_at, j.ready, 0, 0, 0 \
+         FROM (SELECT * FROM jobs WHERE business_id = '{business}' LIMIT 1) AS j, {series}"
+    ))
+    .await;
 }
 
 pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
@@ -204,7 +252,7 @@ pub(crate) fn incoming(
         topic: "arn:aws:sns:eu-west-1:123456789012:feedback".to_owned(),
         received_at: Timestamp::parse(crate::support::db::START).unwrap(),
         kind: "test".to_owned(),
-        body: "{}".to_owned(),
+        body: "{}".into(),
         report: Some(Report {
             notification,
             provider_message_id: provider_message_id.map(str::to_owned),

@@ -6,10 +6,10 @@ use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
 use sendtrail::store::Store;
-use sendtrail::store::enqueue::{ContentSource, Enqueue, NewNotification};
+use sendtrail::store::enqueue::{ContentSource, NewNotification};
 use sendtrail::store::jobs::{Claim, Wanted};
 
-use super::make::{email, enqueued, tickets, wanted};
+use super::make::{backlog, email, enqueued, of, wanted};
 use crate::support::db::{TestDb, both};
 
 both! {
@@ -26,22 +26,6 @@ async fn business(store: &Store, id: &str) {
     store.ensure_business(id, id).await.unwrap();
 }
 
-async fn of(
-    store: &Store,
-    business: &str,
-    notifications: Vec<NewNotification>,
-) -> Vec<NotificationId> {
-    let request = Enqueue {
-        business: business.to_owned(),
-        notifications,
-    };
-    let answer = store.enqueue(request).await.unwrap();
-    tickets(answer)
-        .into_iter()
-        .map(|ticket| ticket.id)
-        .collect()
-}
-
 async fn claim(store: &Store, limit: usize) -> Claim {
     let claim = store.claim(wanted(Method::Email, limit)).await.unwrap();
     claim.expect("a ready job")
@@ -49,31 +33,6 @@ async fn claim(store: &Store, limit: usize) -> Claim {
 
 fn ids(claim: &Claim) -> BTreeSet<NotificationId> {
     claim.jobs.iter().map(|claimed| claimed.job.id).collect()
-}
-
-/// Copies of a waiting job, as a database can make them quickly.
-async fn backlog(db: &TestDb, business: &str, count: usize) {
-    of(&db.store, business, vec![email("C-1")]).await;
-    let (series, id) = if db.is_postgres() {
-        (
-            format!("generate_series(1, {count}) AS s(n)"),
-            "CAST('00000000-0000-7000-9000-' || lpad(to_hex(s.n), 12, '0') AS uuid)",
-        )
-    } else {
-        (
-            format!(
-                "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) \
-                 SELECT n FROM s) AS s"
-            ),
-            "'00000000-0000-7000-9000-' || printf('%012x', s.n)",
-        )
-    };
-    db.execute(&format!(
-        "INSERT INTO jobs (id, business_id, method, lane, due_at, ready, attempts, failures, bytes) \
-         SELECT {id}, j.business_id, j.method, j.lane, j.due_at, j.ready, 0, 0, 0 \
-         FROM (SELECT * FROM jobs WHERE business_id = '{business}' LIMIT 1) AS j, {series}"
-    ))
-    .await;
 }
 
 async fn a_backlog_of_one_business_delays_no_other_by_more_than_a_claim(db: &TestDb) {
@@ -167,6 +126,8 @@ fn large(bytes: usize) -> NewNotification {
             subject: "Large".to_owned(),
             text: Some("x".repeat(bytes)),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
         ..email("C-1")
     }
