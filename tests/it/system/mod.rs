@@ -21,4 +21,5 @@ mod secrecy;
 mod signed;
 mod sink;
 mod stories;
+mod upkeep;
 mod workers;
