@@ -238,11 +238,13 @@ fn of_bounce(bounce: &Bounce) -> Option<Reason> {
     }
 }
 
-/// FCM or APNs says that this token will never work again. Every other refusal, such as an invalid
-/// argument, may be a mistake of ours. SNS has codes of its own: it keeps account of its endpoints and
-/// may enable one again under the same name, so what it says is not meant.
+/// The code of a push message whose device the app is gone from: one for all push services, and for
+/// no other answer of theirs. An invalid argument may be a mistake of ours; SNS keeps account of its
+/// own endpoints and may enable one again under the same name, so what it says is not among them.
+pub const UNREGISTERED: &str = "unregistered";
+
 fn is_gone(failure: &Failure) -> bool {
-    failure.category == Category::DeviceGone && failure.code.as_deref() == Some("unregistered")
+    failure.category == Category::DeviceGone && failure.code.as_deref() == Some(UNREGISTERED)
 }
 
 #[cfg(test)]
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_push_token_is_given_up_only_when_the_push_service_says_that_it_is_gone() {
         let rejected = |category, code| What::Rejected(failure(category, code));
-        let gone = rejected(Category::DeviceGone, "unregistered");
+        let gone = rejected(Category::DeviceGone, UNREGISTERED);
         assert_eq!(taught(Method::Push, &gone), Some(Reason::Unregistered));
         assert_eq!(lesson(Method::Email, &gone), None);
         for (category, code) in [

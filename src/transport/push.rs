@@ -6,10 +6,10 @@ use super::answer::refused;
 use crate::domain::event::Failure;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::reason::Category;
+use crate::domain::suppression::UNREGISTERED;
 
-/// FCM and APNs both refuse payloads above 4,096 bytes; SNS would tell us only long after it has
-/// accepted the message.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 4096;
+/// FCM and APNs both refuse payloads above 4,096 bytes.
+const PAYLOAD_BYTES_MAX: usize = 4096;
 
 /// The key of our own id among the data that the app gets: with it the app can report what it did
 /// with the message.
@@ -26,7 +26,7 @@ pub(super) struct Payloads {
 }
 
 impl Payloads {
-    /// Refused when it is no push message, or too large for one of the services.
+    /// Refused when it is no push message.
     pub(super) fn of(message: &Outgoing) -> Result<Self, Failure> {
         let Content::Push { title, text, data } = &message.content else {
             return Err(refused("WrongMethod", "only push can be sent this way"));
@@ -56,14 +56,30 @@ impl Payloads {
         apns.insert(ID_KEY.to_owned(), id);
         apns.insert("aps".to_owned(), json!({ "alert": shown }));
         let apns = Value::Object(apns).to_string();
-        let longest = Value::Object(fcm.clone()).to_string().len().max(apns.len());
-        if longest > PAYLOAD_BYTES_MAX {
-            let text = format!("the push message has {longest} bytes, above {PAYLOAD_BYTES_MAX}");
-            return Err(refused("PayloadTooLarge", &text));
-        }
         let text = text.clone();
         Ok(Self { text, fcm, apns })
     }
+}
+
+impl Payloads {
+    /// Refused when FCM would refuse it. FCM counts names and values; their form in JSON is a little
+    /// longer.
+    pub(super) fn fits_fcm(&self) -> Result<(), Failure> {
+        fits(Value::Object(self.fcm.clone()).to_string().len())
+    }
+
+    /// Refused when APNs would refuse it.
+    pub(super) fn fits_apns(&self) -> Result<(), Failure> {
+        fits(self.apns.len())
+    }
+}
+
+fn fits(bytes: usize) -> Result<(), Failure> {
+    if bytes <= PAYLOAD_BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!("the push message has {bytes} bytes, above {PAYLOAD_BYTES_MAX}");
+    Err(refused("PayloadTooLarge", &text))
 }
 
 /// The service that a target belongs to. Their forms do not overlap, so that one list of providers
@@ -115,7 +131,7 @@ pub(super) fn not_a_device() -> Failure {
 pub(super) fn device_gone(text: String) -> Failure {
     Failure {
         category: Category::DeviceGone,
-        code: Some("unregistered".to_owned()),
+        code: Some(UNREGISTERED.to_owned()),
         provider_text: Some(text),
     }
 }

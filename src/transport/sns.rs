@@ -191,7 +191,14 @@ impl SnsPush {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
-        let payloads = match Payloads::of(message) {
+        // Which service is behind the endpoint only SNS knows, and it would tell us of a payload too
+        // large only long after it has accepted the message.
+        let payloads = Payloads::of(message).and_then(|payloads| {
+            payloads.fits_fcm()?;
+            payloads.fits_apns()?;
+            Ok(payloads)
+        });
+        let payloads = match payloads {
             Ok(payloads) => payloads,
             Err(failure) => return Outcome::Rejected(failure),
         };

@@ -31,6 +31,9 @@ const ENDPOINT: &str = "https://api.push.apple.com";
 /// How long Apple is to keep a message for a device that is switched off, when the message has no
 /// last moment: as long as FCM does.
 const KEPT_FOR: Duration = super::fcm::TIME_TO_LIVE_MAX;
+/// Apple wants connections to be kept, and takes many new ones for an attack. Whether one is still
+/// good is asked by pings.
+const CONNECTION_KEPT_FOR: Duration = Duration::from_hours(1);
 /// No device has it: Apple says so only to those whom it knows.
 const NOBODY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -66,7 +69,9 @@ impl Apns {
         clock: Clock,
     ) -> Result<Self, Problem> {
         // Over TLS only HTTP/2 is offered, and no connection comes about where it is not taken.
-        let client = client.http2_prior_knowledge();
+        let client = client
+            .http2_prior_knowledge()
+            .pool_idle_timeout(CONNECTION_KEPT_FOR);
         let team = settings.team_id()?.to_owned();
         let inner = Inner {
             client: client.build().map_err(|e| no_client(&e))?,
@@ -81,12 +86,17 @@ impl Apns {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
-        let payload = Payloads::of(message).map(|payloads| payloads.apns);
         let device = message.to.as_str();
-        // Anything else could leave the path.
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let payload = Payloads::of(message).and_then(|payloads| {
+            // Anything else could leave the path.
+            let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            if !device.bytes().all(fits) {
+                return Err(not_a_device());
+            }
+            payloads.fits_apns()?;
+            Ok(payloads.apns)
+        });
         let payload = match payload {
-            Ok(_) if !device.bytes().all(fits) => return Outcome::Rejected(not_a_device()),
             Ok(payload) => payload,
             Err(failure) => return Outcome::Rejected(failure),
         };

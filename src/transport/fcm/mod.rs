@@ -72,6 +72,7 @@ impl Fcm {
             if is_arn(message.to.as_str()) {
                 return Err(not_a_device());
             }
+            payloads.fits_fcm()?;
             Ok(payloads.fcm)
         });
         let fields = match fields {

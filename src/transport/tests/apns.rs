@@ -277,33 +277,24 @@ async fn what_is_no_push_message_for_apple_never_leaves() {
     assert!(transport.serves(&message().to) && !transport.serves(&push(Map::new()).to));
 }
 
-/// 4,096 bytes are Apple's limit: one less is no reason to refuse.
 #[tokio::test]
-async fn a_payload_may_have_all_the_room_there_is() {
+async fn a_payload_may_have_4096_bytes_and_no_more() {
     let with = |length: usize| {
         let data = json!({"long": "x".repeat(length)});
-        outgoing(
-            Method::Push,
-            DEVICE,
-            push(data.as_object().unwrap().clone()).content,
-        )
+        let content = push(data.as_object().unwrap().clone()).content;
+        outgoing(Method::Push, DEVICE, content)
     };
     let server = FakeH2::start(vec![accepted(), accepted()]).await;
     let transport = transport(&server.url(), &clock());
     send(&transport, &with(0)).await;
-    // The payload for FCM names its parts at more length.
-    let body = &server.seen()[0].body;
-    let room = 4_096 - body.len();
-    for length in (room - 100..=room).rev() {
-        let outcome = send(&transport, &with(length)).await;
-        if outcome.as_str() == "accepted" {
-            assert!(server.seen()[1].body.len() > 4_000);
-            return;
-        }
-        let expected = "content_rejected PayloadTooLarge".to_owned();
-        assert_eq!(told(&outcome), ("rejected", expected));
-    }
-    panic!("nothing close to the limit was taken");
+    let room = 4_096 - server.seen()[0].body.len();
+    assert_eq!(send(&transport, &with(room)).await.as_str(), "accepted");
+    assert_eq!(server.seen()[1].body.len(), 4_096);
+    let Outcome::Rejected(failure) = send(&transport, &with(room + 1)).await else {
+        panic!("one byte too much was taken")
+    };
+    let words = "the push message has 4097 bytes, above 4096";
+    assert_eq!(failure.provider_text.as_deref(), Some(words));
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use super::fake_smtp::{FakeSmtp, GREETING, MESSAGE, Step};
 use super::{clock, email, email_settings, send, sms, smtp, told};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::Outgoing;
-use crate::transport::{Ses, SesSettings, SnsSettings, SnsSms, Transport};
+use crate::transport::{Ses, SesSettings, SnsSettings, SnsSms};
+use crate::transport::{Transport, Twilio, TwilioSettings};
 
 fn own_email() -> Outgoing {
     Outgoing {
@@ -230,4 +231,32 @@ async fn sns_is_told_the_businesss_own_number_or_name() {
         told(&outcome),
         ("rejected", "credentials InvalidParameter".to_owned())
     );
+}
+
+#[tokio::test]
+async fn twilio_is_told_the_businesss_own_number_or_name() {
+    let taken = || answer(201, "", r#"{"sid":"SM1"}"#);
+    let refused = answer(400, "", r#"{"code":21212,"message":"Invalid From Number"}"#);
+    let server = FakeHttp::start(vec![taken(), taken(), refused]).await;
+    let settings = TwilioSettings {
+        endpoint_url: Some(server.url.clone()),
+        account_sid: Some("AC00000000000000000000000000000000".to_owned()),
+        auth_token: Some("secret".into()),
+        messaging_service_sid: Some("MG00000000000000000000000000000000".to_owned()),
+        ..TwilioSettings::default()
+    };
+    let transport = Transport::Twilio(Twilio::new(&settings, clock()).unwrap());
+    let from = |sender: Option<&str>| Outgoing {
+        sender: sender.map(str::to_owned),
+        ..sms()
+    };
+    assert_eq!(send(&transport, &from(None)).await.as_str(), "accepted");
+    let own = from(Some("OtherShop"));
+    assert_eq!(send(&transport, &own).await.as_str(), "accepted");
+    // Of one business alone: the provider goes on for the others.
+    let outcome = send(&transport, &own).await;
+    assert_eq!(told(&outcome), ("rejected", "credentials 21212".to_owned()));
+    let requests = server.requests().await;
+    assert!(requests[0].contains("MessagingServiceSid=MG") && !requests[0].contains("From="));
+    assert!(requests[1].contains("From=OtherShop") && !requests[1].contains("=MG"));
 }

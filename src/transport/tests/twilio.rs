@@ -160,6 +160,11 @@ async fn every_recorded_error_ends_as_the_table_says() {
 async fn codes_that_were_not_recorded_end_as_the_table_says() {
     for (code, word, detail) in [
         (21217, "rejected", "invalid_address 21217"),
+        (21602, "rejected", "content_rejected 21602"),
+        (21603, "broken", "21603"),
+        (21608, "rejected", "credentials 21608"),
+        (21659, "broken", "21659"),
+        (21660, "broken", "21660"),
         (30001, "throttled", "30001"),
         (30002, "broken", "30002"),
         (30003, "try_later", "30003"),

@@ -15,13 +15,15 @@ pub enum Meaning {
     Throttled,
     /// Our account or set-up is not accepted.
     Broken,
+    /// It cannot be sent from this sender: our set-up, or that of the one business whose own it is.
+    WrongSender,
     /// It may have gone or not.
     Unknown,
 }
 
-use Meaning::{Broken, Rejected, Throttled, TryLater, Unknown};
+use Meaning::{Broken, Rejected, Throttled, TryLater, Unknown, WrongSender};
 
-const CODES: [(u32, Meaning); 26] = [
+const CODES: [(u32, Meaning); 31] = [
     // The account.
     (20003, Broken), // Authenticate
     (20404, Broken), // no such account
@@ -40,14 +42,19 @@ const CODES: [(u32, Meaning); 26] = [
     (30006, Rejected(Category::InvalidAddress)), // landline
     // The sender and what it may do. Where only some recipients are out of its reach, the others
     // must not wait.
-    (21212, Broken),                          // invalid From
-    (21606, Broken),                          // From cannot send text messages
+    (21212, WrongSender),                     // invalid From
+    (21603, WrongSender),                     // no From
+    (21606, WrongSender),                     // From cannot send text messages
+    (21659, WrongSender),                     // From is no number of Twilio's
+    (21660, WrongSender),                     // From is another account's
+    (30034, WrongSender),                     // From is not registered for the United States
+    (21608, Rejected(Category::Credentials)), // a trial account, and To is not verified
     (21408, Rejected(Category::Credentials)), // the recipient's country is not switched on
     (21612, Rejected(Category::Credentials)), // no route from From to this To
     (21611, Throttled),                       // the queue of From is full
     (30001, Throttled),                       // queue overflow
-    (30034, Broken),                          // From is not registered for the United States
     // The content.
+    (21602, Rejected(Category::ContentRejected)), // no text
     (21617, Rejected(Category::ContentRejected)), // more than 1,600 characters
     (30007, Rejected(Category::PolicyOrReputation)), // filtered by the carrier
     // The carriers.

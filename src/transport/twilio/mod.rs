@@ -19,6 +19,7 @@ use super::settings::Problem;
 use crate::clock::Clock;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
+use crate::domain::reason::Category;
 
 const ENDPOINT: &str = "https://api.twilio.com";
 /// How long Twilio may keep a message in its queue at most, in seconds (`ValidityPeriod`).
@@ -77,12 +78,12 @@ impl Twilio {
         };
         let inner = &self.inner;
         let now = inner.clock.now();
-        let (parameter, sender) = &inner.sender;
-        let mut form = vec![
-            ("To", message.to.as_str().to_owned()),
-            (parameter, sender.clone()),
-            ("Body", text.clone()),
-        ];
+        let sender = match &message.sender {
+            Some(own) => ("From", own.clone()),
+            None => inner.sender.clone(),
+        };
+        let to = message.to.as_str().to_owned();
+        let mut form = vec![("To", to), sender, ("Body", text.clone())];
         if let Some(callback) = &inner.callback {
             let mut callback = callback.clone();
             let id = message.id.to_string();
@@ -96,8 +97,8 @@ impl Twilio {
         let call = inner.client.post(inner.url("Messages.json")).form(&form);
         match exchange(inner.signed(call), now).await {
             Ok(reply) if (200..300).contains(&reply.status) => accepted(sid(&reply)),
-            Ok(reply) => classify(&error(&reply)),
-            Err(fault) => answer::outcome(fault, classify),
+            Ok(reply) => classify(&error(&reply), message.sender.is_some()),
+            Err(fault) => answer::outcome(fault, Answer::by_status),
         }
     }
 
@@ -149,14 +150,19 @@ fn error(reply: &Reply) -> Answer {
     }
 }
 
-fn classify(answer: &Answer) -> Outcome {
+/// `of_own_sender`: the sender is a business's own, and what is wrong with it must not stop the
+/// others.
+fn classify(answer: &Answer, of_own_sender: bool) -> Outcome {
     let code = answer.code.as_ref().and_then(|code| code.parse().ok());
     let (after, why) = (answer.retry_after, answer.trouble());
     match code.and_then(meaning) {
         Some(Meaning::Rejected(category)) => Outcome::Rejected(answer.failure(category)),
         Some(Meaning::TryLater) => Outcome::TryLater { after, why },
         Some(Meaning::Throttled) => Outcome::Throttled { after, why },
-        Some(Meaning::Broken) => Outcome::Broken { why },
+        Some(Meaning::WrongSender) if of_own_sender => {
+            Outcome::Rejected(answer.failure(Category::Credentials))
+        }
+        Some(Meaning::Broken | Meaning::WrongSender) => Outcome::Broken { why },
         Some(Meaning::Unknown) => Outcome::Unknown { why },
         // There is no way to name a message before it is sent, so that Twilio could tell a
         // repetition: what may have been done is not done again at once.

@@ -4,8 +4,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::domain::address::Address;
-use crate::domain::method::Method;
+use crate::domain::sms_sender::SmsSender;
 use crate::transport::http::Reach;
 use crate::transport::settings::Problem;
 
@@ -108,7 +107,7 @@ impl TwilioSettings {
             (Some(_), None) => Err(Problem::new(
                 "from",
                 "is no sender: a number like +14155550123, a short code, or a name of up to 11 \
-                 letters, digits and spaces",
+                 letters, digits, hyphens and spaces",
             )),
             (None, Some(sid)) if is_sid(sid, "MG") => Ok(("MessagingServiceSid", sid)),
             (None, Some(_)) => Err(Problem::new(
@@ -155,12 +154,11 @@ fn is_sid(text: &str, kind: &str) -> bool {
         .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// E.164, a short code of 3 to 8 digits, or an alphanumeric sender id.
+/// What every provider takes as a sender, and what Twilio takes besides: spaces in a name, and a
+/// short code of 3 to 8 digits.
 fn is_sender(from: &str) -> bool {
-    let is_number = Address::parse(Method::Sms, from).is_ok_and(|number| number.as_str() == from);
     let is_short_code = (3..=8).contains(&from.len()) && from.bytes().all(|b| b.is_ascii_digit());
-    let is_name = (1..=11).contains(&from.len())
-        && from.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ')
-        && from.bytes().any(|b| b.is_ascii_alphabetic());
-    is_number || is_short_code || is_name
+    let plain = from.replace(' ', "-");
+    let is_plain = SmsSender::parse(&plain).is_ok_and(|sender| sender.as_str() == plain);
+    is_short_code || is_plain
 }

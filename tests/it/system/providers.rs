@@ -83,6 +83,7 @@ async fn push_messages_by_fcm_end_as_they_should(db: &TestDb) {
         "{name}"
     );
     assert_eq!(entries[0]["provider"], "fcm");
+    a_device_that_the_app_is_gone_from_is_not_asked_again(&program.client, "d:APA91b").await;
     a_lost_answer_is_unknown(&program.client, "d:APA91b-lost-answer").await;
     program.stop().await;
 }
@@ -112,8 +113,27 @@ async fn push_messages_by_apns_end_as_they_should(db: &TestDb) {
     let entries = play(&program.client, &stories).await;
     assert_eq!(entries[0]["provider_message_id"], entries[0]["id"]);
     assert_eq!(entries[0]["provider"], "apns");
+    a_device_that_the_app_is_gone_from_is_not_asked_again(&program.client, "abab").await;
     a_lost_answer_is_unknown(&program.client, "abab-lost-answer").await;
     program.stop().await;
+}
+
+/// The push service has said that the app is gone: the next message is not sent at all, and fails
+/// for that reason. A target that was only bad is asked again.
+async fn a_device_that_the_app_is_gone_from_is_not_asked_again(client: &Client, stem: &str) {
+    let (gone, invalid) = (
+        ("unregistered", "device_gone", 0),
+        ("disabled", "invalid_address", 1),
+    );
+    for (end, category, attempts) in [gone, invalid] {
+        let again = notification(&format!("{stem}-{end}"));
+        let ids = client.enqueue(&[again]).await;
+        let entry = client
+            .until(&ids[0], |entry| entry["status"] == "Failed")
+            .await;
+        assert_eq!(entry["attempts"], attempts, "{entry:#}");
+        assert_eq!(entry["reason"]["category"], category, "{entry:#}");
+    }
 }
 
 /// Enqueues one notification for each story and waits until all have ended as they should. Gives
