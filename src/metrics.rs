@@ -292,6 +292,9 @@ mod tests {
         assert!(up.contains("sendtrail_feedback_unmatched 7\n"), "{up}");
         assert!(down.contains("sendtrail_database_up 0\n"), "{down}");
         // Old values would pass for new ones.
-        assert!(!down.contains("queue") && !down.contains("unmatched"), "{down}");
+        assert!(
+            !down.contains("queue") && !down.contains("unmatched"),
+            "{down}"
+        );
     }
 }

@@ -291,7 +291,10 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
 impl Feedback {
     fn validate(&self) -> Vec<String> {
         let topics = self.sns.validate();
-        let mut wrong: Vec<String> = topics.iter().map(|problem| format!("sns.{problem}")).collect();
+        let mut wrong: Vec<String> = topics
+            .iter()
+            .map(|problem| format!("sns.{problem}"))
+            .collect();
         // A kept message is how its repetition is recognised.
         let kept = self.retention().inbox;
         if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {

@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_pointer_finds_members_and_items_and_nothing_else() {
-        let text = r#"{"a": {"b\n": [1, {"c": "d"}], "n": null}, "x": 1, "x": 18446744073709551615}"#;
+        let text =
+            r#"{"a": {"b\n": [1, {"c": "d"}], "n": null}, "x": 1, "x": 18446744073709551615}"#;
         let json = Json::parse(text).unwrap();
         assert_eq!(json.at("/a/b\n/1/c"), Some(&Json::Text("d".into())));
         assert_eq!(json.at("/a/b\n/0").and_then(Json::whole), Some(1));
@@ -202,7 +203,11 @@ mod tests {
         let Json::Object(members) = Json::parse(text).unwrap() else {
             panic!()
         };
-        assert!(members.iter().all(|(name, _)| matches!(name, Cow::Borrowed(_))));
+        assert!(
+            members
+                .iter()
+                .all(|(name, _)| matches!(name, Cow::Borrowed(_)))
+        );
         assert!(matches!(&members[0].1, Json::Text(Cow::Borrowed("plain"))));
         assert_eq!(members[1].1, Json::Text("a\nb".into()));
     }

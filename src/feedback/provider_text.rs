@@ -86,7 +86,15 @@ mod tests {
         assert_eq!(sentence(&"ab ".repeat(10_000)).chars().count(), TEXT_MAX);
         assert_eq!(word(&format!("{} b", "a".repeat(63))), "a".repeat(63));
         assert_eq!(word(" \n "), "");
-        for text in ["550 5.1.1 no such user", " a", "a ", "a  b", "", "a\tb", "é b"] {
+        for text in [
+            "550 5.1.1 no such user",
+            " a",
+            "a ",
+            "a  b",
+            "",
+            "a\tb",
+            "é b",
+        ] {
             let words: Vec<&str> = text.split_whitespace().collect();
             assert_eq!(sentence(text), words.join(" "), "{text:?}");
         }

@@ -151,7 +151,9 @@ fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
     let changes = |part: &&Part, events: &[&Event]| {
-        let mut parts = events.iter().filter_map(|event| fact_parts::of(&event.what));
+        let mut parts = events
+            .iter()
+            .filter_map(|event| fact_parts::of(&event.what));
         parts.any(|found| found == *part)
     };
     let parts = PARTS.into_iter();
@@ -161,9 +163,11 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     if parts.is_empty() {
         return Ok(());
     }
-    let selected = parts.iter().fold(sql("SELECT f.notification_id"), |stmt, part| {
-        stmt.push(part.select)
-    });
+    let selected = parts
+        .iter()
+        .fold(sql("SELECT f.notification_id"), |stmt, part| {
+            stmt.push(part.select)
+        });
     let stmt = selected
         .push(" FROM ")
         .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))

@@ -47,15 +47,19 @@ impl Store {
 }
 
 fn old_messages(before: Timestamp) -> Stmt {
-    sql("DELETE FROM feedback_inbox WHERE (source, message_id) IN (SELECT source, message_id \
-         FROM feedback_inbox WHERE received_at < ")
+    sql(
+        "DELETE FROM feedback_inbox WHERE (source, message_id) IN (SELECT source, message_id \
+         FROM feedback_inbox WHERE received_at < ",
+    )
     .bind(before)
     .push(" ORDER BY received_at LIMIT ")
 }
 
 fn old_events(before: Timestamp) -> Stmt {
-    sql("DELETE FROM unmatched_events WHERE event_key IN (SELECT event_key \
-         FROM unmatched_events WHERE recorded_at < ")
+    sql(
+        "DELETE FROM unmatched_events WHERE event_key IN (SELECT event_key \
+         FROM unmatched_events WHERE recorded_at < ",
+    )
     .bind(before)
     .push(" ORDER BY recorded_at LIMIT ")
 }

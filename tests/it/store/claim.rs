@@ -296,7 +296,10 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
     ];
     assert_eq!(found, expected);
     let counted = db.store.depth(1).await.unwrap();
-    assert!(counted.iter().all(|depth| depth.waiting == 1), "{counted:?}");
+    assert!(
+        counted.iter().all(|depth| depth.waiting == 1),
+        "{counted:?}"
+    );
 }
 
 async fn next_due_is_the_earliest_of_all_lanes(db: &TestDb) {

@@ -180,7 +180,13 @@ async fn an_unknown_notification_is_kept(db: &TestDb) {
         .await;
     assert_eq!(rows, [unknown.to_string()]);
     assert_eq!(db.count("delivery_events").await, 0);
-    assert_eq!(db.store.sweep_unmatched(&mut Sweep::default()).await.unwrap(), 0);
+    assert_eq!(
+        db.store
+            .sweep_unmatched(&mut Sweep::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(db.store.count_unmatched(10).await.unwrap(), 1);
 }
 

@@ -43,7 +43,10 @@ async fn multiply(db: &TestDb, count: usize) {
 
 /// One message about a notification of ours, one about somebody else's, both received now.
 async fn two_messages(db: &TestDb, ours: &str, theirs: &str, key: u128) {
-    let (id, now) = (enqueued(&db.store, vec![email("C-1")]).await[0], db.clock.now());
+    let (id, now) = (
+        enqueued(&db.store, vec![email("C-1")]).await[0],
+        db.clock.now(),
+    );
     send_one(&db.store, now, ours).await;
     for (name, own, key) in [(ours, Some(id), key), (theirs, None, key + 1)] {
         let event = happening(key, now, opened());
@@ -79,13 +82,21 @@ async fn old_feedback_goes_in_batches_and_the_ledger_stays(db: &TestDb) {
     assert_eq!(db.count("feedback_inbox").await, 2 * BATCH + 4);
     db.pass(DAY);
     while db.store.prune_feedback(keep).await.unwrap() {}
-    let left = db.texts("SELECT message_id FROM feedback_inbox ORDER BY 1").await;
+    let left = db
+        .texts("SELECT message_id FROM feedback_inbox ORDER BY 1")
+        .await;
     assert_eq!(left, ["foreign later", "ours later"]);
     let still = |rows: Vec<Vec<Option<String>>>, before: &[Vec<Option<String>>]| {
         before.iter().all(|row| rows.contains(row))
     };
-    assert!(still(db.rows("SELECT * FROM delivery_events").await, &ledger));
-    assert!(still(db.rows("SELECT * FROM contact_history").await, &history));
+    assert!(still(
+        db.rows("SELECT * FROM delivery_events").await,
+        &ledger
+    ));
+    assert!(still(
+        db.rows("SELECT * FROM contact_history").await,
+        &history
+    ));
 }
 
 async fn what_is_kept_for_ever_is_never_deleted(db: &TestDb) {

@@ -130,7 +130,8 @@ async fn the_sweep_finds_what_two_connections_missed(db: &TestDb) {
     foreign(db, 3, now).await;
     let other = db.another_store().await;
     let (mut ours, mut theirs) = (Sweep::default(), Sweep::default());
-    let sweeps = futures_util::future::join(swept(&db.store, &mut ours), swept(&other, &mut theirs));
+    let sweeps =
+        futures_util::future::join(swept(&db.store, &mut ours), swept(&other, &mut theirs));
     let (a, b) = Box::pin(sweeps).await;
     assert_eq!(a + b, 2);
     for id in [first, second] {
@@ -212,7 +213,11 @@ async fn a_sweep_reads_no_more_than_what_is_new(db: &TestDb) {
     other.close().await;
     let expected = before.1 + i64::try_from(NEW * SWEEPS).unwrap();
     let after = rows_read_at_least(db, expected).await;
-    assert_eq!(after, (before.0, expected), "one after the other, by the index");
+    assert_eq!(
+        after,
+        (before.0, expected),
+        "one after the other, by the index"
+    );
 }
 
 /// Once the closed connections have handed over what they counted.
