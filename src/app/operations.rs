@@ -99,7 +99,7 @@ impl Shared {
 }
 
 async fn ready(State(Operations { shared }): State<Operations>) -> Response {
-    match shared.readiness.get(shared.readiness()).await {
+    match Box::pin(shared.readiness.get(shared.readiness())).await {
         Ok(()) => "ready\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
@@ -107,7 +107,7 @@ async fn ready(State(Operations { shared }): State<Operations>) -> Response {
 
 /// Always 200: the process has something to tell even when the database has not.
 async fn metrics(State(Operations { shared }): State<Operations>) -> Response {
-    let waiting = shared.waiting.get(shared.waiting()).await;
+    let waiting = Box::pin(shared.waiting.get(shared.waiting())).await;
     let text = shared.metrics.render(waiting.as_ref(), shared.clock.now());
     ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }

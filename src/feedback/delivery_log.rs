@@ -63,8 +63,8 @@ const OPTED_OUT: &str = "phone number is opted out";
 const PUSH_REASONS: [(&str, Category); 17] = [
     ("invalidtoken", Category::InvalidAddress),
     ("invalidregistration", Category::InvalidAddress),
-    ("notregistered", Category::InvalidAddress),
-    ("unregistered", Category::InvalidAddress),
+    ("notregistered", Category::DeviceGone),
+    ("unregistered", Category::DeviceGone),
     ("baddevicetoken", Category::InvalidAddress),
     ("devicetokennotfortopic", Category::InvalidAddress),
     ("endpoint is disabled", Category::InvalidAddress),

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Error;
 use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
+use super::{Error, lessons};
+use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
 use crate::domain::id::NotificationId;
@@ -16,11 +17,13 @@ use crate::domain::time::Timestamp;
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 
-/// Appends events to the ledger and merges those that are new into the facts. Returns which were
-/// new. The notifications must exist. A transaction calls this once, so that every writer locks the
-/// ledger before the facts, and both in order of ids.
+/// Appends events to the ledger, merges those that are new into the facts, and keeps what they teach
+/// of their recipients' addresses. Returns which were new. The notifications must exist. A
+/// transaction calls this once, so that every writer locks the ledger before the facts and these
+/// before the suppression list, each in one order.
 pub(super) async fn merge(
     tx: &mut Tx,
+    clock: &Clock,
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
@@ -30,9 +33,11 @@ pub(super) async fn merge(
         .flatten()
         .map(|event| (event.notification, event.key))
         .collect();
+    let teaching = lessons::teaching(new.values().flatten().copied());
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
+    lessons::learn(tx, clock, &teaching, now).await?;
     Ok(happened)
 }
 
@@ -150,7 +155,7 @@ fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
 
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
-    let changes = |part: &&Part, events: &[&Event]| {
+    let touch = |part: &&Part, events: &[&Event]| {
         let mut parts = events
             .iter()
             .filter_map(|event| fact_parts::of(&event.what));
@@ -158,7 +163,7 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     };
     let parts = PARTS.into_iter();
     let parts: Vec<&Part> = parts
-        .filter(|part| new.values().any(|events| changes(part, events)))
+        .filter(|part| new.values().any(|events| touch(part, events)))
         .collect();
     if parts.is_empty() {
         return Ok(());

@@ -116,7 +116,7 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
         }
     }
     unmatched::keep(&mut tx, &unmatched, now).await?;
-    let mut new = facts::merge(&mut tx, &events, now).await?;
+    let mut new = facts::merge(&mut tx, clock, &events, now).await?;
     tx.commit().await?;
     let answers = batch.iter().enumerate().map(|(i, message)| {
         match (&message.report, resolved(i, message)) {

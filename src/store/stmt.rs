@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use sqlx::Arguments;
@@ -29,6 +31,14 @@ impl Dialect {
             Self::Postgres => clause,
         }
     }
+
+    /// After a text that is compared byte by byte, as SQLite compares all.
+    pub(crate) const fn bytewise(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " COLLATE \"C\"",
+        }
+    }
 }
 
 /// A value of one of the column types that both databases have. SQLite keeps ids as hyphenated
@@ -46,6 +56,8 @@ pub(crate) enum Arg {
     Time(Option<Timestamp>),
     /// As text.
     Json(Option<String>),
+    /// Files. Never in more than [`VALUES_MAX`] values: the JSON form cannot hold them.
+    Bytes(Bytes),
 }
 
 /// The column types of [`Rows`].
@@ -57,6 +69,7 @@ pub(crate) enum Kind {
     Id,
     Time,
     Json,
+    Bytes,
 }
 
 /// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, whose text does not
@@ -226,6 +239,7 @@ fn add_sqlite(args: &mut SqliteArguments, arg: Arg) -> Result<(), Error> {
         Arg::Bool(v) => args.add(v),
         Arg::Id(v) => args.add(v.map(|id| id.as_hyphenated().to_string())),
         Arg::Time(v) => args.add(v.map(Timestamp::as_millis)),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -240,6 +254,7 @@ fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
         Arg::Id(v) => args.add(v),
         Arg::Time(v) => args.add(v.map(PgTime)),
         Arg::Json(v) => args.add(v.as_deref().map(PgJson)),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -301,6 +316,7 @@ impl Serialize for Arg {
             Self::Bool(v) => i64::from(*v).serialize(serializer),
             Self::Id(v) => v.serialize(serializer),
             Self::Time(v) => v.map(Timestamp::as_millis).serialize(serializer),
+            Self::Bytes(_) => Err(S::Error::custom("bytes in too many rows")),
         }
     }
 }
@@ -343,6 +359,7 @@ fn add_array<'a, C: Iterator<Item = &'a Arg>>(
         Kind::Id => array!(Arg::Id(v) => *v),
         Kind::Time => array!(Arg::Time(v) => v.map(PgTime)),
         Kind::Json => array!(Arg::Json(v) => v.as_deref().map(PgJson)),
+        Kind::Bytes => array!(Arg::Bytes(v) => Some(v.as_ref())),
     }
     .map_err(Error::encode)
 }
@@ -366,6 +383,7 @@ impl Arg {
             Self::Id(_) => matches!(kind, Kind::Id),
             Self::Time(_) => matches!(kind, Kind::Time),
             Self::Json(_) => matches!(kind, Kind::Json),
+            Self::Bytes(_) => matches!(kind, Kind::Bytes),
         }
     }
 
@@ -374,7 +392,12 @@ impl Arg {
             Self::Text(text) => text.as_deref(),
             Self::Word(text) => Some(text),
             Self::Shared(text) => Some(text),
-            Self::Int(_) | Self::Bool(_) | Self::Id(_) | Self::Time(_) | Self::Json(_) => None,
+            Self::Int(_)
+            | Self::Bool(_)
+            | Self::Id(_)
+            | Self::Time(_)
+            | Self::Json(_)
+            | Self::Bytes(_) => None,
         }
     }
 
@@ -421,4 +444,5 @@ into_arg! {
     Option<Timestamp> => |v| Arg::Time(v);
     Json => |v| Arg::Json(Some(storable_json(v).to_string()));
     Option<Json> => |v| Arg::Json(v.map(|v| storable_json(v).to_string()));
+    Bytes => |v| Arg::Bytes(v);
 }

@@ -193,7 +193,8 @@ impl Store {
                 events.push(event(&row, *id)?);
             }
         }
-        facts::merge(&mut tx, &events, self.clock.now()).await?;
+        let now = self.clock.now();
+        facts::merge(&mut tx, &self.clock, &events, now).await?;
         tx.commit().await?;
         Ok(events.len())
     }

@@ -14,7 +14,7 @@ use sendtrail::store::jobs::{Claim, Wanted};
 
 use super::make::{
     BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, nothing_left,
-    push, send_one, sent, sms, tried, wanted,
+    push, sent, sms, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
@@ -31,7 +31,6 @@ both! {
     a_waiting_job_is_cancelled_a_claimed_one_is_not,
     what_is_known_to_have_gone_is_not_cancelled,
     depth_tells_how_many_wait_and_since_when,
-    next_due_is_the_earliest_of_all_lanes,
 }
 
 fn ids(claim: &Claim) -> Vec<NotificationId> {
@@ -129,6 +128,8 @@ async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
         subject: "See you on Monday".to_owned(),
         text: Some("Dear C-1".to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     assert_eq!(message.content, expected);
 }
@@ -223,12 +224,15 @@ async fn a_heartbeat_extends_the_claims_that_are_held_alone(db: &TestDb) {
         };
         claims.push(db.store.claim(wanted).await.unwrap().unwrap().id);
     }
-    db.pass(LEASE / 2);
-    let held = &claims[..2];
-    assert_eq!(db.store.extend_claims(held, LEASE).await.unwrap().len(), 2);
-    assert_eq!(db.store.extend_claims(&[], LEASE).await.unwrap(), []);
-    db.pass(LEASE / 2 + Duration::from_millis(1));
-    assert_eq!(db.store.rescue(Duration::ZERO).await.unwrap(), 1);
+    let pulses = db.store.pulses().await.unwrap();
+    let (held, lease) = (&claims[..2], pulses[0].lease);
+    assert_eq!((pulses.len(), lease), (3, LEASE));
+    assert_eq!(db.store.beat(held).await.unwrap().len(), 2);
+    assert_eq!(db.store.beat(&[]).await.unwrap(), []);
+    // Whoever saw the claims before the heartbeat takes those alone that had none.
+    let rescued = db.store.rescue(&pulses, Duration::ZERO).await.unwrap();
+    assert_eq!(rescued.jobs, 1);
+    assert!(rescued.workers.contains("worker-2"), "{rescued:?}");
     let workers = db.texts("SELECT DISTINCT worker FROM claims").await;
     assert_eq!(workers, ["worker-1"]);
 }
@@ -300,25 +304,4 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
         counted.iter().all(|depth| depth.waiting == 1),
         "{counted:?}"
     );
-}
-
-async fn next_due_is_the_earliest_of_all_lanes(db: &TestDb) {
-    assert_eq!(db.store.next_due(Method::Email).await.unwrap(), None);
-    let now = db.clock.now();
-    let mut high = email("C-1");
-    high.priority = Priority::High;
-    high.send_at = Some(now.plus(Duration::from_mins(1)));
-    let mut bulk = email("C-1");
-    bulk.priority = Priority::Bulk;
-    bulk.send_at = Some(now.plus(Duration::from_secs(30)));
-    enqueued(&db.store, vec![high, bulk.clone(), sms("C-1")]).await;
-    assert_eq!(
-        db.store.next_due(Method::Email).await.unwrap(),
-        bulk.send_at
-    );
-    assert_eq!(db.store.next_due(Method::Sms).await.unwrap(), Some(now));
-    db.pass(Duration::from_secs(30));
-    send_one(&db.store, now, "p").await;
-    let left = Some(now.plus(Duration::from_mins(1)));
-    assert_eq!(db.store.next_due(Method::Email).await.unwrap(), left);
 }

@@ -4,11 +4,17 @@
 mod child;
 mod cli;
 mod client;
+mod clock;
+mod crash;
 mod forged;
 mod kill;
+mod leaving;
 mod localstack;
+mod many;
 mod outage;
+mod poison;
 mod program;
+mod providers;
 mod proxy;
 mod queue;
 mod secrecy;

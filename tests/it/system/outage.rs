@@ -136,8 +136,8 @@ async fn a_claim_whose_commit_was_answered_to_nobody_runs_out(db: &TestDb) {
     let last = enqueued.last().unwrap();
     db.execute(&format!(
         "DELETE FROM jobs WHERE id = '{last}';
-         INSERT INTO claims (id, worker, provider, claimed_at, lease_until, jobs)
-         SELECT '00000000-0000-7000-8000-000000000000', worker, provider, claimed_at, lease_until,
+         INSERT INTO claims (id, worker, provider, claimed_at, beats, lease_ms, jobs)
+         SELECT '00000000-0000-7000-8000-000000000000', worker, provider, claimed_at, 0, lease_ms,
              '[[\"{last}\", \"email\", 1, 0, 0]]'
          FROM claims LIMIT 1"
     ))
