@@ -21,7 +21,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const OLD: usize = 2_500;
 
 async fn a_worker_deletes_old_feedback_and_keeps_the_rest(db: &TestDb) {
-    let (old, new) = ("2020-01-01T00:00:00.000Z", Clock::system().now().to_string());
+    let (old, new) = (
+        "2020-01-01T00:00:00.000Z",
+        Clock::system().now().to_string(),
+    );
     for (name, count, at) in [("old", OLD, old), ("new", 3, &new)] {
         let at = if db.is_postgres() {
             format!("timestamptz '{at}'")
@@ -43,7 +46,9 @@ async fn a_worker_deletes_old_feedback_and_keeps_the_rest(db: &TestDb) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     program.stop().await;
-    let left = db.texts("SELECT message_id FROM feedback_inbox ORDER BY 1").await;
+    let left = db
+        .texts("SELECT message_id FROM feedback_inbox ORDER BY 1")
+        .await;
     assert_eq!(left, ["new 1", "new 2", "new 3"]);
 }
 
@@ -52,7 +57,10 @@ async fn the_metrics_tell_what_waits_in_each_lane(db: &TestDb) {
     let mut child = Child::serve(&Variables::of(db), "api");
     let client = Client::new(child.address(), "none");
     for (series, expected) in [
-        ("sendtrail_queue_depth{method=\"email\",lane=\"normal\"}", 1_234.0),
+        (
+            "sendtrail_queue_depth{method=\"email\",lane=\"normal\"}",
+            1_234.0,
+        ),
         ("sendtrail_queue_depth{method=\"email\",lane=\"high\"}", 0.0),
         ("sendtrail_queue_depth{method=\"sms\",lane=\"normal\"}", 0.0),
         ("sendtrail_feedback_unmatched", 0.0),
