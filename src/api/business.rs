@@ -85,6 +85,10 @@ pub(super) async fn change(
 }
 
 /// `None`: it stays as it is.
+#[expect(
+    clippy::option_option,
+    reason = "left out, cleared and given are three things"
+)]
 fn given<T, E: std::fmt::Display>(
     fields: &mut Fields<'_, '_>,
     name: &str,

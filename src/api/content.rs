@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::fields::{Fields, Misplaced};
 use super::files::{self, FileJson};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::message::Content;
+use crate::domain::message::{Attachment, Content};
 use crate::domain::method::Method;
 use crate::store::history::Entry;
 
@@ -102,6 +102,23 @@ fn push(mut fields: Fields<'_, '_>) -> Option<Given> {
     Some(Given::without_files(Content::Push { title, text, data }))
 }
 
+/// Adds what few emails have, so that the digest of the others does not depend on it.
+pub(super) fn with_parts(
+    mut canonical: Json,
+    reply_to: Option<&Mailbox>,
+    attachments: &[Attachment],
+) -> Json {
+    if let Some(object) = canonical.as_object_mut() {
+        if let Some(mailbox) = reply_to {
+            object.insert("reply_to".to_owned(), json!(mailbox.to_string()));
+        }
+        if !attachments.is_empty() {
+            object.insert("attachments".to_owned(), json!(attachments));
+        }
+    }
+    canonical
+}
+
 /// What a content asks for, as the digest of a request sees it: of a file its own digest is enough.
 pub(super) fn canonical(content: &Content) -> Json {
     match content {
@@ -112,14 +129,8 @@ pub(super) fn canonical(content: &Content) -> Json {
             reply_to,
             attachments,
         } => {
-            let mut canonical = json!({"subject": subject, "text": text, "html": html});
-            if let Some(mailbox) = reply_to {
-                canonical["reply_to"] = json!(mailbox.to_string());
-            }
-            if !attachments.is_empty() {
-                canonical["attachments"] = json!(attachments);
-            }
-            canonical
+            let canonical = json!({"subject": subject, "text": text, "html": html});
+            with_parts(canonical, reply_to.as_ref(), attachments)
         }
         Content::Sms { text } => json!({"text": text}),
         Content::Push { title, text, data } => {

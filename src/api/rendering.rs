@@ -99,14 +99,8 @@ pub(super) fn read(
 
 impl Asked {
     pub(super) fn canonical(&self) -> Json {
-        let mut canonical = json!({"template": self.name, "data": self.data});
-        if let Some(mailbox) = &self.reply_to {
-            canonical["reply_to"] = json!(mailbox.to_string());
-        }
-        if !self.attachments.is_empty() {
-            canonical["attachments"] = json!(self.attachments);
-        }
-        canonical
+        let canonical = json!({"template": self.name, "data": self.data});
+        content::with_parts(canonical, self.reply_to.as_ref(), &self.attachments)
     }
 
     fn error(&self, below: &str, detail: impl Into<String>) -> FieldError {
@@ -202,21 +196,20 @@ async fn find(
 ) -> Result<BTreeMap<String, Arc<Template>>, Error> {
     let mut templates = BTreeMap::new();
     for (name, version) in intake.store.current_templates(business, names).await? {
-        let template = match intake.templates.get(version) {
-            Some(template) => template,
-            None => {
-                let stored = intake
-                    .store
-                    .template(business, &name, Some(version))
-                    .await?;
-                let Some(stored) = stored else { continue };
-                let compiled = Template::compile(source(stored));
-                // It compiled when it was written, by this program or an earlier one.
-                let Ok(compiled) = compiled else { continue };
-                let compiled = Arc::new(compiled);
-                intake.templates.keep(&compiled);
-                compiled
-            }
+        let template = if let Some(template) = intake.templates.get(version) {
+            template
+        } else {
+            let stored = intake
+                .store
+                .template(business, &name, Some(version))
+                .await?;
+            let Some(stored) = stored else { continue };
+            let compiled = Template::compile(source(stored));
+            // It compiled when it was written, by this program or an earlier one.
+            let Ok(compiled) = compiled else { continue };
+            let compiled = Arc::new(compiled);
+            intake.templates.keep(&compiled);
+            compiled
         };
         templates.insert(name, template);
     }

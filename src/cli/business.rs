@@ -80,6 +80,10 @@ fn show(name: &str, own: Option<impl Display>, otherwise: &str) {
 }
 
 /// `None`: it stays as it is.
+#[expect(
+    clippy::option_option,
+    reason = "left out, cleared and given are three things"
+)]
 fn given<T, E: Display>(
     text: Option<String>,
     parse: impl Fn(&str) -> Result<T, E>,

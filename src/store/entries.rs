@@ -213,26 +213,28 @@ fn content_row(id: Uuid, content: &Content) -> Result<[Arg; 7], Error> {
     ])
 }
 
+const ENTRY_COLUMNS: &[(&str, Kind)] = &[
+    ("id", Kind::Id),
+    ("business_id", Kind::Text),
+    ("client_uid", Kind::Id),
+    ("date", Kind::Time),
+    ("method", Kind::Text),
+    ("type", Kind::Text),
+    ("contact_type", Kind::Text),
+    ("staff_id", Kind::Text),
+    ("address", Kind::Text),
+    ("content_id", Kind::Id),
+    ("resend_of", Kind::Id),
+    ("priority", Kind::Text),
+    ("send_at", Kind::Time),
+    ("expires_at", Kind::Time),
+    ("metadata", Kind::Json),
+    ("template_name", Kind::Text),
+    ("template_version", Kind::Id),
+];
+
 async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
-    let mut rows = Rows::new(&[
-        ("id", Kind::Id),
-        ("business_id", Kind::Text),
-        ("client_uid", Kind::Id),
-        ("date", Kind::Time),
-        ("method", Kind::Text),
-        ("type", Kind::Text),
-        ("contact_type", Kind::Text),
-        ("staff_id", Kind::Text),
-        ("address", Kind::Text),
-        ("content_id", Kind::Id),
-        ("resend_of", Kind::Id),
-        ("priority", Kind::Text),
-        ("send_at", Kind::Time),
-        ("expires_at", Kind::Time),
-        ("metadata", Kind::Json),
-        ("template_name", Kind::Text),
-        ("template_version", Kind::Id),
-    ]);
+    let mut rows = Rows::new(ENTRY_COLUMNS);
     for Staged {
         id,
         business,

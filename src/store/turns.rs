@@ -133,7 +133,8 @@ impl Turns {
                 break;
             }
             let share = left / at_table;
-            let stmt = take(&hungry[..at_table], &marks, lane, share, tx.dialect());
+            let served = hungry.get(..at_table).unwrap_or_default();
+            let stmt = take(served, &marks, lane, share, tx.dialect());
             let mut helpings: BTreeMap<String, usize> = BTreeMap::new();
             for row in tx.all(stmt).await? {
                 let found = taken_row(&row, lane)?;
