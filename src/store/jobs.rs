@@ -171,26 +171,35 @@ impl Store {
         Ok(true)
     }
 
-    /// How many jobs wait in each lane, up to `counted_max` each, and for how long. Empty lanes are
+    /// How many jobs wait in each lane, up to `counted_max` each (of those that wait for a later
+    /// time, that many in all), and for how long: of those counted, the longest due. Empty lanes are
     /// left out.
     pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
-        let mut lanes = Rows::new(&[("method", Kind::Text), ("lane", Kind::Int)]);
-        for method in Method::SENT_BY_US {
-            for lane in Priority::ALL {
-                lanes.add([method.as_str().into(), i64::from(lane.lane()).into()]);
-            }
-        }
-        let stmt = sql(
-            "SELECT b.method, b.lane, (SELECT CAST(COUNT(*) AS bigint) FROM (SELECT 1 FROM jobs j \
-             WHERE j.method = b.method AND j.lane = b.lane LIMIT ",
+        // Each part walks one index, so that no backlog makes it long.
+        let mut stmt = sql(
+            "SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, MIN(due_at) AS oldest FROM \
+             (SELECT * FROM (SELECT j.method, j.lane, j.due_at FROM jobs j WHERE NOT j.ready \
+             ORDER BY j.due_at, j.id LIMIT ",
         )
         .bind(counted_max)
-        .push(
-            ") AS due) AS waiting, (SELECT MIN(j.due_at) FROM jobs j WHERE j.method = b.method \
-             AND j.lane = b.lane) AS oldest FROM ",
-        )
-        .rows(lanes);
+        .push(") AS later");
+        for method in Method::SENT_BY_US {
+            for lane in Priority::ALL {
+                stmt = stmt
+                    .push(
+                        " UNION ALL SELECT * FROM (SELECT j.method, j.lane, j.due_at FROM jobs j \
+                         WHERE j.ready AND j.method = ",
+                    )
+                    .bind(method.as_str())
+                    .push(" AND j.lane = ")
+                    .bind(i64::from(lane.lane()))
+                    .push(" ORDER BY j.business_id, j.due_at, j.id LIMIT ")
+                    .bind(counted_max)
+                    .push(") AS now");
+            }
+        }
+        let stmt = stmt.push(") AS waiting GROUP BY method, lane");
         let mut depths = Vec::new();
         for row in tx.all(stmt).await? {
             let Some(oldest_due_at) = row.opt_time("oldest")? else {
