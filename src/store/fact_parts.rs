@@ -324,3 +324,73 @@ fn clicked(row: &Row) -> Result<Option<Clicked>, Error> {
         count: row.int("clicked_count")?,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Event;
+    use crate::domain::id::NotificationId;
+    use crate::domain::time::Timestamp;
+
+    fn one_of_each() -> Vec<What> {
+        let failure = Failure {
+            category: Category::Unknown,
+            code: None,
+            provider_text: None,
+        };
+        let bounce = Bounce {
+            severity: Severity::Permanent,
+            category: Category::Unknown,
+            subtype: None,
+            status: None,
+            diagnostic: None,
+        };
+        vec![
+            What::Accepted {
+                provider: "ses".to_owned(),
+                provider_message_id: None,
+                opens_tracked: true,
+            },
+            What::Rejected(failure.clone()),
+            What::Delivered { response: None },
+            What::Delayed {
+                delay_type: None,
+                diagnostic: None,
+            },
+            What::Bounced(bounce),
+            What::Complained {
+                feedback_type: None,
+            },
+            What::ComplaintWithdrawn,
+            What::Opened {
+                user_agent: None,
+                by_machine: false,
+            },
+            What::Clicked { link: None },
+            What::Unsubscribed { how: None },
+            What::Undelivered(failure.clone()),
+            What::GaveUp(failure),
+        ]
+    }
+
+    /// Parts that are not read must not be written either.
+    #[test]
+    fn an_event_changes_its_own_part_and_no_other() {
+        for what in one_of_each() {
+            let event = Event {
+                notification: NotificationId::floor(Timestamp::EPOCH),
+                key: EventKey::of_attempt(1),
+                occurred_at: Timestamp::EPOCH,
+                source: "ses".to_owned(),
+                what,
+            };
+            let mut after = Facts::default();
+            after.apply(&event);
+            for part in PARTS {
+                let changed = (part.changed)(&Facts::default(), &after);
+                let its_own = of(&event.what) == Some(part);
+                assert_eq!(changed, its_own, "{:?} {}", event.what, part.select);
+            }
+        }
+    }
+}
