@@ -59,7 +59,7 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
 }
 
 /// Postfix's smtp-sink, listening; `options` as in smtp-sink(1).
-fn smtp_sink(port: u16, options: &[&str]) -> Process {
+pub(crate) fn smtp_sink(port: u16, options: &[&str]) -> Process {
     // Not on everybody's path.
     let program = ["/usr/sbin/smtp-sink", "/usr/libexec/postfix/smtp-sink"]
         .into_iter()
@@ -78,37 +78,37 @@ fn smtp_sink(port: u16, options: &[&str]) -> Process {
 
 /// A message as Python's email package reads it.
 #[derive(Debug, Deserialize)]
-struct Read {
-    subject: String,
-    from: String,
-    from_name: String,
-    to: String,
-    message_id: String,
-    date: String,
-    text: Option<String>,
-    html: Option<String>,
-    reply_to: Option<String>,
+pub(crate) struct Read {
+    pub(crate) subject: String,
+    pub(crate) from: String,
+    pub(crate) from_name: String,
+    pub(crate) to: String,
+    pub(crate) message_id: String,
+    pub(crate) date: String,
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+    pub(crate) reply_to: Option<String>,
     /// The content types of all parts, outermost first.
-    structure: Vec<String>,
-    files: Vec<ReadFile>,
-    multipart: bool,
-    defects: Vec<String>,
-    longest_line: usize,
+    pub(crate) structure: Vec<String>,
+    pub(crate) files: Vec<ReadFile>,
+    pub(crate) multipart: bool,
+    pub(crate) defects: Vec<String>,
+    pub(crate) longest_line: usize,
 }
 
 #[derive(Debug, Deserialize)]
-struct ReadFile {
-    name: String,
-    content_type: String,
-    content_id: Option<String>,
-    disposition: String,
-    parameters: BTreeMap<String, String>,
-    sha256: String,
-    size: usize,
+pub(crate) struct ReadFile {
+    pub(crate) name: String,
+    pub(crate) content_type: String,
+    pub(crate) content_id: Option<String>,
+    pub(crate) disposition: String,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) sha256: String,
+    pub(crate) size: usize,
 }
 
 /// All messages in the folder, by id, once there are so many.
-fn read_mail(folder: &Path, count: usize) -> BTreeMap<String, Read> {
+pub(crate) fn read_mail(folder: &Path, count: usize) -> BTreeMap<String, Read> {
     let started = Instant::now();
     let files = loop {
         let files: Vec<_> = std::fs::read_dir(folder)

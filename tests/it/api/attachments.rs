@@ -93,6 +93,7 @@ async fn files_are_shown_with_the_content_and_handed_out_as_they_came() {
     assert_eq!(answer.bytes, b"%PDF-1.7\0\xff");
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of rules")]
 #[tokio::test]
 async fn every_rule_for_a_file_is_said() {
     let api = TestApi::start().await;

@@ -9,6 +9,10 @@ use crate::support::api::{TestApi, email, push, sms};
 const PATH: &str = "/v1/notifications";
 
 /// A good email from this template.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that a literal can be given"
+)]
 fn filled(template: Json, changes: Json) -> Json {
     let mut body = email(json!({"content": null, "type": null, "template": template}));
     let Json::Object(changes) = changes else {
@@ -69,8 +73,8 @@ async fn what_was_made_is_frozen_shown_and_traced_to_its_version() {
         .post(&format!("{PATH}/{id}/resend"), &json!({}))
         .await
         .json();
-    let resent = api.entry(resend["id"].as_str().unwrap()).await;
-    assert_eq!(resent["template"], entry["template"]);
+    let second = api.entry(resend["id"].as_str().unwrap()).await;
+    assert_eq!(second["template"], entry["template"]);
 }
 
 #[tokio::test]
