@@ -325,6 +325,10 @@ fn mails_with_files() -> Vec<Outgoing> {
     mails
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one mail and all that is found in it"
+)]
 #[tokio::test]
 async fn a_mail_reader_finds_the_files_that_were_sent() {
     let folder = tempfile::tempdir().unwrap();

@@ -355,7 +355,7 @@ async fn a_hostile_batch_ends_soon_and_says_why() {
         );
         assert!(last.len() <= 101, "{}", last.len());
         println!("{text}: {spent:?}");
-        assert!(spent < Duration::from_secs(60), "{text}: {spent:?}");
+        assert!(spent < Duration::from_mins(1), "{text}: {spent:?}");
     }
     assert!(last.len() > 10, "many are named: {}", last.len());
     let mut many = Vec::new();

@@ -171,6 +171,7 @@ async fn every_mistake_of_a_template_is_named_at_once_with_its_line() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of rules")]
 #[tokio::test]
 async fn every_rule_for_the_fields_of_a_template_is_said() {
     let api = TestApi::start().await;

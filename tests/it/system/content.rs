@@ -49,6 +49,7 @@ fn expect(ran: &Ran, code: i32, out: &[&str]) {
     assert_eq!(lines, out, "{ran:?}");
 }
 
+#[expect(clippy::too_many_lines, reason = "one story from end to end")]
 async fn what_was_written_on_disk_arrives_as_a_mail(db: &TestDb) {
     let folder = tempfile::tempdir().unwrap();
     let mails = tempfile::tempdir().unwrap();
@@ -230,6 +231,7 @@ async fn db_templates(db: &TestDb) -> Vec<String> {
 
 /// Every mistake with its file and line, and what to do about it.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of mistakes")]
 fn the_mistakes_of_templates_are_named_by_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     write(
