@@ -12,7 +12,7 @@ use super::schemas::BusinessBody;
 use super::{Shared, body};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::sms_sender::SmsSender;
-use crate::store::businesses::{Business, Change};
+use crate::store::businesses::{Business, Change, Setting};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Business)]
@@ -84,16 +84,16 @@ pub(super) async fn change(
     found(&shared, business).await
 }
 
-/// `None`: it stays as it is.
 fn given<T, E: std::fmt::Display>(
     fields: &mut Fields<'_, '_>,
     name: &str,
     parse: impl Fn(&str) -> Result<T, E>,
-) -> Option<Option<T>> {
+) -> Setting<T> {
     if fields.is_cleared(name) {
-        return Some(None);
+        return Setting::Default;
     }
-    fields.parsed(name, parse).map(Some)
+    let own = fields.parsed(name, parse);
+    own.map_or(Setting::AsItIs, Setting::Own)
 }
 
 async fn found(shared: &Shared, business: &str) -> Result<Json<BusinessJson>, Problem> {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::fields::{Fields, Misplaced};
 use super::files::{self, FileJson};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::message::Content;
+use crate::domain::message::{Attachment, Content};
 use crate::domain::method::Method;
 use crate::store::history::Entry;
 
@@ -112,20 +112,31 @@ pub(super) fn canonical(content: &Content) -> Json {
             reply_to,
             attachments,
         } => {
-            let mut canonical = json!({"subject": subject, "text": text, "html": html});
-            if let Some(mailbox) = reply_to {
-                canonical["reply_to"] = json!(mailbox.to_string());
-            }
-            if !attachments.is_empty() {
-                canonical["attachments"] = json!(attachments);
-            }
-            canonical
+            let names = ["subject", "text", "html"].map(str::to_owned);
+            let values = [json!(subject), json!(text), json!(html)];
+            let canonical = names.into_iter().zip(values).collect();
+            canonical_mail(canonical, reply_to.as_ref(), attachments)
         }
         Content::Sms { text } => json!({"text": text}),
         Content::Push { title, text, data } => {
             json!({"title": title, "text": text, "data": data})
         }
     }
+}
+
+/// The same of what emails alone can have; when they have none of it, it is as if it did not exist.
+pub(super) fn canonical_mail(
+    mut canonical: Map<String, Json>,
+    reply_to: Option<&Mailbox>,
+    attachments: &[Attachment],
+) -> Json {
+    if let Some(mailbox) = reply_to {
+        canonical.insert("reply_to".to_owned(), mailbox.to_string().into());
+    }
+    if !attachments.is_empty() {
+        canonical.insert("attachments".to_owned(), json!(attachments));
+    }
+    Json::Object(canonical)
 }
 
 /// What was sent.

@@ -190,7 +190,7 @@ fn notification(
     };
     new.idempotency = key.map(|key| Idempotency {
         key,
-        body_digest: body_digest(&canonical(&new, type_name.as_deref(), as_given)),
+        body_digest: body_digest(&canonical(&new, type_name.as_deref(), as_given.as_ref())),
     });
     match type_name {
         Some(type_name) => new.type_name = type_name,
@@ -291,7 +291,7 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>
 
 /// What was asked for, however it was written: defaults filled in, times in UTC, names in order. Of
 /// a template, its name and the data: the same request stays the same when the template changes.
-fn canonical(new: &NewNotification, type_name: Option<&str>, content: Option<Json>) -> Json {
+fn canonical(new: &NewNotification, type_name: Option<&str>, content: Option<&Json>) -> Json {
     let ClientRef {
         id,
         name,

@@ -99,14 +99,10 @@ pub(super) fn read(
 
 impl Asked {
     pub(super) fn canonical(&self) -> Json {
-        let mut canonical = json!({"template": self.name, "data": self.data});
-        if let Some(mailbox) = &self.reply_to {
-            canonical["reply_to"] = json!(mailbox.to_string());
-        }
-        if !self.attachments.is_empty() {
-            canonical["attachments"] = json!(self.attachments);
-        }
-        canonical
+        let names = ["template", "data"].map(str::to_owned);
+        let values = [json!(self.name), json!(self.data)];
+        let canonical = names.into_iter().zip(values).collect();
+        content::canonical_mail(canonical, self.reply_to.as_ref(), &self.attachments)
     }
 
     fn error(&self, below: &str, detail: impl Into<String>) -> FieldError {
@@ -202,22 +198,19 @@ async fn find(
 ) -> Result<BTreeMap<String, Arc<Template>>, Error> {
     let mut templates = BTreeMap::new();
     for (name, version) in intake.store.current_templates(business, names).await? {
-        let template = match intake.templates.get(version) {
-            Some(template) => template,
-            None => {
-                let stored = intake
-                    .store
-                    .template(business, &name, Some(version))
-                    .await?;
-                let Some(stored) = stored else { continue };
-                let compiled = Template::compile(source(stored));
-                // It compiled when it was written, by this program or an earlier one.
-                let Ok(compiled) = compiled else { continue };
-                let compiled = Arc::new(compiled);
-                intake.templates.keep(&compiled);
-                compiled
+        let mut template = intake.templates.get(version);
+        if template.is_none() {
+            let stored = intake.store.template(business, &name, Some(version));
+            let Some(stored) = stored.await? else {
+                continue;
+            };
+            // It compiled when it was written, by this program or an earlier one.
+            template = Template::compile(source(stored)).ok().map(Arc::new);
+            if let Some(template) = &template {
+                intake.templates.keep(template);
             }
-        };
+        }
+        let Some(template) = template else { continue };
         templates.insert(name, template);
     }
     Ok(templates)

@@ -57,8 +57,10 @@ impl utoipa::ToSchema for TemplateBody {
 
 impl utoipa::PartialSchema for TemplateBody {
     fn schema() -> RefOr<Schema> {
-        let mut html = text(content::EMAIL_TEXT_LENGTH_MAX);
-        html["description"] = json!("Values are escaped; without text, the text is made from it.");
+        let html = json!({
+            "type": "string", "minLength": 1, "maxLength": content::EMAIL_TEXT_LENGTH_MAX,
+            "description": "Values are escaped; without text, the text is made from it.",
+        });
         schema(json!({
             "type": "object",
             "additionalProperties": false,
@@ -79,14 +81,17 @@ impl utoipa::PartialSchema for TemplateBody {
 
 /// The field `attachments` of an email.
 pub(super) fn attachments() -> Json {
-    let mut data = json!({"type": "string", "contentEncoding": "base64", "minLength": 1});
-    data["description"] = json!(format!(
-        "Up to {} bytes in one file, {} in one email.",
-        files::ATTACHMENT_BYTES_MAX,
-        files::ATTACHMENTS_BYTES_MAX
-    ));
-    let mut id = text(files::CONTENT_ID_LENGTH_MAX);
-    id["description"] = json!("For an image within the text: what the HTML shows it by, `cid:…`.");
+    let data = json!({
+        "type": "string", "contentEncoding": "base64", "minLength": 1,
+        "description": format!(
+            "Up to {} bytes in one file, {} in one email.",
+            files::ATTACHMENT_BYTES_MAX, files::ATTACHMENTS_BYTES_MAX,
+        ),
+    });
+    let id = json!({
+        "type": "string", "minLength": 1, "maxLength": files::CONTENT_ID_LENGTH_MAX,
+        "description": "For an image within the text: what the HTML shows it by, `cid:…`.",
+    });
     json!({
         "type": "array", "maxItems": files::ATTACHMENTS_MAX,
         "description": "Email only.",

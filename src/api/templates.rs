@@ -344,17 +344,19 @@ pub fn source_of(body: &Value) -> Result<Source, Vec<FieldError>> {
         fields.require(&["method"]);
         let sent = |word: &str| Method::parse(word).filter(|method| method.is_sent_by_us());
         let method = fields.word("method", sent, &METHODS);
-        parts(&mut fields, method?)
+        Some(parts(&mut fields, method?))
     });
     errors.unless_any(source)
 }
 
 /// The parts that a message of this method has.
-fn parts(fields: &mut Fields<'_, '_>, method: Method) -> Option<Source> {
+fn parts(fields: &mut Fields<'_, '_>, method: Method) -> Source {
     let (head, required, misplaced) = match method {
         Method::Email => ("subject", &["subject"][..], &["title"][..]),
         Method::Push => ("title", &["text"][..], &["subject", "html"][..]),
-        _ => ("", &["text"][..], &["subject", "title", "html"][..]),
+        Method::Sms | Method::InPerson | Method::Mail | Method::Phone => {
+            ("", &["text"][..], &["subject", "title", "html"][..])
+        }
     };
     for name in misplaced {
         if fields.get(name).is_some() {
@@ -365,13 +367,13 @@ fn parts(fields: &mut Fields<'_, '_>, method: Method) -> Option<Source> {
     if method == Method::Email && fields.get("text").is_none() && fields.get("html").is_none() {
         fields.wrong_here("needs `text` or `html`, or both");
     }
-    Some(Source {
+    Source {
         method,
         type_name: fields.line("type", NAME_LENGTH_MAX),
         subject: fields.text(head, SUBJECT_LENGTH_MAX),
         text: fields.text("text", EMAIL_TEXT_LENGTH_MAX),
         html: fields.text("html", EMAIL_TEXT_LENGTH_MAX),
-    })
+    }
 }
 
 fn error(mistake: &Mistake) -> FieldError {

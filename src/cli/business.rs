@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::sms_sender::SmsSender;
-use crate::store::businesses::Change;
+use crate::store::businesses::{Change, Setting};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BusinessCommand {
@@ -79,15 +79,16 @@ fn show(name: &str, own: Option<impl Display>, otherwise: &str) {
     }
 }
 
-/// `None`: it stays as it is.
 fn given<T, E: Display>(
     text: Option<String>,
     parse: impl Fn(&str) -> Result<T, E>,
-) -> anyhow::Result<Option<Option<T>>> {
-    let Some(text) = text else { return Ok(None) };
+) -> anyhow::Result<Setting<T>> {
+    let Some(text) = text else {
+        return Ok(Setting::AsItIs);
+    };
     if text.trim().is_empty() {
-        return Ok(Some(None));
+        return Ok(Setting::Default);
     }
     let parsed = parse(&text).map_err(|why| anyhow::anyhow!("{text:?} {why}"))?;
-    Ok(Some(Some(parsed)))
+    Ok(Setting::Own(parsed))
 }

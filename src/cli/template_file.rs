@@ -80,7 +80,7 @@ impl Files {
             file,
             line,
             what: mistake.what.to_string(),
-            remedy: mistake.remedy().map(str::to_owned),
+            remedy: Some(mistake.remedy().to_owned()),
         }
     }
 

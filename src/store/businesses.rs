@@ -1,7 +1,7 @@
 //! Businesses: their names, and who they write as.
 
 use super::history::mailbox;
-use super::stmt::sql;
+use super::stmt::{Stmt, sql};
 use super::{Error, Store};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::sms_sender::SmsSender;
@@ -18,9 +18,19 @@ pub struct Identity {
 /// What is to become different; the rest stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    pub email_from: Option<Option<Mailbox>>,
-    pub reply_to: Option<Option<Mailbox>>,
-    pub sms_from: Option<Option<SmsSender>>,
+    pub email_from: Setting<Mailbox>,
+    pub reply_to: Setting<Mailbox>,
+    pub sms_from: Setting<SmsSender>,
+}
+
+/// What is to become of one value.
+#[derive(Clone, Debug, Default)]
+pub enum Setting<T> {
+    #[default]
+    AsItIs,
+    /// What the settings of the program say.
+    Default,
+    Own(T),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,21 +65,28 @@ impl Store {
     /// From now on the business writes as this; what is enqueued already keeps who it is from.
     /// `false` when there is no such business.
     pub async fn change_identity(&self, business: &str, change: &Change) -> Result<bool, Error> {
-        let text = |mailbox: &Option<Mailbox>| mailbox.as_ref().map(ToString::to_string);
+        let mailbox = |mailbox: &Mailbox| mailbox.to_string();
+        let sender = |sender: &SmsSender| sender.as_str().to_owned();
         let mut tx = self.db.write().await?;
         let mut stmt = sql("UPDATE businesses SET id = id");
-        if let Some(mailbox) = &change.email_from {
-            stmt = stmt.push(", email_from = ").bind(text(mailbox));
-        }
-        if let Some(mailbox) = &change.reply_to {
-            stmt = stmt.push(", reply_to = ").bind(text(mailbox));
-        }
-        if let Some(sender) = &change.sms_from {
-            let text = sender.as_ref().map(SmsSender::as_str);
-            stmt = stmt.push(", sms_from = ").bind(text);
-        }
+        stmt = set(stmt, ", email_from = ", &change.email_from, mailbox);
+        stmt = set(stmt, ", reply_to = ", &change.reply_to, mailbox);
+        stmt = set(stmt, ", sms_from = ", &change.sms_from, sender);
         let found = tx.execute(stmt.push(" WHERE id = ").bind(business)).await? > 0;
         tx.commit().await?;
         Ok(found)
+    }
+}
+
+fn set<T>(
+    stmt: Stmt,
+    column: &'static str,
+    setting: &Setting<T>,
+    text: impl Fn(&T) -> String,
+) -> Stmt {
+    match setting {
+        Setting::AsItIs => stmt,
+        Setting::Default => stmt.push(column).bind(Option::<String>::None),
+        Setting::Own(value) => stmt.push(column).bind(text(value)),
     }
 }

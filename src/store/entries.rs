@@ -213,7 +213,7 @@ fn content_row(id: Uuid, content: &Content) -> Result<[Arg; 7], Error> {
     ])
 }
 
-async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
+fn entry_rows(staged: &[Staged<'_>]) -> Rows {
     let mut rows = Rows::new(&[
         ("id", Kind::Id),
         ("business_id", Kind::Text),
@@ -268,6 +268,10 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
             template.map(|template| template.version).into(),
         ]);
     }
+    rows
+}
+
+async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
     // Who it is from is what the business says now: what is sent later is what is shown.
     let stmt = sql(
         "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, \
@@ -283,7 +287,7 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
          CASE b.method WHEN 'email' THEN x.email_from WHEN 'sms' THEN x.sms_from END, \
          CASE b.method WHEN 'email' THEN x.reply_to END FROM ",
     )
-    .rows(rows)
+    .rows(entry_rows(staged))
     .push(" LEFT JOIN businesses x ON x.id = b.business_id");
     tx.execute(stmt).await?;
     Ok(())

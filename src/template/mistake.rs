@@ -30,16 +30,16 @@ pub enum What {
 }
 
 impl Mistake {
-    /// What to do about it, where that is not plain from the words.
-    pub fn remedy(&self) -> Option<&'static str> {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
         match &self.what {
-            What::Missing(_) => Some(
+            What::Missing(_) => {
                 "give it a value, correct its name, or write `NAME|default(\"\")` where it may be \
-                 absent",
-            ),
-            What::Null(_) => Some("give it a value, or write `NAME or \"\"` where it may be null"),
-            What::TooMuchWork => Some("end its loops earlier and shorten what it makes"),
-            What::Other(_) => None,
+                 absent"
+            }
+            What::Null(_) => "give it a value, or write `NAME or \"\"` where it may be null",
+            What::TooMuchWork => "end its loops earlier and shorten what it makes",
+            What::Other(_) => "docs/templates.md says what there is",
         }
     }
 

@@ -29,10 +29,10 @@ fn email(subject: &str, text: Option<&str>, html: Option<&str>) -> Source {
 }
 
 fn map(data: Json) -> Map<String, Json> {
-    match data {
-        Json::Object(map) => map,
-        other => panic!("{other}"),
-    }
+    let Json::Object(map) = data else {
+        panic!("{data}");
+    };
+    map
 }
 
 fn render(source: Source, data: Json) -> Result<Rendered, Failed> {
@@ -112,8 +112,8 @@ fn every_missing_value_is_named_once_and_where() {
     let source = "{% for item in items %}{{ item.price }}{% endfor %}";
     let failed = render(sms(source), json!({"items": [{"price": 1}, {}]})).unwrap_err();
     assert_eq!(whats(&failed), ["text:1: `item.price` is missing"]);
-    let many: String = (0..100).map(|i| format!("{{{{ v{i} }}}}")).collect();
-    let failed = render(sms(&many), json!({})).unwrap_err();
+    let many: Vec<String> = (0..100).map(|i| format!("{{{{ v{i} }}}}")).collect();
+    let failed = render(sms(&many.concat()), json!({})).unwrap_err();
     assert_eq!(failed.mistakes.len(), 20, "the limit");
     assert!(failed.tries < 50, "{}", failed.tries);
 }
@@ -183,6 +183,23 @@ fn what_the_engine_knows_is_not_refused() {
     });
     let expected = "3XIS|NOTHING({{ a|nothing }}v21-2!12";
     assert_eq!(text(source, data), expected);
+}
+
+#[test]
+fn what_the_documentation_lists_is_there() {
+    let documentation = include_str!("../../docs/templates.md");
+    for (kind, before, after) in [
+        ("Filters: `", "{{ x|", " }}"),
+        ("Tests, after `is`: `", "{% if x is ", " %}{% endif %}"),
+    ] {
+        let (_, list) = documentation.split_once(kind).unwrap();
+        let (list, _) = list.split_once('`').unwrap();
+        assert!(list.split_whitespace().count() > 20, "{list}");
+        for name in list.split_whitespace() {
+            let source = format!("{before}{name}{after}");
+            assert!(Template::compile(sms(&source)).is_ok(), "{source}");
+        }
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
 }
 
 /// Postfix's smtp-sink, listening; `options` as in smtp-sink(1).
-fn smtp_sink(port: u16, options: &[&str]) -> Process {
+pub(crate) fn smtp_sink(port: u16, options: &[&str]) -> Process {
     // Not on everybody's path.
     let program = ["/usr/sbin/smtp-sink", "/usr/libexec/postfix/smtp-sink"]
         .into_iter()
@@ -76,37 +76,37 @@ fn smtp_sink(port: u16, options: &[&str]) -> Process {
 
 /// A message as Python's email package reads it.
 #[derive(Debug, Deserialize)]
-struct Read {
-    subject: String,
-    from: String,
-    from_name: String,
-    to: String,
-    message_id: String,
-    date: String,
-    text: Option<String>,
-    html: Option<String>,
-    reply_to: Option<String>,
+pub(crate) struct Read {
+    pub(crate) subject: String,
+    pub(crate) from: String,
+    pub(crate) from_name: String,
+    pub(crate) to: String,
+    pub(crate) message_id: String,
+    pub(crate) date: String,
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+    pub(crate) reply_to: Option<String>,
     /// The content types of all parts, outermost first.
-    structure: Vec<String>,
-    files: Vec<ReadFile>,
-    multipart: bool,
-    defects: Vec<String>,
-    longest_line: usize,
+    pub(crate) structure: Vec<String>,
+    pub(crate) files: Vec<ReadFile>,
+    pub(crate) multipart: bool,
+    pub(crate) defects: Vec<String>,
+    pub(crate) longest_line: usize,
 }
 
 #[derive(Debug, Deserialize)]
-struct ReadFile {
-    name: String,
-    content_type: String,
-    content_id: Option<String>,
-    disposition: String,
-    parameters: BTreeMap<String, String>,
-    sha256: String,
-    size: usize,
+pub(crate) struct ReadFile {
+    pub(crate) name: String,
+    pub(crate) content_type: String,
+    pub(crate) content_id: Option<String>,
+    pub(crate) disposition: String,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) sha256: String,
+    pub(crate) size: usize,
 }
 
 /// All messages in the folder, by id, once there are so many.
-fn read_mail(folder: &Path, count: usize) -> BTreeMap<String, Read> {
+pub(crate) fn read_mail(folder: &Path, count: usize) -> BTreeMap<String, Read> {
     let started = Instant::now();
     let files = loop {
         let files: Vec<_> = std::fs::read_dir(folder)
@@ -368,22 +368,33 @@ async fn a_mail_reader_finds_the_files_that_were_sent() {
             assert_eq!(file.disposition, inline);
         }
     }
-    let read = |index: usize| &found[&mails[index].id.to_string()];
+    let read: Vec<&Read> = mails
+        .iter()
+        .map(|mail| &found[&mail.id.to_string()])
+        .collect();
+    senders_are_as_asked_for(&read);
+    parts_are_where_readers_look_for_them(&read);
+}
+
+fn senders_are_as_asked_for(read: &[&Read]) {
     assert_eq!(
-        (read(0).from.as_str(), read(0).from_name.as_str()),
+        (read[0].from.as_str(), read[0].from_name.as_str()),
         ("shop@other.example", "Other Shop")
     );
-    assert!(read(0).message_id.ends_with("@other.example>"));
+    assert!(read[0].message_id.ends_with("@other.example>"));
     let answers = "\"Answers, please\" <answers@other.example>";
-    assert_eq!(read(0).reply_to.as_deref(), Some(answers));
+    assert_eq!(read[0].reply_to.as_deref(), Some(answers));
     let own = "\"Dr. Müller\" <m@xn--mller-kva.example>";
     assert_eq!(
-        read(1).reply_to.as_deref(),
+        read[1].reply_to.as_deref(),
         Some(own),
         "the content's before the business's"
     );
-    assert_eq!(read(2).reply_to, None);
-    assert_eq!(read(2).from, "info@example.com");
+    assert_eq!(read[2].reply_to, None);
+    assert_eq!(read[2].from, "info@example.com");
+}
+
+fn parts_are_where_readers_look_for_them(read: &[&Read]) {
     let structure = [
         "multipart/mixed",
         "multipart/alternative",
@@ -394,20 +405,20 @@ async fn a_mail_reader_finds_the_files_that_were_sent() {
         "image/png",
         "text/calendar",
     ];
-    assert_eq!(read(7).structure, structure);
-    assert_eq!(read(7).text.as_deref(), Some("text\n"));
-    let calendar = read(7)
+    assert_eq!(read[7].structure, structure);
+    assert_eq!(read[7].text.as_deref(), Some("text\n"));
+    let calendar = read[7]
         .files
         .iter()
         .find(|file| file.name == "day.ics")
         .unwrap();
     assert_eq!(calendar.parameters["method"], "REQUEST");
     assert_eq!(
-        read(8).structure,
+        read[8].structure,
         ["multipart/related", "text/html", "image/gif"]
     );
     assert_eq!(
-        read(9).structure,
+        read[9].structure,
         ["multipart/mixed", "text/plain", "image/gif"]
     );
 }

@@ -71,6 +71,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("fault", Some(&[])),
     ("store", Some(&["domain"])),
     ("transport", Some(&["domain"])),
+    ("template", Some(&["domain"])),
     ("sandbox", Some(&["domain"])),
     // It counts what the store reports; the store itself never counts.
     ("metrics", Some(&["domain", "store"])),
@@ -82,8 +83,8 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         "feedback",
         Some(&["domain", "store", "transport", "metrics"]),
     ),
-    ("intake", Some(&["domain", "store", "metrics"])),
-    ("api", Some(&["domain", "store", "metrics"])),
+    ("intake", Some(&["domain", "store", "template", "metrics"])),
+    ("api", Some(&["domain", "store", "template", "metrics"])),
     ("web", Some(&["domain", "store", "metrics"])),
     // Each part owns its section of the settings; `config` puts them together.
     ("config", Some(&["delivery", "feedback", "transport"])),
@@ -189,6 +190,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ),
     ("aws_sdk_", &["src/transport", "src/feedback", "src/intake"]),
     ("lettre", &["src/transport"]),
+    ("minijinja", &["src/template"]),
+    ("html5gum", &["src/template"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),
 ];
 

@@ -93,10 +93,11 @@ async fn files_are_shown_with_the_content_and_handed_out_as_they_came() {
     assert_eq!(answer.bytes, b"%PDF-1.7\0\xff");
 }
 
-#[tokio::test]
-async fn every_rule_for_a_file_is_said() {
-    let api = TestApi::start().await;
-    for (changes, name, words) in [
+/// Changes to a good file, the field that is wrong then, and some words of the error.
+type Cases = Vec<(Json, &'static str, &'static str)>;
+
+fn cases_of_names_and_types() -> Cases {
+    vec![
         (json!({"name": null}), "name", "required"),
         (json!({"name": ""}), "name", "empty"),
         (
@@ -152,6 +153,11 @@ async fn every_rule_for_a_file_is_said() {
         ),
         (json!({"content_id": "a b"}), "content_id", "visible"),
         (json!({"content_id": "a>"}), "content_id", "letters, digits"),
+    ]
+}
+
+fn cases_of_the_bytes() -> Cases {
+    vec![
         (json!({"data": null}), "data", "required"),
         (json!({"data": ""}), "data", "empty"),
         (json!({"data": "a"}), "data", "base64"),
@@ -170,7 +176,14 @@ async fn every_rule_for_a_file_is_said() {
             "at most 5000000",
         ),
         (json!({"size": 1}), "size", "known here"),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn every_rule_for_a_file_is_said() {
+    let api = TestApi::start().await;
+    let cases = [cases_of_names_and_types(), cases_of_the_bytes()].concat();
+    for (changes, name, words) in cases {
         let answer = api
             .post(PATH, &with_files(&[file(json!({})), file(changes.clone())]))
             .await;

@@ -171,11 +171,9 @@ async fn every_mistake_of_a_template_is_named_at_once_with_its_line() {
     );
 }
 
-#[tokio::test]
-async fn every_rule_for_the_fields_of_a_template_is_said() {
-    let api = TestApi::start().await;
-    let long = "x".repeat(999);
-    for (template, pointer, words) in [
+/// A template that is wrong, the pointer to what is, and some words of the error.
+fn wrong_templates() -> Vec<(Json, &'static str, &'static str)> {
+    vec![
         (json!({"text": "x"}), "/method", "required"),
         (
             json!({"method": "fax", "text": "x"}),
@@ -198,7 +196,7 @@ async fn every_rule_for_the_fields_of_a_template_is_said() {
             "no part",
         ),
         (
-            json!({"method": "email", "subject": long, "text": "x"}),
+            json!({"method": "email", "subject": "x".repeat(999), "text": "x"}),
             "/subject",
             "at most 998",
         ),
@@ -232,7 +230,13 @@ async fn every_rule_for_the_fields_of_a_template_is_said() {
             "known here",
         ),
         (json!([]), "", "object"),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn every_rule_for_the_fields_of_a_template_is_said() {
+    let api = TestApi::start().await;
+    for (template, pointer, words) in wrong_templates() {
         let answer = put(&api, "t", &template).await;
         assert_eq!(answer.status, 422, "{template}");
         let errors = answer.errors();

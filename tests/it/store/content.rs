@@ -7,7 +7,7 @@ use sendtrail::domain::mailbox::Mailbox;
 use sendtrail::domain::message::{Attachment, Content, TemplateRef};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::sms_sender::SmsSender;
-use sendtrail::store::businesses::{Change, Identity};
+use sendtrail::store::businesses::{Change, Identity, Setting};
 use sendtrail::store::enqueue::{ContentSource, Enqueue, Enqueued, NewNotification, Refusal, Why};
 use sendtrail::store::templates::{StoredTemplate, Written};
 use uuid::Uuid;
@@ -314,21 +314,19 @@ async fn a_message_is_from_who_the_business_was_when_it_was_enqueued(db: &TestDb
     assert_eq!(db.store.business("none").await.unwrap(), None);
     let before = enqueued(&db.store, vec![email("C-1")]).await[0];
     let change = Change {
-        email_from: Some(Some(mailbox("\"Shop, Ltd\" <shop@example.com>"))),
-        reply_to: Some(Some(mailbox("answers@example.com"))),
-        sms_from: Some(Some(SmsSender::parse("MyShop").unwrap())),
+        email_from: Setting::Own(mailbox("\"Shop, Ltd\" <shop@example.com>")),
+        reply_to: Setting::Own(mailbox("answers@example.com")),
+        sms_from: Setting::Own(SmsSender::parse("MyShop").unwrap()),
     };
     assert!(db.store.change_identity(BUSINESS, &change).await.unwrap());
     assert!(!db.store.change_identity("none", &change).await.unwrap());
-    assert_eq!(
-        business().await.identity.email_from,
-        change.email_from.clone().unwrap()
-    );
+    let own = business().await.identity.email_from;
+    assert_eq!(own, Some(mailbox("\"Shop, Ltd\" <shop@example.com>")));
     let ids = enqueued(&db.store, vec![email("C-2"), sms("C-2"), push("C-2")]).await;
     let later = Change {
-        email_from: Some(None),
-        reply_to: None,
-        sms_from: Some(None),
+        email_from: Setting::Default,
+        reply_to: Setting::AsItIs,
+        sms_from: Setting::Default,
     };
     assert!(db.store.change_identity(BUSINESS, &later).await.unwrap());
     let identity = business().await.identity;

@@ -5,6 +5,7 @@ mod child;
 mod cli;
 mod client;
 mod clock;
+mod content;
 mod crash;
 mod forged;
 mod kill;
