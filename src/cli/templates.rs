@@ -44,7 +44,10 @@ pub(super) async fn run(
         return Ok(ExitCode::FAILURE);
     };
     match business {
-        None => say(format_args!("{} templates, no mistakes", templates.len())),
+        None => say(format_args!(
+            "{}, no mistakes",
+            number(templates.len(), "template")
+        )),
         Some(business) => push(settings, &business, &templates).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -77,10 +80,15 @@ fn checked(files: &[PathBuf]) -> anyhow::Result<Option<Vec<TemplateFile>>> {
         }
     }
     if count > 0 {
-        say(format_args!("{count} mistakes"));
+        say(number(count, "mistake"));
         return Ok(None);
     }
     Ok(Some(templates))
+}
+
+fn number(count: usize, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 async fn push(
