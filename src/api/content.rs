@@ -139,21 +139,6 @@ pub(super) fn canonical(content: &Content) -> Json {
     }
 }
 
-/// The same of what emails alone can have; when they have none of it, it is as if it did not exist.
-pub(super) fn canonical_mail(
-    mut canonical: Map<String, Json>,
-    reply_to: Option<&Mailbox>,
-    attachments: &[Attachment],
-) -> Json {
-    if let Some(mailbox) = reply_to {
-        canonical.insert("reply_to".to_owned(), mailbox.to_string().into());
-    }
-    if !attachments.is_empty() {
-        canonical.insert("attachments".to_owned(), json!(attachments));
-    }
-    Json::Object(canonical)
-}
-
 /// What was sent.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Content)]

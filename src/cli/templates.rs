@@ -44,10 +44,7 @@ pub(super) async fn run(
         return Ok(ExitCode::FAILURE);
     };
     match business {
-        None => say(format_args!(
-            "{}, no mistakes",
-            number(templates.len(), "template")
-        )),
+        None => say(format_args!("{} templates, no mistakes", templates.len())),
         Some(business) => push(settings, &business, &templates).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -80,15 +77,10 @@ fn checked(files: &[PathBuf]) -> anyhow::Result<Option<Vec<TemplateFile>>> {
         }
     }
     if count > 0 {
-        say(number(count, "mistake"));
+        say(format_args!("{count} mistakes"));
         return Ok(None);
     }
     Ok(Some(templates))
-}
-
-fn number(count: usize, what: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{ending}")
 }
 
 async fn push(

@@ -270,10 +270,6 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
             template.map(|template| template.version).into(),
         ]);
     }
-    rows
-}
-
-async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
     // Who it is from is what the business says now: what is sent later is what is shown.
     let stmt = sql(
         "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, \
@@ -289,7 +285,7 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
          CASE b.method WHEN 'email' THEN x.email_from WHEN 'sms' THEN x.sms_from END, \
          CASE b.method WHEN 'email' THEN x.reply_to END FROM ",
     )
-    .rows(entry_rows(staged))
+    .rows(rows)
     .push(" LEFT JOIN businesses x ON x.id = b.business_id");
     tx.execute(stmt).await?;
     Ok(())

@@ -183,7 +183,7 @@ impl Store {
              ORDER BY j.due_at, j.id LIMIT ",
         )
         .bind(counted_max)
-        .push(") AS later");
+        .push(") AS due");
         for method in Method::SENT_BY_US {
             for lane in Priority::ALL {
                 stmt = stmt
@@ -196,7 +196,7 @@ impl Store {
                     .bind(i64::from(lane.lane()))
                     .push(" ORDER BY j.business_id, j.due_at, j.id LIMIT ")
                     .bind(counted_max)
-                    .push(") AS now");
+                    .push(") AS due");
             }
         }
         let stmt = stmt.push(") AS waiting GROUP BY method, lane");

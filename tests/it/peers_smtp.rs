@@ -374,33 +374,22 @@ async fn a_mail_reader_finds_the_files_that_were_sent() {
             assert_eq!(file.disposition, inline);
         }
     }
-    let read: Vec<&Read> = mails
-        .iter()
-        .map(|mail| &found[&mail.id.to_string()])
-        .collect();
-    senders_are_as_asked_for(&read);
-    parts_are_where_readers_look_for_them(&read);
-}
-
-fn senders_are_as_asked_for(read: &[&Read]) {
+    let read = |index: usize| &found[&mails[index].id.to_string()];
     assert_eq!(
-        (read[0].from.as_str(), read[0].from_name.as_str()),
+        (read(0).from.as_str(), read(0).from_name.as_str()),
         ("shop@other.example", "Other Shop")
     );
-    assert!(read[0].message_id.ends_with("@other.example>"));
+    assert!(read(0).message_id.ends_with("@other.example>"));
     let answers = "\"Answers, please\" <answers@other.example>";
-    assert_eq!(read[0].reply_to.as_deref(), Some(answers));
+    assert_eq!(read(0).reply_to.as_deref(), Some(answers));
     let own = "\"Dr. Müller\" <m@xn--mller-kva.example>";
     assert_eq!(
-        read[1].reply_to.as_deref(),
+        read(1).reply_to.as_deref(),
         Some(own),
         "the content's before the business's"
     );
-    assert_eq!(read[2].reply_to, None);
-    assert_eq!(read[2].from, "info@example.com");
-}
-
-fn parts_are_where_readers_look_for_them(read: &[&Read]) {
+    assert_eq!(read(2).reply_to, None);
+    assert_eq!(read(2).from, "info@example.com");
     let structure = [
         "multipart/mixed",
         "multipart/alternative",
@@ -411,20 +400,20 @@ fn parts_are_where_readers_look_for_them(read: &[&Read]) {
         "image/png",
         "text/calendar",
     ];
-    assert_eq!(read[7].structure, structure);
-    assert_eq!(read[7].text.as_deref(), Some("text\n"));
-    let calendar = read[7]
+    assert_eq!(read(7).structure, structure);
+    assert_eq!(read(7).text.as_deref(), Some("text\n"));
+    let calendar = read(7)
         .files
         .iter()
         .find(|file| file.name == "day.ics")
         .unwrap();
     assert_eq!(calendar.parameters["method"], "REQUEST");
     assert_eq!(
-        read[8].structure,
+        read(8).structure,
         ["multipart/related", "text/html", "image/gif"]
     );
     assert_eq!(
-        read[9].structure,
+        read(9).structure,
         ["multipart/mixed", "text/plain", "image/gif"]
     );
 }

@@ -153,11 +153,6 @@ async fn every_rule_for_a_file_is_said() {
         ),
         (json!({"content_id": "a b"}), "content_id", "visible"),
         (json!({"content_id": "a>"}), "content_id", "letters, digits"),
-    ]
-}
-
-fn cases_of_the_bytes() -> Cases {
-    vec![
         (json!({"data": null}), "data", "required"),
         (json!({"data": ""}), "data", "empty"),
         (json!({"data": "a"}), "data", "base64"),
@@ -176,14 +171,7 @@ fn cases_of_the_bytes() -> Cases {
             "at most 5000000",
         ),
         (json!({"size": 1}), "size", "known here"),
-    ]
-}
-
-#[tokio::test]
-async fn every_rule_for_a_file_is_said() {
-    let api = TestApi::start().await;
-    let cases = [cases_of_names_and_types(), cases_of_the_bytes()].concat();
-    for (changes, name, words) in cases {
+    ] {
         let answer = api
             .post(PATH, &with_files(&[file(json!({})), file(changes.clone())]))
             .await;

@@ -112,12 +112,12 @@ async fn everything_that_is_wrong_is_named_at_once_and_nothing_enqueued() {
         .await;
     let asked = |name: &str, data: Json| json!({"name": name, "data": data});
     let batch = json!({"notifications": [
-        filled(&asked("confirmation", data()), json!({})),
-        filled(&asked("confirmation", json!({"booking": {}, "items": [{"what": "Tea"}]})),
+        filled(asked("confirmation", data()), json!({})),
+        filled(asked("confirmation", json!({"booking": {}, "items": [{"what": "Tea"}]})),
                json!({"to": "nobody"})),
-        filled(&asked("none", json!({})), json!({})),
-        filled(&asked("sms", json!({})), json!({})),
-        filled(&asked("confirmation", json!({"name": null, "booking": {"number": 1}, "items": []})), json!({})),
+        filled(asked("none", json!({})), json!({})),
+        filled(asked("sms", json!({})), json!({})),
+        filled(asked("confirmation", json!({"name": null, "booking": {"number": 1}, "items": []})), json!({})),
         sms(json!({"content": null, "template": asked("sms", json!({"n": ""}))})),
         sms(json!({"content": null, "type": null, "template": asked("sms", json!({"n": "x"}))})),
     ]});
@@ -203,7 +203,7 @@ async fn the_fields_of_a_template_are_checked_before_it_is_looked_up() {
             "mailbox",
         ),
     ] {
-        let answer = api.post(PATH, &filled(&template.clone(), json!({}))).await;
+        let answer = api.post(PATH, &filled(template.clone(), json!({}))).await;
         assert_eq!(answer.status, 422, "{template}");
         let errors = answer.errors();
         assert_eq!(errors.len(), 1, "{errors:?}");
@@ -224,7 +224,7 @@ async fn the_fields_of_a_template_are_checked_before_it_is_looked_up() {
     assert_eq!(pointers, expected);
     assert!(errors[0].1.contains("only emails"));
     let unknown = json!({"method": "fax", "template": 7});
-    let answer = api.post(PATH, &filled(&json!({}), unknown)).await;
+    let answer = api.post(PATH, &filled(json!({}), unknown)).await;
     let errors = answer.errors();
     let pointers: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
     assert_eq!(pointers, ["/method", "/template"]);
@@ -256,7 +256,7 @@ async fn data_cannot_forge_a_header_or_a_message_that_is_too_long() {
             "the rendered text is too long: at most 524288",
         ),
     ] {
-        let answer = api.post(PATH, &filled(&asked(n, k), json!({}))).await;
+        let answer = api.post(PATH, &filled(asked(n, k), json!({}))).await;
         assert_eq!(answer.status, 422);
         let errors = answer.errors();
         assert!(
@@ -276,7 +276,7 @@ async fn the_same_request_is_the_same_although_its_template_has_changed() {
     api.put_template("t", template("one {{ a }}")).await;
     let keyed = |data: Json| {
         filled(
-            &json!({"name": "t", "data": data}),
+            json!({"name": "t", "data": data}),
             json!({"idempotency_key": "k"}),
         )
     };
@@ -311,12 +311,12 @@ async fn the_same_request_is_the_same_although_its_template_has_changed() {
     let other = api.post(PATH, &keyed(json!({"a": 2, "b": 2}))).await;
     assert_eq!(other.status, 409, "{}", other.text);
     // A batch in which one is a repetition and one is not.
-    let fresh = filled(&json!({"name": "t", "data": {"a": 1, "b": 1}}), json!({}));
+    let fresh = filled(json!({"name": "t", "data": {"a": 1, "b": 1}}), json!({}));
     let batch = json!({"notifications": [fresh, keyed(json!({"a": 1}))]});
     let answer = api.post(PATH, &batch).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert_eq!(answer.json()["notifications"][1]["id"], id);
-    let bad = filled(&json!({"name": "t", "data": {"a": 1}}), json!({}));
+    let bad = filled(json!({"name": "t", "data": {"a": 1}}), json!({}));
     let batch = json!({"notifications": [bad, keyed(json!({"a": 1}))]});
     let errors = api.post(PATH, &batch).await.errors();
     assert_eq!(errors.len(), 1, "{errors:?}");
@@ -330,7 +330,7 @@ async fn a_hostile_batch_ends_soon_and_says_why() {
         |text: &str| json!({"method": "email", "type": "t", "subject": "s", "text": text});
     let work = "{% for i in range(30000) %}{% if i %}{% endif %}{% endfor %}x";
     let batch = |count: usize, data: Json| {
-        let one = filled(&json!({"name": "t", "data": data}), json!({}));
+        let one = filled(json!({"name": "t", "data": data}), json!({}));
         json!({"notifications": vec![one; count]})
     };
     let mut last = Vec::new();
@@ -361,7 +361,7 @@ async fn a_hostile_batch_ends_soon_and_says_why() {
     let mut many = Vec::new();
     for number in 0..51 {
         let name = format!("t{number}");
-        many.push(filled(&json!({"name": name}), json!({})));
+        many.push(filled(json!({"name": name}), json!({})));
     }
     let errors = api
         .post(PATH, &json!({"notifications": many}))
@@ -391,7 +391,7 @@ async fn a_batch_of_a_thousand_from_one_template_is_nearly_as_fast_as_plain_cont
             .map(|number| {
                 let client = json!(format!("D-{round}-{number}"));
                 let asked = json!({"name": "confirmation", "data": data()});
-                filled(&asked, json!({"client": client}))
+                filled(asked, json!({"client": client}))
             })
             .collect();
         made = made.min(time(&api, notifications).await);
