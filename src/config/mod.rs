@@ -14,9 +14,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, Retention};
 use crate::feedback::sns::SnsSettings as TopicSettings;
-use crate::store::retention::Retention;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
 

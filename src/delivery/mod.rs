@@ -33,7 +33,7 @@ use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::jobs::Claimed;
-use crate::store::retention::Retention;
+pub use crate::store::retention::Retention;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.

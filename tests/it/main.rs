@@ -7,6 +7,8 @@ mod api;
 #[cfg(test)]
 mod peers_aws;
 #[cfg(test)]
+mod peers_files;
+#[cfg(test)]
 mod peers_smtp;
 #[cfg(test)]
 mod store;
