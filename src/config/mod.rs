@@ -3,6 +3,7 @@
 
 mod words;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
+use crate::domain::method::Method;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
 
@@ -209,10 +211,27 @@ impl Settings {
                     .map(|problem| format!("{section}.{problem}")),
             );
         }
+        for (method, names) in self.provider_names() {
+            let mut seen = BTreeSet::new();
+            let twice = names.into_iter().find(|name| !seen.insert(*name));
+            wrong.extend(twice.map(|name| format!("{method}.providers names {name} twice")));
+        }
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
         }
         wrong
+    }
+
+    /// The providers of each method in order of preference, by their names.
+    pub fn provider_names(&self) -> [(Method, Vec<&'static str>); 3] {
+        let email = self.email.providers.iter().map(|p| p.as_str()).collect();
+        let sms = self.sms.providers.iter().map(|p| p.as_str()).collect();
+        let push = self.push.providers.iter().map(|p| p.as_str()).collect();
+        [
+            (Method::Email, email),
+            (Method::Sms, sms),
+            (Method::Push, push),
+        ]
     }
 
     /// What is convenient in development and dangerous in production.

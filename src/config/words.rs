@@ -25,6 +25,32 @@ pub enum PushProvider {
     Sns,
 }
 
+impl EmailProvider {
+    /// As [`crate::transport::Transport::name`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ses => "ses",
+            Self::Smtp => "smtp",
+        }
+    }
+}
+
+impl SmsProvider {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sns => "sns",
+        }
+    }
+}
+
+impl PushProvider {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sns => "sns",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LogFormat {

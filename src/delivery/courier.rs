@@ -1,33 +1,44 @@
-//! One method's courier: keeps its hands full of claimed jobs and sends many at a time.
+//! One provider's courier: keeps its hands full of claimed jobs, as many as the provider is fast
+//! enough for, and sends many at a time. While another provider has the traffic it waits.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tokio::sync::futures::Notified;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
 use super::held::Held;
+use super::keeper::moment;
+use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
+use super::route::{Clearance, Route, Turn};
 use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
+use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
-use crate::domain::time::Timestamp;
 use crate::store::jobs::{Claimed, Wanted};
 use crate::store::record::{Done, Then, Tried};
-use crate::transport::Transport;
+use crate::transport::{Transport, segments};
 
 /// After the database failed, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often to look whether the traffic is ours, or a rest is over, when nobody calls.
+const TURN_EVERY: Duration = Duration::from_millis(250);
+/// The longest wait for the rate before looking again whether the message may still be sent.
+const CLEARANCE_EVERY: Duration = Duration::from_millis(100);
+/// How long the start waits for the provider's quota.
+const QUOTA_WAIT: Duration = Duration::from_secs(5);
+/// When the traffic has moved on from a provider that failed, its messages follow after this.
+const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Courier {
@@ -36,14 +47,47 @@ pub(super) struct Courier {
     method: Method,
     transport: Transport,
     policy: Policy,
-    /// Set while the provider rests because its credentials or set-up do not work.
-    rests_until: Arc<AtomicI64>,
+    route: Arc<Route>,
+    /// The provider's place in the route.
+    line: usize,
+    /// Jobs claimed and not yet done with.
+    in_hand: Arc<AtomicUsize>,
+    /// When no more than so many wait in our hands, more can be claimed.
+    few: AtomicUsize,
+    /// Told when they have become few, or none is left.
+    fewer: Notify,
 }
 
 /// A claimed job on its way to a sender.
 struct Parcel {
     claim: ClaimId,
     claimed: Claimed,
+    _in_hand: InHand,
+}
+
+/// Counts a job as in our hands for as long as it exists.
+struct InHand(Arc<AtomicUsize>);
+
+impl InHand {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is to become of a parcel.
+enum Verdict {
+    /// No provider needs to be called.
+    Decided,
+    Send(Ticket),
+    /// Back into the queue.
+    Release,
 }
 
 impl Courier {
@@ -52,6 +96,7 @@ impl Courier {
         held: Held,
         method: Method,
         transport: Transport,
+        (route, line): (Arc<Route>, usize),
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
         Arc::new(Self {
@@ -60,12 +105,32 @@ impl Courier {
             method,
             transport,
             policy,
-            rests_until: Arc::default(),
+            route,
+            line,
+            in_hand: Arc::default(),
+            few: AtomicUsize::new(0),
+            fewer: Notify::new(),
         })
     }
 
     /// Works until it is told to stop; returns when everything it held is recorded or released.
-    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Nothing is claimed before `begun` (it is known what operators paused) and, for a while, `asked`
+    /// (the provider's quota).
+    pub(super) async fn run(
+        self: Arc<Self>,
+        begun: CancellationToken,
+        asked: CancellationToken,
+        stop: CancellationToken,
+    ) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = begun.cancelled() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = asked.cancelled() => {}
+            () = tokio::time::sleep(QUOTA_WAIT) => {}
+        }
         let batch = self.worker.settings.batch;
         // Two batches in hand: one being sent, one claimed meanwhile.
         let (parcels, waiting) = mpsc::channel::<Parcel>(batch * 2);
@@ -90,26 +155,23 @@ impl Courier {
         }
     }
 
-    /// Claims a batch whenever there is room for one.
+    /// Claims a batch whenever it is our turn and there is room for one.
     async fn claim(
         &self,
         parcels: mpsc::Sender<Parcel>,
         reports: mpsc::Sender<Report>,
         stop: &CancellationToken,
     ) {
-        let batch = self.worker.settings.batch;
         while !stop.is_cancelled() {
-            self.rest(stop).await;
-            let room = tokio::select! {
+            let limit = tokio::select! {
                 () = stop.cancelled() => break,
-                room = parcels.reserve_many(batch) => room,
+                limit = self.room(&parcels) => limit,
             };
-            let Ok(room) = room else { break };
             let wanted = Wanted {
                 worker: &self.worker.name,
                 provider: self.transport.name(),
                 method: self.method,
-                limit: batch,
+                limit,
                 lease: self.worker.settings.lease(),
             };
             // From here on, so that work enqueued while we look is not overlooked.
@@ -118,108 +180,149 @@ impl Courier {
             match self.worker.store.claim(wanted).await {
                 Ok(Some(claim)) => {
                     self.held.add(claim.id, asked_at.plus(wanted.lease));
+                    let in_hand: Vec<InHand> = claim
+                        .jobs
+                        .iter()
+                        .map(|_| InHand::new(&self.in_hand))
+                        .collect();
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
                     // The recorder hears of a claim before it hears of any of its jobs.
-                    if reports
-                        .send(Report::Claimed {
-                            claim: claim.id,
-                            jobs,
-                        })
-                        .await
-                        .is_err()
-                    {
+                    let told = Report::Claimed {
+                        claim: claim.id,
+                        jobs,
+                    };
+                    if reports.send(told).await.is_err() {
                         break;
                     }
-                    for (slot, claimed) in room.zip(claim.jobs) {
-                        slot.send(Parcel {
+                    for (claimed, in_hand) in claim.jobs.into_iter().zip(in_hand) {
+                        let parcel = Parcel {
                             claim: claim.id,
                             claimed,
-                        });
+                            _in_hand: in_hand,
+                        };
+                        // There is room, and the dispatcher is there until we are gone.
+                        parcels.send(parcel).await.ok();
                     }
                 }
                 Ok(None) => {
-                    drop(room);
-                    self.idle(woken, stop).await;
+                    let poll = Duration::from_millis(self.worker.settings.poll_ms);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = woken => {}
+                        () = tokio::time::sleep(poll) => {}
+                    }
                 }
                 Err(failed) => {
-                    drop(room);
                     warn!(method = %self.method, error = %failed, "cannot claim");
-                    self.pause(STORE_PAUSE, stop).await;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                    }
                 }
             }
         }
     }
 
-    /// Waits until somebody enqueues, the next poll, or the end.
-    async fn idle(&self, woken: Notified<'_>, stop: &CancellationToken) {
-        let poll = Duration::from_millis(self.worker.settings.poll_ms);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = woken => {}
-            () = tokio::time::sleep(poll) => {}
-        }
-    }
-
-    async fn pause(&self, span: Duration, stop: &CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(span) => {}
-        }
-    }
-
-    /// Waits while the provider rests.
-    async fn rest(&self, stop: &CancellationToken) {
-        while let Some(until) = self.resting() {
-            if stop.is_cancelled() {
-                return;
+    /// How many jobs to claim, once it is our turn and what waits in our hands is no more than that.
+    async fn room(&self, parcels: &mpsc::Sender<Parcel>) -> usize {
+        let batch = self.worker.settings.batch;
+        let lease = self.worker.settings.lease();
+        loop {
+            let (changed, fewer) = (self.route.changed.notified(), self.fewer.notified());
+            match self.route.turn(self.line, lease, Instant::now()) {
+                Turn::Upto(limit) => {
+                    let limit = limit.unwrap_or(batch).min(batch);
+                    self.few.store(limit, Ordering::Relaxed);
+                    if parcels.max_capacity() - parcels.capacity() <= limit {
+                        return limit;
+                    }
+                }
+                Turn::One if self.in_hand.load(Ordering::Relaxed) == 0 => return 1,
+                Turn::One | Turn::None => {}
             }
-            self.pause(until.since(self.worker.clock.now()).min(STORE_PAUSE), stop)
-                .await;
+            tokio::select! {
+                () = changed => {}
+                () = fewer => {}
+                () = tokio::time::sleep(TURN_EVERY) => {}
+            }
         }
     }
 
-    fn resting(&self) -> Option<Timestamp> {
-        let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
-        (until > self.worker.clock.now()).then_some(until)
-    }
-
-    /// Hands parcels to senders, at most `concurrency` at a time.
+    /// Hands parcels to senders, at most `concurrency` at a time and no faster than the provider takes
+    /// them.
     async fn dispatch(
         self: Arc<Self>,
         mut waiting: mpsc::Receiver<Parcel>,
         reports: mpsc::Sender<Report>,
         stop: CancellationToken,
     ) {
-        let senders = Arc::new(Semaphore::new(self.worker.settings.concurrency));
+        let concurrency = self.worker.settings.concurrency;
+        let senders = Arc::new(Semaphore::new(concurrency));
         let in_flight = TaskTracker::new();
         while let Some(parcel) = waiting.recv().await {
+            if waiting.len() <= self.few.load(Ordering::Relaxed) {
+                self.fewer.notify_one();
+            }
             let Ok(permit) = Arc::clone(&senders).acquire_owned().await else {
                 break;
             };
-            let is_ours = self.held.is_sure_of(parcel.claim, self.worker.clock.now());
-            if stop.is_cancelled() || self.resting().is_some() || !is_ours {
-                let done = self.release(&parcel);
-                if reports.send(Report::Done(done)).await.is_err() {
-                    break;
+            let others = || concurrency.saturating_sub(senders.available_permits() + 1);
+            let ticket = match self.verdict(&parcel, others, &stop).await {
+                Verdict::Send(ticket) => Some(ticket),
+                Verdict::Decided => None,
+                Verdict::Release => {
+                    if reports.send(Report::Done(self.release(&parcel))).await.is_err() {
+                        break;
+                    }
+                    continue;
                 }
-                continue;
-            }
+            };
             let (courier, reports) = (Arc::clone(&self), reports.clone());
-            in_flight.spawn(courier.deliver(parcel, permit, reports));
+            in_flight.spawn(courier.deliver(parcel, ticket, permit, reports));
         }
         in_flight.close();
         in_flight.wait().await;
     }
 
+    /// Waits until the parcel may be sent, or may not any more.
+    async fn verdict(
+        &self,
+        parcel: &Parcel,
+        others: impl Fn() -> usize,
+        stop: &CancellationToken,
+    ) -> Verdict {
+        loop {
+            let now = moment(&self.worker);
+            if stop.is_cancelled() || !self.held.is_sure_of(parcel.claim, now.time) {
+                return Verdict::Release;
+            }
+            let message = match &parcel.claimed.message {
+                Some(message) if self.without_sending(&parcel.claimed).is_none() => message,
+                Some(_) | None => return Verdict::Decided,
+            };
+            let clearance = self
+                .route
+                .clearance(self.line, units(message), others(), now.ticks);
+            match clearance {
+                Clearance::Now(ticket) => return Verdict::Send(ticket),
+                Clearance::No => return Verdict::Release,
+                Clearance::Wait(wait) => tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(wait.min(CLEARANCE_EVERY)) => {}
+                },
+            }
+        }
+    }
+
     /// Back into the queue untouched; if the claim was taken over, it is there already.
     fn release(&self, parcel: &Parcel) -> Done {
-        let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
-        let job = parcel.claimed.job;
         Done {
             claim: parcel.claim,
-            job,
+            job: parcel.claimed.job,
             tried: None,
-            then: Then::Again { due_at },
+            then: Then::Again {
+                due_at: self.worker.clock.now(),
+            },
         }
     }
 
@@ -227,14 +330,26 @@ impl Courier {
     async fn deliver(
         self: Arc<Self>,
         parcel: Parcel,
+        ticket: Option<Ticket>,
         permit: OwnedSemaphorePermit,
         reports: mpsc::Sender<Report>,
     ) {
-        let Parcel { claim, claimed } = parcel;
+        let Parcel {
+            claim,
+            claimed,
+            _in_hand: in_hand,
+        } = parcel;
         let job = claimed.job;
-        let (tried, then) = match self.without_sending(&claimed) {
-            Some(then) => (None, then),
-            None => self.send(claimed).await,
+        let (tried, then) = match (ticket, self.without_sending(&claimed)) {
+            (_, Some(then)) => (None, then),
+            (Some(ticket), None) => self.send(claimed, ticket).await,
+            // The clock was set back since it was found expired.
+            (None, None) => (
+                None,
+                Then::Again {
+                    due_at: self.worker.clock.now(),
+                },
+            ),
         };
         // The recorder is there until the last sender is gone.
         reports
@@ -246,6 +361,10 @@ impl Courier {
             }))
             .await
             .ok();
+        drop(in_hand);
+        if self.in_hand.load(Ordering::Relaxed) == 0 {
+            self.fewer.notify_one();
+        }
         // Only now, so that no more is sent while the database is slower than the provider.
         drop(permit);
     }
@@ -273,61 +392,71 @@ impl Courier {
         }
     }
 
-    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
+    async fn send(&self, claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
         let Some(message) = &claimed.message else {
             return (None, Then::Settled);
         };
         let started_at = self.worker.clock.now();
         let outcome = survived(self.transport.send(message)).await;
-        let finished_at = self.worker.clock.now();
+        let now = moment(&self.worker);
         let word = outcome.as_str();
-        self.worker.metrics.attempt(
-            self.method,
-            self.transport.name(),
-            word,
-            finished_at.since(started_at),
-        );
-        let (code, text) = words(&outcome);
-        let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
-        if let Outcome::Broken { why } = &outcome {
-            self.begin_rest(why);
-        }
-        let situation = Situation {
-            failures: claimed.job.failures,
-            attempts: claimed.job.attempts,
-            now: finished_at,
-            expires_at: claimed.expires_at,
-            opens_tracked: self.transport.opens_tracked(&message.content),
-        };
-        let then = self.policy.follow(outcome, situation);
         let provider = self.transport.name();
+        let took = now.time.since(started_at);
+        self.worker.metrics.attempt(self.method, provider, word, took);
+        self.route.ended(self.line, ticket, &outcome, now);
+        let (code, text) = words(&outcome);
         let tried = Tried {
             provider,
             started_at,
-            finished_at,
+            finished_at: now.time,
             outcome: word,
-            counts,
+            counts: !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. }),
             code,
             text,
         };
+        let may_follow = may_follow(&outcome) && self.route.has_moved_on_from(self.line);
+        let situation = Situation {
+            failures: claimed.job.failures,
+            attempts: claimed.job.attempts,
+            now: now.time,
+            expires_at: claimed.expires_at,
+            opens_tracked: self.transport.opens_tracked(&message.content),
+        };
+        let then = match self.policy.follow(of_the_message(outcome), situation) {
+            Then::Again { due_at } if may_follow => Then::Again {
+                due_at: due_at.min(now.time.plus(FOLLOW_WAIT)),
+            },
+            then => then,
+        };
         (Some(tried), then)
     }
+}
 
-    /// The provider rests, and the operator is told once per rest.
-    fn begin_rest(&self, why: &Trouble) {
-        let already = self.resting().is_some();
-        let until = self.worker.clock.now().plus(self.policy.broken_pause);
-        self.rests_until.store(until.as_millis(), Ordering::Relaxed);
-        if !already {
-            error!(
-                method = %self.method,
-                provider = self.transport.name(),
-                code = why.code.as_deref().unwrap_or(""),
-                until = %until,
-                "the provider does not accept our credentials or set-up; it is paused. Mend its \
-                 section of the configuration (see `sendtrail doctor`)"
-            );
-        }
+/// What the provider's rate counts: messages, of SMS the segments.
+fn units(message: &Outgoing) -> f64 {
+    match &message.content {
+        Content::Sms { text } => u32::try_from(segments::count(text)).map_or(f64::MAX, f64::from),
+        Content::Email { .. } | Content::Push { .. } => 1.0,
+    }
+}
+
+/// It surely has not gone, and not because of what it is: another provider may have it at once.
+fn may_follow(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::TryLater { why, .. } => !why.of_the_message,
+        Outcome::Throttled { .. } => true,
+        // What broke one provider may be this message; what is unknown may have gone.
+        Outcome::Broken { .. } | Outcome::Unknown { .. } => false,
+        Outcome::Accepted { .. } | Outcome::Rejected(_) => false,
+    }
+}
+
+/// How long to wait for the rate is the provider's matter: the route holds all of its messages back,
+/// and this one need not wait for longer than the others.
+fn of_the_message(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Throttled { why, .. } => Outcome::Throttled { after: None, why },
+        outcome => outcome,
     }
 }
 

@@ -2,14 +2,21 @@
 //! transaction is open while the network is used, and a kill at any point loses nothing.
 
 mod backoff;
+mod breaker;
 mod courier;
 mod held;
+mod keeper;
+mod meter;
+mod pace;
 mod policy;
 mod recorder;
+mod route;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -17,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use backoff::Schedule;
+pub use breaker::BreakerSettings;
+pub use pace::Limits;
 pub use policy::Policy;
 
 use crate::clock::Clock;
@@ -24,6 +33,7 @@ use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::transport::Transport;
+use route::Route;
 
 /// `[delivery]` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +50,7 @@ pub struct DeliverySettings {
     pub unknown_grace_ms: u64,
     pub broken_pause_ms: u64,
     pub stop_seconds: u64,
+    pub breaker: BreakerSettings,
 }
 
 impl DeliverySettings {
@@ -90,6 +101,7 @@ impl DeliverySettings {
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);
         check(growing, "retry_multiplier", "must be from 1 to 10");
+        wrong.extend(self.breaker.validate());
         wrong
     }
 
@@ -124,6 +136,13 @@ pub struct Worker {
     pub name: String,
 }
 
+/// One way for messages to leave, and what is known of its rate.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub transport: Transport,
+    pub limits: Limits,
+}
+
 /// The running tasks of a worker.
 #[derive(Debug)]
 pub struct Running {
@@ -133,16 +152,34 @@ pub struct Running {
 }
 
 impl Worker {
-    /// Starts one courier per method that has a transport, and the upkeep of all claims.
-    pub fn start(self, transports: Vec<(Method, Transport)>) -> Running {
+    /// Starts one courier per provider, and the upkeep of all claims. The providers of a method are in
+    /// order of preference.
+    pub fn start(self, methods: Vec<(Method, Vec<Provider>)>) -> Running {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let patience = Duration::from_secs(self.settings.stop_seconds);
         let couriers = TaskTracker::new();
         let held = held::Held::default();
-        for (method, transport) in transports {
-            let courier = courier::Courier::new(self.clone(), held.clone(), method, transport);
-            couriers.spawn(courier.run(stop.clone()));
+        let (begun, news) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let mut routes = Vec::new();
+        for (method, providers) in methods {
+            let route = self.route(method, &providers, &news);
+            for (line, Provider { transport, .. }) in providers.into_iter().enumerate() {
+                let asked = CancellationToken::new();
+                let quota = keeper::ask_for_quota(
+                    Arc::clone(&route),
+                    line,
+                    transport.clone(),
+                    asked.clone(),
+                    stop.clone(),
+                );
+                tasks.spawn(quota);
+                let place = (Arc::clone(&route), line);
+                let courier =
+                    courier::Courier::new(self.clone(), held.clone(), method, transport, place);
+                couriers.spawn(courier.run(begun.clone(), asked, stop.clone()));
+            }
+            routes.push(route);
         }
         couriers.close();
         // Upkeep outlives the couriers: their claims need a heartbeat until the last is recorded.
@@ -154,13 +191,32 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        upkeep::start(&self, held, &tasks, &stop, &couriers_done);
+        let keeper = keeper::Keeper {
+            worker: self.clone(),
+            routes,
+            news: Arc::clone(&news),
+            begun,
+        };
+        tasks.spawn(keeper.run(couriers_done.clone()));
+        upkeep::start(&self, held, &news, &tasks, &stop, &couriers_done);
         tasks.close();
         Running {
             stop,
             tasks,
             patience,
         }
+    }
+
+    fn route(&self, method: Method, providers: &[Provider], news: &Arc<Notify>) -> Arc<Route> {
+        let lines = providers
+            .iter()
+            .map(|provider| (provider.transport.name(), provider.limits))
+            .collect();
+        let broken_pause = self.settings.policy().broken_pause;
+        let rules = (self.settings.breaker.clone(), broken_pause);
+        let news = Arc::clone(news);
+        let route = Route::new(method, &self.name, lines, rules, news, Instant::now());
+        Arc::new(route)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
 //! other processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::Worker;
 use super::held::Held;
+use crate::store::Wake;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
@@ -21,13 +24,14 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(2);
 pub(super) fn start(
     worker: &Worker,
     held: Held,
+    news: &Arc<Notify>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
     couriers_done: &CancellationToken,
 ) {
     tasks.spawn(heartbeat(worker.clone(), held, couriers_done.clone()));
     tasks.spawn(rescue(worker.clone(), stop.clone()));
-    tasks.spawn(listen(worker.clone(), stop.clone()));
+    tasks.spawn(listen(worker.clone(), Arc::clone(news), stop.clone()));
 }
 
 /// `false` when the token was cancelled first.
@@ -69,7 +73,7 @@ async fn rescue(worker: Worker, stop: CancellationToken) {
     }
 }
 
-async fn listen(worker: Worker, stop: CancellationToken) {
+async fn listen(worker: Worker, news: Arc<Notify>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match worker.store.listen().await {
             Ok(None) => return,
@@ -78,10 +82,11 @@ async fn listen(worker: Worker, stop: CancellationToken) {
                     () = stop.cancelled() => return,
                     woken = wakes.next() => woken,
                 };
-                if woken.is_err() {
-                    break;
+                match woken {
+                    Ok(Wake::Jobs) => worker.woken.notify_waiters(),
+                    Ok(Wake::Providers) => news.notify_one(),
+                    Err(_lost) => break,
                 }
-                worker.woken.notify_waiters();
             },
             Err(failed) => warn!(error = %failed, "cannot listen for new work; polling"),
         }

@@ -236,11 +236,15 @@ pub(super) fn common(answer: &Answer) -> Outcome {
         413 => Outcome::Rejected(answer.failure(Category::ContentRejected)),
         // Not our service, or not as us: wrong address, proxy, redirect.
         300..=399 | 401 | 403 | 404 | 405 | 407 => Outcome::Broken { why },
-        // 5xx; and what we have never heard of may be about this message or about all of them:
-        // neither give the message up at once nor stop the others.
-        _ => Outcome::TryLater {
+        500.. => Outcome::TryLater {
             after: answer.retry_after,
             why,
+        },
+        // What we have never heard of may be about this message or about all of them: neither give
+        // the message up at once nor stop the others.
+        _ => Outcome::TryLater {
+            after: answer.retry_after,
+            why: why.of_the_message(),
         },
     }
 }
@@ -262,6 +266,16 @@ pub(super) fn outcome(fault: Fault, classify: impl FnOnce(&Answer) -> Outcome) -
     }
 }
 
+/// What a call that sends nothing failed with.
+pub(super) fn trouble(fault: Fault) -> Trouble {
+    match fault {
+        Fault::NotSent(text) | Fault::Setup(text) | Fault::Lost(text) => {
+            Trouble::new(None, impersonal(&text))
+        }
+        Fault::Answered(answer) => answer.trouble(),
+    }
+}
+
 /// The verdict of a call that sends nothing. A key that may send and nothing else is a good key.
 pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
     match fault {
@@ -272,14 +286,20 @@ pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
             Err(Trouble::new(None, format!("{text}: {remedy}")))
         }
         Fault::NotSent(text) | Fault::Lost(text) => Err(Trouble::new(None, impersonal(&text))),
-        Fault::Answered(answer) => match answer.code.as_deref() {
-            Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError") => Ok(()),
-            _ => Err(answer.trouble()),
-        },
+        Fault::Answered(answer) if answer.is_denial() => Ok(()),
+        Fault::Answered(answer) => Err(answer.trouble()),
     }
 }
 
 impl Answer {
+    /// We are known, and may not do this one thing.
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError")
+        )
+    }
+
     pub(super) fn trouble(&self) -> Trouble {
         let text = match &self.code {
             Some(code) => format!("{code}: {}", self.text),
