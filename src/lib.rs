@@ -27,4 +27,6 @@ pub mod store;
 
 pub mod clock;
 
+mod fault;
+
 pub mod domain;

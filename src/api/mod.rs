@@ -11,6 +11,7 @@ mod notifications;
 mod observe;
 mod openapi;
 mod problem;
+mod providers;
 mod resend;
 mod timeline;
 
@@ -25,6 +26,7 @@ use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::clock::Clock;
+use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -34,6 +36,8 @@ pub struct Api {
     pub store: Store,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    /// The providers of each method, as the settings name them, in order of preference.
+    pub providers: Arc<[(Method, Vec<&'static str>)]>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
     pub limits: Limits,
@@ -106,7 +110,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 13] {
     [
         ("/v1/notifications", post(notifications::enqueue)),
         ("/v1/notifications/{id}", get(notifications::show)),
@@ -118,6 +122,23 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
+        ("/v1/providers", get(providers::list)),
+        (
+            "/v1/providers/{method}/pause",
+            post(providers::pause_method),
+        ),
+        (
+            "/v1/providers/{method}/resume",
+            post(providers::resume_method),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/pause",
+            post(providers::pause),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/resume",
+            post(providers::resume),
+        ),
         ("/openapi.json", get(openapi::document)),
     ]
 }
@@ -138,6 +159,7 @@ mod tests {
             store: store.unwrap(),
             clock,
             metrics: Arc::default(),
+            providers: Arc::default(),
             woken: Arc::default(),
             limits: Limits {
                 request_time_max: Duration::from_millis(20),

@@ -15,7 +15,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{content, history, intake, notifications, resend};
+use super::{content, history, intake, notifications, providers, resend};
 
 /// This document.
 #[utoipa::path(
@@ -47,6 +47,11 @@ pub(super) async fn document() -> Response {
         resend::resend,
         history::of_client,
         history::of_all,
+        providers::list,
+        providers::pause,
+        providers::pause_method,
+        providers::resume,
+        providers::resume_method,
         document,
     ),
     components(schemas(Document))
@@ -106,6 +111,27 @@ pub(super) struct EnqueueBody;
 /// The body of a resend; read by `resend`.
 #[derive(Debug)]
 pub(super) struct ResendBody;
+
+/// The body of an order to pause; read by `providers`.
+#[derive(Debug)]
+pub(super) struct PauseBody;
+
+impl utoipa::ToSchema for PauseBody {
+    fn name() -> Cow<'static, str> {
+        "Pause".into()
+    }
+}
+
+impl utoipa::PartialSchema for PauseBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["reason"],
+            "properties": {"reason": text(providers::REASON_LENGTH_MAX)},
+        }))
+    }
+}
 
 impl utoipa::ToSchema for EnqueueBody {
     fn name() -> Cow<'static, str> {
@@ -247,6 +273,7 @@ mod tests {
             store,
             clock,
             metrics: std::sync::Arc::default(),
+            providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
             limits: Limits::default(),
         })
@@ -292,6 +319,7 @@ mod tests {
         let client = &one["properties"]["client"]["oneOf"][1];
         assert_eq!(names(client), set(&intake::CLIENT_NAMES));
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
+        assert_eq!(names(&schemas["Pause"]), set(&providers::NAMES));
         assert_eq!(
             one["properties"]["type"]["maxLength"],
             intake::NAME_LENGTH_MAX
@@ -313,7 +341,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 2);
+        assert_eq!(reading.len(), 4);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

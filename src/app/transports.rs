@@ -16,25 +16,33 @@ pub async fn transports(
 ) -> anyhow::Result<Vec<(Method, Vec<Provider>)>> {
     let mut methods = vec![(Method::Email, emails(settings, clock).await?)];
     let client = settings.sns.client().await;
-    let texts = settings.sms.providers.iter().map(|provider| match provider {
-        SmsProvider::Sns => Provider {
-            transport: Transport::SnsSms(SnsSms::new(&settings.sns, client.clone())),
-            limits: Limits {
-                max_per_second: settings.sns.sms_max_per_second,
-                initial_per_second: settings.sns.sms_initial_per_second,
+    let texts = settings
+        .sms
+        .providers
+        .iter()
+        .map(|provider| match provider {
+            SmsProvider::Sns => Provider {
+                transport: Transport::SnsSms(SnsSms::new(&settings.sns, client.clone())),
+                limits: Limits {
+                    max_per_second: settings.sns.sms_max_per_second,
+                    initial_per_second: settings.sns.sms_initial_per_second,
+                },
             },
-        },
-    });
+        });
     methods.push((Method::Sms, texts.collect()));
-    let pushes = settings.push.providers.iter().map(|provider| match provider {
-        PushProvider::Sns => Provider {
-            transport: Transport::SnsPush(SnsPush::new(client.clone())),
-            limits: Limits {
-                max_per_second: settings.sns.push_max_per_second,
-                initial_per_second: settings.sns.push_initial_per_second,
+    let pushes = settings
+        .push
+        .providers
+        .iter()
+        .map(|provider| match provider {
+            PushProvider::Sns => Provider {
+                transport: Transport::SnsPush(SnsPush::new(client.clone())),
+                limits: Limits {
+                    max_per_second: settings.sns.push_max_per_second,
+                    initial_per_second: settings.sns.push_initial_per_second,
+                },
             },
-        },
-    });
+        });
     methods.push((Method::Push, pushes.collect()));
     methods.retain(|(_, providers)| !providers.is_empty());
     Ok(methods)

@@ -5,6 +5,7 @@ mod demo_traffic;
 mod doctor;
 mod feedback;
 mod keys;
+mod providers;
 mod serve;
 
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ enum Command {
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Look at the providers; pause and resume them.
+    #[command(subcommand)]
+    Providers(providers::Providers),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -111,6 +115,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
+        Command::Providers(command) => providers::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
     }
 }

@@ -35,7 +35,11 @@ impl BreakerSettings {
                 "breaker.failures",
                 "must be from 1 to 1000",
             ),
-            (share, "breaker.error_share", "must be above 0 and at most 1"),
+            (
+                share,
+                "breaker.error_share",
+                "must be above 0 and at most 1",
+            ),
             (
                 self.volume_min >= 1,
                 "breaker.volume_min",

@@ -4,35 +4,32 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Worker;
+use super::claimer::Parcel;
 use super::held::Held;
 use super::keeper::moment;
 use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
-use super::route::{Clearance, Route, Turn};
+use super::route::{Clearance, Route};
 use crate::domain::event::Failure;
-use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
-use crate::store::jobs::{Claimed, Wanted};
+use crate::fault::{self, Step};
+use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
 use crate::transport::{Transport, segments};
 
-/// After the database failed, before it is asked again.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// How often to look whether the traffic is ours, or a rest is over, when nobody calls.
-const TURN_EVERY: Duration = Duration::from_millis(250);
 /// The longest wait for the rate before looking again whether the message may still be sent.
 const CLEARANCE_EVERY: Duration = Duration::from_millis(100);
 /// How long the start waits for the provider's quota.
@@ -42,43 +39,20 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Courier {
-    worker: Worker,
-    held: Held,
-    method: Method,
-    transport: Transport,
+    pub(super) worker: Worker,
+    pub(super) held: Held,
+    pub(super) method: Method,
+    pub(super) transport: Transport,
     policy: Policy,
-    route: Arc<Route>,
+    pub(super) route: Arc<Route>,
     /// The provider's place in the route.
-    line: usize,
+    pub(super) line: usize,
     /// Jobs claimed and not yet done with.
-    in_hand: Arc<AtomicUsize>,
+    pub(super) in_hand: Arc<AtomicUsize>,
     /// When no more than so many wait in our hands, more can be claimed.
-    few: AtomicUsize,
+    pub(super) few: AtomicUsize,
     /// Told when they have become few, or none is left.
-    fewer: Notify,
-}
-
-/// A claimed job on its way to a sender.
-struct Parcel {
-    claim: ClaimId,
-    claimed: Claimed,
-    _in_hand: InHand,
-}
-
-/// Counts a job as in our hands for as long as it exists.
-struct InHand(Arc<AtomicUsize>);
-
-impl InHand {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    pub(super) fewer: Notify,
 }
 
 /// What is to become of a parcel.
@@ -155,99 +129,6 @@ impl Courier {
         }
     }
 
-    /// Claims a batch whenever it is our turn and there is room for one.
-    async fn claim(
-        &self,
-        parcels: mpsc::Sender<Parcel>,
-        reports: mpsc::Sender<Report>,
-        stop: &CancellationToken,
-    ) {
-        while !stop.is_cancelled() {
-            let limit = tokio::select! {
-                () = stop.cancelled() => break,
-                limit = self.room(&parcels) => limit,
-            };
-            let wanted = Wanted {
-                worker: &self.worker.name,
-                provider: self.transport.name(),
-                method: self.method,
-                limit,
-                lease: self.worker.settings.lease(),
-            };
-            // From here on, so that work enqueued while we look is not overlooked.
-            let woken = self.worker.woken.notified();
-            let asked_at = self.worker.clock.now();
-            match self.worker.store.claim(wanted).await {
-                Ok(Some(claim)) => {
-                    self.held.add(claim.id, asked_at.plus(wanted.lease));
-                    let in_hand: Vec<InHand> = claim
-                        .jobs
-                        .iter()
-                        .map(|_| InHand::new(&self.in_hand))
-                        .collect();
-                    let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
-                    // The recorder hears of a claim before it hears of any of its jobs.
-                    let told = Report::Claimed {
-                        claim: claim.id,
-                        jobs,
-                    };
-                    if reports.send(told).await.is_err() {
-                        break;
-                    }
-                    for (claimed, in_hand) in claim.jobs.into_iter().zip(in_hand) {
-                        let parcel = Parcel {
-                            claim: claim.id,
-                            claimed,
-                            _in_hand: in_hand,
-                        };
-                        // There is room, and the dispatcher is there until we are gone.
-                        parcels.send(parcel).await.ok();
-                    }
-                }
-                Ok(None) => {
-                    let poll = Duration::from_millis(self.worker.settings.poll_ms);
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = woken => {}
-                        () = tokio::time::sleep(poll) => {}
-                    }
-                }
-                Err(failed) => {
-                    warn!(method = %self.method, error = %failed, "cannot claim");
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = tokio::time::sleep(STORE_PAUSE) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// How many jobs to claim, once it is our turn and what waits in our hands is no more than that.
-    async fn room(&self, parcels: &mpsc::Sender<Parcel>) -> usize {
-        let batch = self.worker.settings.batch;
-        let lease = self.worker.settings.lease();
-        loop {
-            let (changed, fewer) = (self.route.changed.notified(), self.fewer.notified());
-            match self.route.turn(self.line, lease, Instant::now()) {
-                Turn::Upto(limit) => {
-                    let limit = limit.unwrap_or(batch).min(batch);
-                    self.few.store(limit, Ordering::Relaxed);
-                    if parcels.max_capacity() - parcels.capacity() <= limit {
-                        return limit;
-                    }
-                }
-                Turn::One if self.in_hand.load(Ordering::Relaxed) == 0 => return 1,
-                Turn::One | Turn::None => {}
-            }
-            tokio::select! {
-                () = changed => {}
-                () = fewer => {}
-                () = tokio::time::sleep(TURN_EVERY) => {}
-            }
-        }
-    }
-
     /// Hands parcels to senders, at most `concurrency` at a time and no faster than the provider takes
     /// them.
     async fn dispatch(
@@ -271,7 +152,11 @@ impl Courier {
                 Verdict::Send(ticket) => Some(ticket),
                 Verdict::Decided => None,
                 Verdict::Release => {
-                    if reports.send(Report::Done(self.release(&parcel))).await.is_err() {
+                    if reports
+                        .send(Report::Done(self.release(&parcel)))
+                        .await
+                        .is_err()
+                    {
                         break;
                     }
                     continue;
@@ -337,7 +222,7 @@ impl Courier {
         let Parcel {
             claim,
             claimed,
-            _in_hand: in_hand,
+            in_hand,
         } = parcel;
         let job = claimed.job;
         let (tried, then) = match (ticket, self.without_sending(&claimed)) {
@@ -397,12 +282,16 @@ impl Courier {
             return (None, Then::Settled);
         };
         let started_at = self.worker.clock.now();
-        let outcome = survived(self.transport.send(message)).await;
+        fault::at(Step::Sending);
+        let mut outcome = survived(self.transport.send(message)).await;
+        fault::at(Step::Answered);
         let now = moment(&self.worker);
         let word = outcome.as_str();
         let provider = self.transport.name();
         let took = now.time.since(started_at);
-        self.worker.metrics.attempt(self.method, provider, word, took);
+        self.worker
+            .metrics
+            .attempt(self.method, provider, word, took);
         self.route.ended(self.line, ticket, &outcome, now);
         let (code, text) = words(&outcome);
         let tried = Tried {
@@ -415,6 +304,11 @@ impl Courier {
             text,
         };
         let may_follow = may_follow(&outcome) && self.route.has_moved_on_from(self.line);
+        if let Outcome::Throttled { after, .. } = &mut outcome {
+            // The route holds back all of the provider's messages for that time; this one need not
+            // wait for longer than the others.
+            *after = None;
+        }
         let situation = Situation {
             failures: claimed.job.failures,
             attempts: claimed.job.attempts,
@@ -422,12 +316,12 @@ impl Courier {
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
-        let then = match self.policy.follow(of_the_message(outcome), situation) {
-            Then::Again { due_at } if may_follow => Then::Again {
-                due_at: due_at.min(now.time.plus(FOLLOW_WAIT)),
-            },
-            then => then,
-        };
+        let mut then = self.policy.follow(outcome, situation);
+        if let Then::Again { due_at } = &mut then
+            && may_follow
+        {
+            *due_at = (*due_at).min(now.time.plus(FOLLOW_WAIT));
+        }
         (Some(tried), then)
     }
 }
@@ -446,17 +340,10 @@ fn may_follow(outcome: &Outcome) -> bool {
         Outcome::TryLater { why, .. } => !why.of_the_message,
         Outcome::Throttled { .. } => true,
         // What broke one provider may be this message; what is unknown may have gone.
-        Outcome::Broken { .. } | Outcome::Unknown { .. } => false,
-        Outcome::Accepted { .. } | Outcome::Rejected(_) => false,
-    }
-}
-
-/// How long to wait for the rate is the provider's matter: the route holds all of its messages back,
-/// and this one need not wait for longer than the others.
-fn of_the_message(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Throttled { why, .. } => Outcome::Throttled { after: None, why },
-        outcome => outcome,
+        Outcome::Broken { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::Rejected(_) => false,
     }
 }
 

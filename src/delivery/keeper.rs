@@ -101,7 +101,9 @@ impl Keeper {
         let health: Vec<Health> = self.routes.iter().flat_map(|r| r.health(now)).collect();
         self.worker.metrics.providers(&health);
         let since = |last: Option<Instant>| {
-            last.map_or(Duration::MAX, |last| now.ticks.saturating_duration_since(last))
+            last.map_or(Duration::MAX, |last| {
+                now.ticks.saturating_duration_since(last)
+            })
         };
         let changed = !is_the_same(&health, &journal.health);
         let due = if changed {

@@ -42,7 +42,11 @@ impl Meter {
         let since = now.saturating_duration_since(self.began);
         let part = since.as_micros() / self.part.as_micros().max(1);
         let part = u64::try_from(part).unwrap_or(u64::MAX);
-        while self.parts.front().is_some_and(|(old, _)| old + PARTS <= part) {
+        while self
+            .parts
+            .front()
+            .is_some_and(|(old, _)| old + PARTS <= part)
+        {
             self.parts.pop_front();
         }
         part

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod breaker;
+mod claimer;
 mod courier;
 mod held;
 mod keeper;

@@ -29,7 +29,7 @@ pub(super) struct Pace {
     ceiling: Option<f64>,
     /// Where the return to the ceiling began.
     low: f64,
-    /// Calls at the same time while the rate is not known.
+    /// Calls at the same time while nothing was ever refused.
     window: f64,
     /// When the next call may begin.
     next: Instant,
@@ -76,8 +76,8 @@ const RETURN_LOW_SECONDS_MAX: f64 = 6.0;
 const STEP: f64 = 2.0;
 const STEP_SHARE_MAX: f64 = 0.25;
 const DOUBLING_SECONDS: f64 = 1.0;
-/// Calls at the same time to begin with while the rate is not known, and how many more with each call
-/// that was taken: a limit met at the start, or shared with other workers, refuses few.
+/// Calls at the same time to begin with, and how many more with each call that was taken: a limit met
+/// at the start, or shared with other workers, refuses few.
 const WINDOW_FIRST: f64 = 8.0;
 const WINDOW_STEP: f64 = 0.5;
 /// Before looking again whether there is room in the window.
@@ -132,10 +132,11 @@ impl Pace {
         now: Instant,
     ) -> Result<Ticket, Duration> {
         let held = self.held_until.saturating_duration_since(now);
+        if self.ceiling.is_none() && is_full(on_wire, self.window) {
+            return Err(WINDOW_WAIT);
+        }
         let wait = if self.rate.is_finite() {
             held.max(self.next.saturating_duration_since(now))
-        } else if held.is_zero() && is_full(on_wire, self.window) {
-            return Err(WINDOW_WAIT);
         } else {
             held
         };
@@ -161,9 +162,10 @@ impl Pace {
     /// The provider took the call, whatever it said of the message.
     pub(super) fn taken(&mut self, ticket: Ticket, now: Instant) {
         self.taken.add(ticket.units, now);
-        if self.rate.is_infinite() {
+        if self.ceiling.is_none() {
             self.window += WINDOW_STEP;
-        } else if ticket.pressed && !self.is_from_before_the_cut(ticket) {
+        }
+        if self.rate.is_finite() && ticket.pressed && !self.is_from_before_the_cut(ticket) {
             // A second's gain is made with a second's units: what is not sent teaches nothing.
             let gain = self.gain_each_second() * ticket.units / self.rate;
             self.rate = (self.rate + gain).min(self.cap());
@@ -195,10 +197,11 @@ impl Pace {
             return;
         }
         let taken = self.taken.total(now);
-        let before = if self.rate.is_finite() {
+        let before = if self.ceiling.is_some() {
             self.rate
         } else {
-            taken.max(FIRST_CEILING_MIN)
+            // So far the rate was a promise, and what was taken is all that is known.
+            self.rate.min(taken.max(FIRST_CEILING_MIN))
         };
         let again = self
             .cut_at

@@ -68,7 +68,9 @@ impl Policy {
             Outcome::Throttled { after, why } => {
                 let refusals = at.attempts.saturating_sub(at.failures) + 1;
                 let wait = REFUSED.wait(refusals).min(self.schedule.max);
-                let due_at = at.now.plus(wait.max(after.unwrap_or_default().min(HINT_MAX)));
+                let due_at = at
+                    .now
+                    .plus(wait.max(after.unwrap_or_default().min(HINT_MAX)));
                 expires(at, due_at, Category::ThrottledTooLong, why)
             }
             // Ever later, in case it is this message that breaks the provider: it must not do so
@@ -195,10 +197,7 @@ mod tests {
                 after: None,
                 why: why(),
             };
-            let at = Situation {
-                attempts,
-                ..at(0)
-            };
+            let at = Situation { attempts, ..at(0) };
             let Then::Again { due_at } = POLICY.follow(throttled, at) else {
                 panic!("it gave up")
             };

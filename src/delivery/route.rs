@@ -299,8 +299,8 @@ impl Inner {
         let ours = || pauses.iter().filter(|pause| pause.method == method);
         self.paused = ours().find(|pause| pause.provider.is_none()).cloned();
         for line in &mut self.lines {
-            let paused = ours().find(|pause| pause.provider.as_deref() == Some(line.name));
-            line.paused = paused.cloned();
+            let own = ours().find(|pause| pause.provider.as_deref() == Some(line.name));
+            line.paused = own.cloned();
         }
     }
 
@@ -314,9 +314,9 @@ impl Inner {
         if self.paused.is_some() {
             return None;
         }
-        self.lines.iter_mut().position(|line| {
-            line.paused.is_none() && line.breaker.state(now) == State::Closed
-        })
+        self.lines
+            .iter_mut()
+            .position(|line| line.paused.is_none() && line.breaker.state(now) == State::Closed)
     }
 
     /// Why a line cannot have the traffic.

@@ -47,6 +47,7 @@ impl Trouble {
     }
 
     /// The same, said of this one message: others may well go.
+    #[must_use]
     pub fn of_the_message(self) -> Self {
         Self {
             of_the_message: true,

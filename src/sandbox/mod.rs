@@ -4,6 +4,7 @@
 //! to our webhook. The recipient's address chooses what happens (`story.rs`). The production code
 //! runs unchanged against it: only the endpoints and the trust anchor differ.
 
+mod control;
 mod envelope;
 mod feedback;
 mod mail;
@@ -35,6 +36,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tower::limit::ConcurrencyLimitLayer;
 
+pub use self::control::{Calls, Door};
 use self::envelope::TOPIC_ARN;
 pub use self::poster::Counts;
 use self::poster::Poster;
@@ -182,6 +184,26 @@ impl Sandbox {
         self.provider.poster.subscribe(url);
     }
 
+    /// From now on no more requests to send are taken than so many a second, of all doors together.
+    pub fn set_limit(&self, per_second: Option<f64>) {
+        self.provider.control.set_limit(per_second);
+    }
+
+    /// What SES tells of the account's quota.
+    pub fn set_max_send_rate(&self, per_second: f64) {
+        self.provider.control.set_max_send_rate(per_second);
+    }
+
+    /// Shuts these doors and opens the others.
+    pub fn set_down(&self, doors: &[Door]) {
+        self.provider.control.set_down(doors.to_vec());
+    }
+
+    /// What has become of the requests to send.
+    pub fn calls(&self) -> Calls {
+        self.provider.control.calls()
+    }
+
     /// What has become of the messages to the webhook.
     pub fn counts(&self) -> Counts {
         self.provider.poster.counts()
@@ -224,6 +246,7 @@ fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
         .route("/v2/email/outbound-emails", post(ses_http::send_email))
         .route("/v2/email/account", get(ses_http::get_account))
         .route("/", post(sns_http::query))
+        .route("/sandbox/control", post(control::order))
         .route(certificate_path, get(certificate))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(ConcurrencyLimitLayer::new(REQUESTS_MAX))

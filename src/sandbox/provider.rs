@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::control::Control;
 use super::feedback::{AcceptedDirect, AcceptedMail, Destination, SES_SUBJECT};
 use super::mail::Mail;
 use super::poster::Poster;
@@ -26,6 +27,7 @@ const EARLY_MAX: Duration = Duration::from_secs(3);
 
 pub(super) struct Provider {
     pub poster: Poster,
+    pub control: Control,
     clock: Clock,
     latency: Duration,
     late: Duration,
@@ -79,6 +81,7 @@ impl Provider {
     ) -> Self {
         Self {
             poster,
+            control: Control::default(),
             clock,
             latency,
             late,
@@ -96,6 +99,9 @@ impl Provider {
 
     /// The first recipient chooses the story; `mail` has at least one.
     pub(super) async fn send_email(self: &Arc<Self>, mail: Mail) -> EmailReply {
+        if self.control.refuses() {
+            return EmailReply::Throttled;
+        }
         let story = Story::of(mail.first_recipient());
         let is_lost = match story.answer {
             Answer::Reject => return EmailReply::Rejected,
@@ -133,6 +139,9 @@ impl Provider {
     }
 
     pub(super) fn publish(self: &Arc<Self>, destination: Destination) -> DirectReply {
+        if self.control.refuses() {
+            return DirectReply::Throttled;
+        }
         let story = match &destination {
             Destination::PhoneNumber(number) => DirectStory::of_phone_number(number),
             Destination::Target(arn) => DirectStory::of_target(arn),

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::control::Door;
 use super::envelope::TOPIC_ARN;
 use super::feedback::Destination;
 use super::provider::{DirectReply, Provider};
@@ -41,6 +42,7 @@ pub(super) async fn query(
         Err(rejection) => return Trouble::malformed(rejection.body_text()).into_response(),
     };
     let result = match query.action.as_str() {
+        "Publish" if provider.control.is_down(Door::Sns) => Err(Trouble::internal()),
         "Publish" => publish(&provider, query),
         "ConfirmSubscription" => confirm_subscription(&provider, &query),
         _other => Err(Trouble::sender(

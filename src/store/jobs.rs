@@ -19,6 +19,7 @@ use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// A batch of jobs in one worker's hands.
 #[derive(Debug)]
@@ -112,7 +113,9 @@ impl Store {
         .push(")");
         tx.execute(stmt).await?;
         let jobs = load(&mut tx, jobs).await?;
+        fault::at(Step::Claiming);
         tx.commit().await?;
+        fault::at(Step::Claimed);
         Ok(Some(Claim { id, jobs }))
     }
 
@@ -175,8 +178,12 @@ impl Store {
                 due_at: now.plus(grace),
             };
             record::as_unknown(&mut tx, &lost, dead, now).await?;
+            fault::at(Step::Rescuing);
         }
         tx.commit().await?;
+        if rescued > 0 {
+            fault::at(Step::Rescued);
+        }
         Ok(rescued)
     }
 

@@ -179,9 +179,11 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.db.write().await?;
-        let stmt = sql("INSERT INTO provider_switches (id, method, worker, from_provider, \
+        let stmt = sql(
+            "INSERT INTO provider_switches (id, method, worker, from_provider, \
              to_provider, reason, switched_at) SELECT b.id, b.method, b.worker, b.from_provider, \
-             b.to_provider, b.reason, b.switched_at FROM ")
+             b.to_provider, b.reason, b.switched_at FROM ",
+        )
         .rows(rows);
         tx.execute(stmt).await?;
         let oldest = self.clock.now().minus(SWITCHES_KEPT);
@@ -194,8 +196,10 @@ impl Store {
     /// The last switches, the newest first; at most [`SWITCHES_MAX`].
     pub async fn switches(&self, limit: i64) -> Result<Vec<Switch>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT method, worker, from_provider, to_provider, reason, switched_at \
-             FROM provider_switches ORDER BY id DESC LIMIT ")
+        let stmt = sql(
+            "SELECT method, worker, from_provider, to_provider, reason, switched_at \
+             FROM provider_switches ORDER BY id DESC LIMIT ",
+        )
         .bind(limit.clamp(0, SWITCHES_MAX));
         tx.all(stmt).await?.iter().map(switch).collect()
     }

@@ -9,6 +9,7 @@ use super::{Error, Store, facts, feedback};
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::ClaimId;
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// What became of one claimed job.
 #[derive(Clone, Debug)]
@@ -101,7 +102,9 @@ impl Store {
             let rewrite = left.rewrite || batch.iter().any(released);
             shrink(&mut tx, left, rewrite).await?;
         }
+        fault::at(Step::Recording);
         tx.commit().await?;
+        fault::at(Step::Recorded);
         Ok(batch.len() - mine.len())
     }
 }

@@ -16,6 +16,7 @@ use aws_sdk_sesv2::config::{
 use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::NoQuota;
 use super::settings::{Problem, check_endpoint, check_timeout};
 use super::words::{impersonal, one_line};
 use crate::domain::event::Failure;
@@ -266,13 +267,14 @@ pub(super) fn outcome(fault: Fault, classify: impl FnOnce(&Answer) -> Outcome) -
     }
 }
 
-/// What a call that sends nothing failed with.
-pub(super) fn trouble(fault: Fault) -> Trouble {
+/// Why a service does not tell our quota.
+pub(super) fn no_quota(fault: Fault) -> NoQuota {
     match fault {
+        Fault::Answered(answer) if answer.is_denial() => NoQuota::Denied,
+        Fault::Answered(answer) => NoQuota::Trouble(answer.trouble()),
         Fault::NotSent(text) | Fault::Setup(text) | Fault::Lost(text) => {
-            Trouble::new(None, impersonal(&text))
+            NoQuota::Trouble(Trouble::new(None, impersonal(&text)))
         }
-        Fault::Answered(answer) => answer.trouble(),
     }
 }
 

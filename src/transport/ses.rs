@@ -207,15 +207,9 @@ impl Ses {
             .get_account()
             .customize()
             .interceptor(departure.clone());
-        let account = match Box::pin(call.send()).await {
-            Ok(account) => account,
-            Err(error) => {
-                return Err(match Fault::of(&error, &departure) {
-                    Fault::Answered(answer) if answer.is_denial() => NoQuota::Denied,
-                    fault => NoQuota::Trouble(aws::trouble(fault)),
-                });
-            }
-        };
+        let account = Box::pin(call.send())
+            .await
+            .map_err(|error| aws::no_quota(Fault::of(&error, &departure)))?;
         let quota = account.send_quota.filter(|quota| quota.max_send_rate > 0.0);
         let quota = quota.ok_or_else(|| {
             NoQuota::Trouble(Trouble::new(None, "the answer holds no send quota"))

@@ -44,7 +44,11 @@ impl Stage {
             now,
             start: now,
         };
-        assert_eq!(stage.turns(), [Turn::None; 2], "nothing before it has begun");
+        assert_eq!(
+            stage.turns(),
+            [Turn::None; 2],
+            "nothing before it has begun"
+        );
         stage.route.begin(pauses, stage.moment());
         stage
     }
@@ -155,7 +159,11 @@ fn traffic_moves_when_the_first_is_down_and_returns_when_probes_went_well() {
     let moved = "ses > smtp: ses rests: 3 calls in a row failed: out of order";
     assert_eq!(stage.switches(), [moved]);
     stage.pass(1_000);
-    assert_eq!(stage.turns(), [Turn::One, ALL], "the second keeps on meanwhile");
+    assert_eq!(
+        stage.turns(),
+        [Turn::One, ALL],
+        "the second keeps on meanwhile"
+    );
     stage.call(SES, &down());
     assert_eq!(stage.turns(), [Turn::None, ALL]);
     stage.pass(2_000);
@@ -179,7 +187,10 @@ fn when_none_is_well_messages_wait_and_each_is_tried() {
     stage.call(SMTP, &good());
     assert_eq!(stage.turns(), [Turn::One, ALL]);
     let switches = stage.switches();
-    assert!(switches[1].starts_with("smtp > nobody: smtp rests"), "{switches:?}");
+    assert!(
+        switches[1].starts_with("smtp > nobody: smtp rests"),
+        "{switches:?}"
+    );
     assert_eq!(switches[2], "nobody > smtp: smtp is well again");
     // One that nobody needs is not tried.
     stage.call(SES, &good());
@@ -227,7 +238,11 @@ fn refusals_for_the_rate_slow_a_provider_down_and_move_nothing() {
         panic!("it goes on as before")
     };
     assert!(wait >= Duration::from_millis(500));
-    assert_eq!(stage.turns(), [Turn::Upto(Some(4)), Turn::None], "a second's worth");
+    assert_eq!(
+        stage.turns(),
+        [Turn::Upto(Some(4)), Turn::None],
+        "a second's worth"
+    );
     assert!(stage.switches().is_empty());
 }
 
@@ -243,7 +258,9 @@ fn a_claim_is_small_beside_a_short_lease() {
 #[test]
 fn what_is_paused_sends_nothing_and_fails_nothing_until_it_is_resumed() {
     let stage = Stage::set(&[]);
-    stage.route.set_pauses(&[pause(Some("ses"))], stage.moment());
+    stage
+        .route
+        .set_pauses(&[pause(Some("ses"))], stage.moment());
     assert_eq!(stage.turns(), [Turn::None, ALL]);
     assert!(matches!(
         stage.route.clearance(SES, 1.0, 0, stage.now),
@@ -286,10 +303,19 @@ fn health_tells_what_is_seen() {
     stage.call(SES, &good());
     stage.fail(SMTP);
     let [ses, smtp] = stage.route.health(stage.moment()).try_into().unwrap();
-    assert_eq!((ses.provider.as_str(), ses.place, ses.active), ("ses", 1, true));
+    assert_eq!(
+        (ses.provider.as_str(), ses.place, ses.active),
+        ("ses", 1, true)
+    );
     assert_eq!((ses.state.as_str(), ses.error), ("closed", None));
-    assert_eq!((ses.taken_per_minute, ses.allowed_per_minute), (60, Some(840)));
-    assert_eq!((smtp.place, smtp.active, smtp.state.as_str()), (2, false, "open"));
+    assert_eq!(
+        (ses.taken_per_minute, ses.allowed_per_minute),
+        (60, Some(840))
+    );
+    assert_eq!(
+        (smtp.place, smtp.active, smtp.state.as_str()),
+        (2, false, "open")
+    );
     let at = Timestamp::EPOCH.plus(Duration::from_secs(5));
     assert_eq!(smtp.error.unwrap().at, at);
     assert_eq!(smtp.rests_until, Some(at.plus(Duration::from_secs(1))));

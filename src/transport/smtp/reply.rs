@@ -370,13 +370,25 @@ mod tests {
             ("451 4.7.1 greylisted", Stage::Message, true),
             ("450 4.1.1 unknown for now", Stage::Message, true),
             ("452 4.2.2 over quota", Stage::Message, true),
-            ("451 4.4.1 the other side does not answer", Stage::Message, true),
+            (
+                "451 4.4.1 the other side does not answer",
+                Stage::Message,
+                true,
+            ),
             ("451 Temporary service failure", Stage::Message, false),
-            ("452 4.3.1 insufficient system storage", Stage::Recipient, false),
+            (
+                "452 4.3.1 insufficient system storage",
+                Stage::Recipient,
+                false,
+            ),
             ("421 4.3.2 shutting down", Stage::Recipient, false),
             ("451 4.3.0 queue file write error", Stage::Message, false),
             ("450 4.7.1 your host is new here", Stage::Sender, false),
-            ("454 4.7.0 temporary authentication failure", Stage::Session, false),
+            (
+                "454 4.7.0 temporary authentication failure",
+                Stage::Session,
+                false,
+            ),
         ] {
             let Outcome::TryLater { why, .. } = reply(text).outcome(stage) else {
                 panic!("{text}")

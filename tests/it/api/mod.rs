@@ -4,5 +4,6 @@ mod access;
 mod enqueue;
 mod entries;
 mod history;
+mod providers;
 mod resend;
 mod validation;

@@ -9,6 +9,7 @@ mod feedback;
 mod history;
 mod keys;
 mod plans;
+mod providers;
 mod record;
 mod rescue;
 mod schema;

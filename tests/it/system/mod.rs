@@ -4,13 +4,17 @@
 mod child;
 mod cli;
 mod client;
+mod crash;
+mod failover;
 mod forged;
 mod kill;
 mod localstack;
+mod many;
 mod outage;
 mod program;
 mod proxy;
 mod queue;
+mod rate;
 mod secrecy;
 mod signed;
 mod sink;
