@@ -307,6 +307,49 @@ mod tests {
     use super::*;
 
     #[test]
+    fn providers_have_their_rate_state_and_switches_and_no_limit_while_none_is_known() {
+        let metrics = Metrics::default();
+        let mut health = Health {
+            worker: "w-1".to_owned(),
+            method: Method::Email,
+            provider: "ses".to_owned(),
+            place: 1,
+            active: true,
+            state: "half_open".to_owned(),
+            rests_until: None,
+            rests_because: None,
+            taken_per_minute: 90,
+            allowed_per_minute: Some(600),
+            learnt_per_minute: None,
+            error: None,
+            seen_at: Timestamp::EPOCH,
+        };
+        let text = |metrics: &Metrics| metrics.render(&[], 0, Timestamp::EPOCH);
+        metrics.providers(std::slice::from_ref(&health));
+        metrics.switched(&Switch {
+            method: Method::Email,
+            worker: "w-1".to_owned(),
+            from: Some("ses".to_owned()),
+            to: None,
+            reason: String::new(),
+            at: Timestamp::EPOCH,
+        });
+        let all = text(&metrics);
+        for line in [
+            "provider_rate{method=\"email\",provider=\"ses\"} 1.5",
+            "provider_allowed{method=\"email\",provider=\"ses\"} 10.0",
+            "provider_state{method=\"email\",provider=\"ses\"} 1",
+            "provider_active{method=\"email\",provider=\"ses\"} 1",
+            "provider_switches_total{method=\"email\",from=\"ses\",to=\"none\"} 1",
+        ] {
+            assert!(all.contains(line), "{line} in {all}");
+        }
+        health.allowed_per_minute = None;
+        metrics.providers(&[health]);
+        assert!(!text(&metrics).contains("provider_allowed{"));
+    }
+
+    #[test]
     fn every_queue_has_its_depth_and_age_and_an_empty_one_is_zero() {
         let metrics = Metrics::default();
         let now = Timestamp::from_millis(60_000);

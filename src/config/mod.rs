@@ -411,6 +411,9 @@ mod tests {
             ("SENDTRAIL__SANDBOX__ENABLED", "true"),
             ("SENDTRAIL__SANDBOX__ATTEMPTS_MAX", "0"),
             ("SENDTRAIL__DELIVERY__BROKEN_PAUSE_MS", "0"),
+            ("SENDTRAIL__DELIVERY__BREAKER__ERROR_SHARE", "1.5"),
+            ("SENDTRAIL__SES__MAX_PER_SECOND", "0"),
+            ("SENDTRAIL__EMAIL__PROVIDERS", "ses,ses"),
         ])
         .unwrap_err()
         .to_string();
@@ -421,6 +424,9 @@ mod tests {
             "feedback.sns.topics",
             "sandbox.attempts_max",
             "delivery.broken_pause_ms",
+            "delivery.breaker.error_share",
+            "ses.max_per_second",
+            "email.providers names ses twice",
         ] {
             assert!(error.contains(key), "{key} in {error}");
         }

@@ -3,6 +3,7 @@
 mod fake_http;
 mod fake_smtp;
 mod mime;
+mod quota;
 mod ses;
 mod smtp;
 mod smtp_pool;
