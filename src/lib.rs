@@ -25,6 +25,8 @@ pub mod metrics;
 
 pub mod store;
 
+pub mod template;
+
 pub mod clock;
 
 mod fault;

@@ -18,11 +18,14 @@ pub enum EmailProvider {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmsProvider {
     Sns,
+    Twilio,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushProvider {
     Sns,
+    Fcm,
+    Apns,
 }
 
 impl EmailProvider {
@@ -39,6 +42,7 @@ impl SmsProvider {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sns => "sns",
+            Self::Twilio => "twilio",
         }
     }
 }
@@ -47,6 +51,8 @@ impl PushProvider {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sns => "sns",
+            Self::Fcm => "fcm",
+            Self::Apns => "apns",
         }
     }
 }
@@ -82,7 +88,10 @@ impl TryFrom<String> for SmsProvider {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        choose(&text, &[("sns", Self::Sns)])
+        if text.trim() == "end_user_messaging" {
+            return Err(format!("{text:?} is not available yet: use sns or twilio"));
+        }
+        choose(&text, &[("sns", Self::Sns), ("twilio", Self::Twilio)])
     }
 }
 
@@ -90,7 +99,8 @@ impl TryFrom<String> for PushProvider {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        choose(&text, &[("sns", Self::Sns)])
+        let words = [("sns", Self::Sns), ("fcm", Self::Fcm), ("apns", Self::Apns)];
+        choose(&text, &words)
     }
 }
 

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::courier::Courier;
+use super::held::Moment;
+use super::load::{CLAIM_BYTES_MAX, Share};
 use super::recorder::Report;
 use super::route::Turn;
+use super::upkeep::slept;
 use crate::domain::id::ClaimId;
-use crate::store::jobs::{Claimed, Wanted};
+use crate::store::jobs::{Claim, Claimed, Wanted};
 
 /// After the database failed, before it is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +28,8 @@ pub(super) struct Parcel {
     pub(super) claim: ClaimId,
     pub(super) claimed: Claimed,
     pub(super) in_hand: InHand,
+    /// Of what may be in our hands, while it is.
+    pub(super) _share: Share,
 }
 
 /// Counts a job as in our hands for as long as it exists.
@@ -47,12 +52,16 @@ impl Drop for InHand {
 impl Courier {
     /// Claims a batch whenever it is our turn and there is room for one.
     pub(super) async fn claim(
-        &self,
+        self: Arc<Self>,
         parcels: mpsc::Sender<Parcel>,
         reports: mpsc::Sender<Report>,
-        stop: &CancellationToken,
+        stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
+            let space = tokio::select! {
+                () = stop.cancelled() => break,
+                space = self.load.space() => space,
+            };
             let limit = tokio::select! {
                 () = stop.cancelled() => break,
                 limit = self.room(&parcels) => limit,
@@ -62,36 +71,21 @@ impl Courier {
                 provider: self.transport.name(),
                 method: self.method,
                 limit,
+                bytes_max: CLAIM_BYTES_MAX,
                 lease: self.worker.settings.lease(),
             };
             // From here on, so that work enqueued while we look is not overlooked.
             let woken = self.worker.woken.notified();
-            let asked_at = self.worker.clock.now();
+            let asked = Moment::now(&self.worker.clock);
             match self.worker.store.claim(wanted).await {
                 Ok(Some(claim)) => {
-                    self.held.add(claim.id, asked_at.plus(wanted.lease));
-                    let in_hand: Vec<InHand> = claim
-                        .jobs
-                        .iter()
-                        .map(|_| InHand::new(&self.in_hand))
-                        .collect();
+                    self.held.add(claim.id, asked);
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
+                    let id = claim.id;
                     // The recorder hears of a claim before it hears of any of its jobs.
-                    let told = Report::Claimed {
-                        claim: claim.id,
-                        jobs,
-                    };
-                    if reports.send(told).await.is_err() {
+                    let told = reports.send(Report::Claimed { claim: id, jobs }).await;
+                    if told.is_err() || !self.hand_over(claim, space, &parcels).await {
                         break;
-                    }
-                    for (claimed, in_hand) in claim.jobs.into_iter().zip(in_hand) {
-                        let parcel = Parcel {
-                            claim: claim.id,
-                            claimed,
-                            in_hand,
-                        };
-                        // There is room, and the dispatcher is there until we are gone.
-                        parcels.send(parcel).await.ok();
                     }
                 }
                 Ok(None) => {
@@ -104,13 +98,38 @@ impl Courier {
                 }
                 Err(failed) => {
                     warn!(method = %self.method, error = %failed, "cannot claim");
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = tokio::time::sleep(STORE_PAUSE) => {}
-                    }
+                    slept(STORE_PAUSE, &stop).await;
                 }
             }
         }
+    }
+
+    /// To the dispatcher; `false` when it is gone.
+    async fn hand_over(
+        &self,
+        claim: Claim,
+        space: Option<OwnedSemaphorePermit>,
+        parcels: &mpsc::Sender<Parcel>,
+    ) -> bool {
+        let in_hand: Vec<InHand> = claim
+            .jobs
+            .iter()
+            .map(|_| InHand::new(&self.in_hand))
+            .collect();
+        let bytes = claim.jobs.iter().map(|claimed| claimed.bytes);
+        let shares = self.load.divide(space, bytes.collect()).await;
+        for ((claimed, in_hand), share) in claim.jobs.into_iter().zip(in_hand).zip(shares) {
+            let parcel = Parcel {
+                claim: claim.id,
+                claimed,
+                in_hand,
+                _share: share,
+            };
+            if parcels.send(parcel).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// How many jobs to claim, once it is our turn and what waits in our hands is no more than that.

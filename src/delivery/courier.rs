@@ -8,19 +8,22 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::Worker;
 use super::claimer::Parcel;
-use super::held::Held;
-use super::keeper::moment;
+use super::files::Files;
+use super::held::{Held, Moment};
+use super::load::Load;
 use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use super::route::{Clearance, Route};
 use crate::domain::event::Failure;
+use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
@@ -44,6 +47,8 @@ pub(super) struct Courier {
     pub(super) method: Method,
     pub(super) transport: Transport,
     policy: Policy,
+    files: Files,
+    pub(super) load: Load,
     pub(super) route: Arc<Route>,
     /// The provider's place in the route.
     pub(super) line: usize,
@@ -73,12 +78,15 @@ impl Courier {
         (route, line): (Arc<Route>, usize),
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
+        let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
             method,
             transport,
             policy,
+            files,
+            load: Load::default(),
             route,
             line,
             in_hand: Arc::default(),
@@ -88,12 +96,12 @@ impl Courier {
     }
 
     /// Works until it is told to stop; returns when everything it held is recorded or released.
+    /// Where one of its tasks fails, it stops the others and returns before it is told to.
     /// Nothing is claimed before `begun` (it is known what operators paused) and, for a while, `asked`
     /// (the provider's quota).
     pub(super) async fn run(
         self: Arc<Self>,
-        begun: CancellationToken,
-        asked: CancellationToken,
+        (begun, asked): (CancellationToken, CancellationToken),
         stop: CancellationToken,
     ) {
         tokio::select! {
@@ -111,20 +119,19 @@ impl Courier {
         // One batch being recorded, one gathered meanwhile: what waits here is sent once more after
         // a kill.
         let (reports, reported) = mpsc::channel::<Report>(batch);
-        let recorder = tokio::spawn(recorder::run(
+        let mut tasks = JoinSet::new();
+        tasks.spawn(recorder::run(
             self.worker.clone(),
             self.held.clone(),
             self.method,
             reported,
         ));
-        let dispatcher =
-            tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
-        self.claim(parcels, reports, &stop).await;
-        for task in [dispatcher, recorder] {
-            if let Err(failed) = task.await {
-                // The words of a panic may hold what must not be logged.
-                let panicked = failed.is_panic();
-                error!(method = %self.method, panicked, "a task of the courier failed");
+        let dispatch = Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone());
+        tasks.spawn(dispatch);
+        tasks.spawn(self.claim(parcels, reports, stop.clone()));
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                stop.cancel();
             }
         }
     }
@@ -162,11 +169,20 @@ impl Courier {
                     continue;
                 }
             };
-            let (courier, reports) = (Arc::clone(&self), reports.clone());
-            in_flight.spawn(courier.deliver(parcel, ticket, permit, reports));
+            let claim = parcel.claim;
+            let delivery = Arc::clone(&self).deliver(parcel, ticket, permit, reports.clone());
+            in_flight.spawn(Arc::clone(&self).noticed(claim, delivery));
         }
         in_flight.close();
         in_flight.wait().await;
+    }
+
+    /// A delivery that panics reports nothing: without our heartbeat its claim runs out.
+    async fn noticed(self: Arc<Self>, claim: ClaimId, delivery: impl Future<Output = ()>) {
+        if AssertUnwindSafe(delivery).catch_unwind().await.is_err() {
+            error!(method = %self.method, "a delivery panicked; this is a mistake in the program");
+            self.held.remove(claim);
+        }
     }
 
     /// Waits until the parcel may be sent, or may not any more.
@@ -177,8 +193,8 @@ impl Courier {
         stop: &CancellationToken,
     ) -> Verdict {
         loop {
-            let now = moment(&self.worker);
-            if stop.is_cancelled() || !self.held.is_sure_of(parcel.claim, now.time) {
+            let now = Moment::now(&self.worker.clock);
+            if stop.is_cancelled() || !self.held.is_sure_of(parcel.claim, now) {
                 return Verdict::Release;
             }
             let message = match &parcel.claimed.message {
@@ -187,7 +203,7 @@ impl Courier {
             };
             let clearance = self
                 .route
-                .clearance(self.line, units(message), others(), now.ticks);
+                .clearance(self.line, units(message), others(), now.steady);
             match clearance {
                 Clearance::Now(ticket) => return Verdict::Send(ticket),
                 Clearance::No => return Verdict::Release,
@@ -223,6 +239,7 @@ impl Courier {
             claim,
             claimed,
             in_hand,
+            _share,
         } = parcel;
         let job = claimed.job;
         let (tried, then) = match (ticket, self.without_sending(&claimed)) {
@@ -259,6 +276,9 @@ impl Courier {
         if claimed.has_gone {
             return Some(Then::Settled);
         }
+        if let Some(bar) = claimed.bar {
+            return Some(Then::GaveUp(bar.failure()));
+        }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
             Some(Then::GaveUp(Failure {
@@ -277,18 +297,22 @@ impl Courier {
         }
     }
 
-    async fn send(&self, claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else {
+    async fn send(&self, mut claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
+        let Some(mut message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
+        };
+        let _in_memory = match self.files.fetch(&mut message).await {
+            Ok(permit) => permit,
+            Err(then) => return (None, then),
         };
         let started_at = self.worker.clock.now();
         fault::at(Step::Sending);
-        let mut outcome = survived(self.transport.send(message)).await;
+        let mut outcome = survived(self.transport.send(&message)).await;
         fault::at(Step::Answered);
-        let now = moment(&self.worker);
+        let now = Moment::now(&self.worker.clock);
         let word = outcome.as_str();
         let provider = self.transport.name();
-        let took = now.time.since(started_at);
+        let took = now.wall.since(started_at);
         self.worker
             .metrics
             .attempt(self.method, provider, word, took);
@@ -297,7 +321,7 @@ impl Courier {
         let tried = Tried {
             provider,
             started_at,
-            finished_at: now.time,
+            finished_at: now.wall,
             outcome: word,
             counts: !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. }),
             code,
@@ -312,7 +336,7 @@ impl Courier {
         let situation = Situation {
             failures: claimed.job.failures,
             attempts: claimed.job.attempts,
-            now: now.time,
+            now: now.wall,
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
@@ -320,7 +344,7 @@ impl Courier {
         if let Then::Again { due_at } = &mut then
             && may_follow
         {
-            *due_at = (*due_at).min(now.time.plus(FOLLOW_WAIT));
+            *due_at = (*due_at).min(now.wall.plus(FOLLOW_WAIT));
         }
         (Some(tried), then)
     }

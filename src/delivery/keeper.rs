@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Worker;
-use super::route::{Moment, Route};
+use super::held::Moment;
+use super::route::Route;
+use super::upkeep::slept;
 use crate::store::providers::{Health, Switch};
 use crate::transport::{NoQuota, Transport};
 
@@ -25,8 +27,9 @@ const UNWRITTEN_MAX: usize = 1_000;
 const QUOTA_EVERY: Duration = Duration::from_hours(1);
 const QUOTA_RETRY: Duration = Duration::from_mins(5);
 
+#[derive(Clone)]
 pub(super) struct Keeper {
-    pub(super) worker: Worker,
+    worker: Worker,
     pub(super) routes: Vec<Arc<Route>>,
     /// Told when there is something to read or to write.
     pub(super) news: Arc<Notify>,
@@ -35,6 +38,15 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    pub(super) fn new(worker: Worker) -> Self {
+        Self {
+            worker,
+            routes: Vec::new(),
+            news: Arc::default(),
+            begun: CancellationToken::new(),
+        }
+    }
+
     /// Runs until the couriers are done.
     pub(super) async fn run(self, done: CancellationToken) {
         let mut journal = Journal::default();
@@ -68,7 +80,7 @@ impl Keeper {
             }
         };
         journal.complained = false;
-        let now = moment(&self.worker);
+        let now = Moment::now(&self.worker.clock);
         for route in &self.routes {
             if self.begun.is_cancelled() {
                 route.set_pauses(&pauses, now);
@@ -97,12 +109,12 @@ impl Keeper {
     }
 
     async fn write_health(&self, journal: &mut Journal) {
-        let now = moment(&self.worker);
+        let now = Moment::now(&self.worker.clock);
         let health: Vec<Health> = self.routes.iter().flat_map(|r| r.health(now)).collect();
         self.worker.metrics.providers(&health);
         let since = |last: Option<Instant>| {
             last.map_or(Duration::MAX, |last| {
-                now.ticks.saturating_duration_since(last)
+                now.steady.saturating_duration_since(last)
             })
         };
         let changed = !is_the_same(&health, &journal.health);
@@ -117,7 +129,7 @@ impl Keeper {
         match self.worker.store.keep_health(&health).await {
             Ok(()) => {
                 journal.health = health;
-                journal.written_at = Some(now.ticks);
+                journal.written_at = Some(now.steady);
             }
             Err(failed) => warn!(error = %failed, "cannot write how the providers are"),
         }
@@ -131,13 +143,6 @@ struct Journal {
     unwritten: Vec<Switch>,
     health: Vec<Health>,
     written_at: Option<Instant>,
-}
-
-pub(super) fn moment(worker: &Worker) -> Moment {
-    Moment {
-        ticks: Instant::now(),
-        time: worker.clock.now(),
-    }
 }
 
 /// But for the time at which it was seen.
@@ -155,8 +160,7 @@ fn is_the_same(a: &[Health], b: &[Health]) -> bool {
 /// Asks the provider how fast it may be called: at once and then now and again. `asked` is cancelled
 /// after the first answer, whatever it was.
 pub(super) async fn ask_for_quota(
-    route: Arc<Route>,
-    line: usize,
+    (route, line): (Arc<Route>, usize),
     transport: Transport,
     asked: CancellationToken,
     stop: CancellationToken,
@@ -182,13 +186,17 @@ pub(super) async fn ask_for_quota(
                 }
                 QUOTA_EVERY
             }
-            Err(NoQuota::NeverTold) => break,
+            Err(NoQuota::NeverTold) => {
+                asked.cancel();
+                return stop.cancelled().await;
+            }
             Err(NoQuota::Denied) => {
                 info!(
                     provider,
                     "we may not read the provider's quota; its limit is learnt from refusals"
                 );
-                break;
+                asked.cancel();
+                return stop.cancelled().await;
             }
             Err(NoQuota::Trouble(why)) => {
                 let code = why.code.as_deref().unwrap_or_default();
@@ -197,10 +205,6 @@ pub(super) async fn ask_for_quota(
             }
         };
         asked.cancel();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(again) => {}
-        }
+        slept(again, &stop).await;
     }
-    asked.cancel();
 }

@@ -5,8 +5,10 @@ mod backoff;
 mod breaker;
 mod claimer;
 mod courier;
+mod files;
 mod held;
 mod keeper;
+mod load;
 mod meter;
 mod pace;
 mod policy;
@@ -15,6 +17,8 @@ mod route;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod watch;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,15 +30,23 @@ use tokio_util::task::TaskTracker;
 
 pub use backoff::Schedule;
 pub use breaker::BreakerSettings;
+use courier::Courier;
+use held::Held;
+use keeper::Keeper;
 pub use pace::Limits;
 pub use policy::Policy;
+use route::Route;
+use watchdog::keep_running;
 
 use crate::clock::Clock;
+use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
+use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::jobs::Claimed;
+use crate::store::retention::Retention;
 use crate::transport::Transport;
-use route::Route;
 
 /// `[delivery]` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,6 +65,10 @@ pub struct DeliverySettings {
     pub stop_seconds: u64,
     pub breaker: BreakerSettings,
 }
+
+/// A claim is ours for one lease after it was asked for, and a heartbeat for one after it was sent: a
+/// lease must outlast the slowest answer of a database that still works.
+const LEASE_SECONDS_SAFE: u64 = 10;
 
 impl DeliverySettings {
     /// What is wrong, with the key it is wrong at.
@@ -106,6 +122,19 @@ impl DeliverySettings {
         wrong
     }
 
+    /// What is allowed and seldom meant, with the key.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.lease_seconds < LEASE_SECONDS_SAFE {
+            warnings.push(
+                "lease_seconds is below 10: a statement may take 8 seconds when the database is \
+                 slow, and by then a claim is not surely ours any more, so that nothing would be \
+                 sent at such times",
+            );
+        }
+        warnings
+    }
+
     pub fn policy(&self) -> Policy {
         Policy {
             schedule: Schedule {
@@ -133,8 +162,11 @@ pub struct Worker {
     /// Poked when there may be something to do.
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
+    pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
+    /// By which recipients of bulk email end it; none when nobody can reach us from outside.
+    pub links: Option<Links>,
 }
 
 /// One way for messages to leave, and what is known of its rate.
@@ -153,37 +185,41 @@ pub struct Running {
 }
 
 impl Worker {
+    /// The message as it goes out: bulk email with the link by which its recipient ends it.
+    fn finish(&self, claimed: &mut Claimed) -> Option<Outgoing> {
+        let links = self.links.as_ref().filter(|_| claimed.is_bulk);
+        let mut message = claimed.message.take()?;
+        if claimed.job.method == Method::Email {
+            message.unsubscribe = links.map(|links| links.of(message.id));
+        }
+        Some(message)
+    }
+
     /// Starts one courier per provider, and the upkeep of all claims. The providers of a method are in
     /// order of preference.
     pub fn start(self, methods: Vec<(Method, Vec<Provider>)>) -> Running {
         let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (tasks, couriers) = (TaskTracker::new(), TaskTracker::new());
         let patience = Duration::from_secs(self.settings.stop_seconds);
-        let couriers = TaskTracker::new();
-        let held = held::Held::default();
-        let (begun, news) = (CancellationToken::new(), Arc::new(Notify::new()));
-        let mut routes = Vec::new();
+        let mut keeper = Keeper::new(self.clone());
+        let start = Start {
+            worker: &self,
+            begun: &keeper.begun,
+            tasks: &tasks,
+            couriers: &couriers,
+            stop: &stop,
+        };
+        let (mut all_held, mut routes) = (Vec::new(), Vec::new());
         for (method, providers) in methods {
-            let route = self.route(method, &providers, &news);
+            let route = Arc::new(self.route(method, &providers, &keeper.news));
             for (line, Provider { transport, .. }) in providers.into_iter().enumerate() {
-                let asked = CancellationToken::new();
-                let quota = keeper::ask_for_quota(
-                    Arc::clone(&route),
-                    line,
-                    transport.clone(),
-                    asked.clone(),
-                    stop.clone(),
-                );
-                tasks.spawn(quota);
-                let place = (Arc::clone(&route), line);
-                let courier =
-                    courier::Courier::new(self.clone(), held.clone(), method, transport, place);
-                couriers.spawn(courier.run(begun.clone(), asked, stop.clone()));
+                all_held.push(start.provider(method, transport, (Arc::clone(&route), line)));
             }
             routes.push(route);
         }
+        keeper.routes = routes;
         couriers.close();
-        // Upkeep outlives the couriers: their claims need a heartbeat until the last is recorded.
+        // The heartbeat outlives the couriers: their claims need it until the last is recorded.
         let couriers_done = CancellationToken::new();
         tasks.spawn({
             let couriers_done = couriers_done.clone();
@@ -192,14 +228,11 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        let keeper = keeper::Keeper {
-            worker: self.clone(),
-            routes,
-            news: Arc::clone(&news),
-            begun,
-        };
-        tasks.spawn(keeper.run(couriers_done.clone()));
-        upkeep::start(&self, held, &news, &tasks, &stop, &couriers_done);
+        let (kept, done) = (keeper.clone(), couriers_done.clone());
+        let keep = move || kept.clone().run(done.clone());
+        let name = "keeping of providers".to_owned();
+        tasks.spawn(keep_running(name, couriers_done.clone(), keep, || {}));
+        self.start_upkeep(all_held, keeper.news, &tasks, (&stop, &couriers_done));
         tasks.close();
         Running {
             stop,
@@ -208,7 +241,7 @@ impl Worker {
         }
     }
 
-    fn route(&self, method: Method, providers: &[Provider], news: &Arc<Notify>) -> Arc<Route> {
+    fn route(&self, method: Method, providers: &[Provider], news: &Arc<Notify>) -> Route {
         let lines = providers
             .iter()
             .map(|provider| (provider.transport.name(), provider.limits))
@@ -216,8 +249,81 @@ impl Worker {
         let broken_pause = self.settings.policy().broken_pause;
         let rules = (self.settings.breaker.clone(), broken_pause);
         let news = Arc::clone(news);
-        let route = Route::new(method, &self.name, lines, rules, news, Instant::now());
-        Arc::new(route)
+        Route::new(method, &self.name, lines, rules, news, Instant::now())
+    }
+
+    fn start_upkeep(
+        self,
+        held: Vec<Held>,
+        news: Arc<Notify>,
+        tasks: &TaskTracker,
+        (stop, couriers_done): (&CancellationToken, &CancellationToken),
+    ) {
+        let (worker, done) = (self.clone(), couriers_done.clone());
+        let heartbeat = move || upkeep::heartbeat(worker.clone(), held.clone(), done.clone());
+        let name = "heartbeat".to_owned();
+        tasks.spawn(keep_running(name, couriers_done.clone(), heartbeat, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let rescue = move || upkeep::rescue(worker.clone(), until.clone());
+        let name = "rescue".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), rescue, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let prune = move || upkeep::prune(worker.clone(), until.clone());
+        let name = "pruning".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), prune, || {}));
+        let (worker, until) = (self, stop.clone());
+        let listen = move || upkeep::listen(worker.clone(), Arc::clone(&news), until.clone());
+        let name = "wake-up calls".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), listen, || {}));
+    }
+}
+
+/// What the tasks of a provider are started with.
+struct Start<'a> {
+    worker: &'a Worker,
+    begun: &'a CancellationToken,
+    tasks: &'a TaskTracker,
+    couriers: &'a TaskTracker,
+    stop: &'a CancellationToken,
+}
+
+impl Start<'_> {
+    /// Starts the courier of the provider at that place of a route, and the question for its quota.
+    fn provider(&self, method: Method, transport: Transport, place: (Arc<Route>, usize)) -> Held {
+        let asked = CancellationToken::new();
+        let quota = {
+            let (transport, place) = (transport.clone(), place.clone());
+            let (asked, stop) = (asked.clone(), self.stop.clone());
+            move || {
+                let (transport, place) = (transport.clone(), place.clone());
+                keeper::ask_for_quota(place, transport, asked.clone(), stop.clone())
+            }
+        };
+        let provider = transport.name();
+        let name = format!("quota of {provider} for {method}");
+        let until = self.stop.clone();
+        self.tasks.spawn(keep_running(name, until, quota, || {}));
+        let held = Held::new(self.worker.settings.lease());
+        let courier = {
+            let (worker, held) = (self.worker.clone(), held.clone());
+            let (ready, stop) = ((self.begun.clone(), asked), self.stop.clone());
+            move || {
+                let (worker, held) = (worker.clone(), held.clone());
+                let (transport, place) = (transport.clone(), place.clone());
+                Courier::new(worker, held, method, transport, place)
+                    .run(ready.clone(), stop.child_token())
+            }
+        };
+        let name = format!("{method} courier by {provider}");
+        let until = self.stop.clone();
+        // What it had in hand must run out, or it would stay there for ever.
+        let abandoned = {
+            let held = held.clone();
+            move || held.abandon_all()
+        };
+        self.couriers
+            .spawn(keep_running(name, until, courier, abandoned));
+        held
     }
 }
 

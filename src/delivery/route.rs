@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::breaker::{Breaker, BreakerSettings, State};
+use super::held::Moment;
 use super::pace::{Limits, Pace, Ticket};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
@@ -69,13 +70,6 @@ pub(super) enum Clearance {
     No,
 }
 
-/// The moment, on the clock that never jumps and on the one that people read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) ticks: Instant,
-    pub(super) time: Timestamp,
-}
-
 /// A claim holds no more than a provider takes within this time, so that other workers and other
 /// providers can have the rest.
 const HAND_SPAN_MAX: Duration = Duration::from_secs(1);
@@ -126,7 +120,7 @@ impl Route {
     pub(super) fn begin(&self, pauses: &[Pause], now: Moment) {
         let mut inner = self.inner();
         inner.set_pauses(self.method, pauses);
-        inner.active = inner.first_usable(now.ticks);
+        inner.active = inner.first_usable(now.steady);
         drop(inner);
         self.changed.notify_waiters();
     }
@@ -193,32 +187,32 @@ impl Route {
         let began = ticket.began;
         match outcome {
             Outcome::Accepted { .. } | Outcome::Rejected(_) => {
-                line.pace.taken(ticket, now.ticks);
-                line.breaker.passed(began, now.ticks);
+                line.pace.taken(ticket, now.steady);
+                line.breaker.passed(began, now.steady);
             }
             Outcome::TryLater { why, .. } if why.of_the_message => {
-                line.pace.taken(ticket, now.ticks);
-                line.breaker.passed(began, now.ticks);
+                line.pace.taken(ticket, now.steady);
+                line.breaker.passed(began, now.steady);
             }
             Outcome::TryLater { why, .. } | Outcome::Unknown { why } => {
-                line.note_error(why, now.time);
-                if let Some(because) = line.breaker.failed(began, now.ticks) {
+                line.note_error(why, now.wall);
+                if let Some(because) = line.breaker.failed(began, now.steady) {
                     line.rests_because = in_short(&format!("{because}: {}", why.text));
                 }
             }
             Outcome::Throttled { after, why } => {
-                line.note_error(why, now.time);
+                line.note_error(why, now.wall);
                 let long = after.filter(|after| *after > WAIT_MAX);
                 let short = after.filter(|after| *after <= WAIT_MAX);
-                line.pace.refused(ticket, short, now.ticks);
+                line.pace.refused(ticket, short, now.steady);
                 if let Some(long) = long {
-                    line.breaker.rest(long.min(REST_MAX), now.ticks);
+                    line.breaker.rest(long.min(REST_MAX), now.steady);
                     line.rests_because = in_short(&why.text);
                 }
             }
             Outcome::Broken { why } => {
-                line.note_error(why, now.time);
-                line.breaker.rest(self.broken_pause, now.ticks);
+                line.note_error(why, now.wall);
+                line.breaker.rest(self.broken_pause, now.steady);
                 line.rests_because = in_short(&why.text);
             }
         }
@@ -232,14 +226,14 @@ impl Route {
 
     /// Gives the traffic to whom it belongs, and notes when it moves.
     fn settle(&self, mut inner: MutexGuard<'_, Inner>, returned: &str, now: Moment) {
-        let next = inner.first_usable(now.ticks);
+        let next = inner.first_usable(now.steady);
         let before = inner.active;
         if next == before {
             return;
         }
         let name = |at: Option<usize>| Some(inner.lines.get(at?)?.name.to_owned());
         let (from, to) = (name(before), name(next));
-        let reason = inner.obstacle(before, now.ticks).unwrap_or_else(|| {
+        let reason = inner.obstacle(before, now.steady).unwrap_or_else(|| {
             let name = to.as_deref().unwrap_or("nobody");
             format!("{name} {returned}")
         });
@@ -251,7 +245,7 @@ impl Route {
                 from,
                 to,
                 reason,
-                at: now.time,
+                at: now.wall,
             });
         }
         drop(inner);
@@ -268,8 +262,8 @@ impl Route {
         let active = inner.active;
         let lines = inner.lines.iter_mut().enumerate();
         let health = lines.map(|(at, line)| {
-            let rests = line.breaker.rests_for(now.ticks);
-            let state = line.breaker.state(now.ticks);
+            let rests = line.breaker.rests_for(now.steady);
+            let state = line.breaker.state(now.steady);
             Health {
                 worker: self.worker.clone(),
                 method: self.method,
@@ -277,13 +271,13 @@ impl Route {
                 place: i64::try_from(at + 1).unwrap_or(i64::MAX),
                 active: active == Some(at),
                 state: state.as_str().to_owned(),
-                rests_until: rests.map(|span| now.time.plus(span)),
+                rests_until: rests.map(|span| now.wall.plus(span)),
                 rests_because: (state != State::Closed).then(|| line.rests_because.clone()),
-                taken_per_minute: per_minute(line.pace.measured(now.ticks)),
+                taken_per_minute: per_minute(line.pace.measured(now.steady)),
                 allowed_per_minute: line.pace.allowed().map(per_minute),
                 learnt_per_minute: line.pace.learnt().map(per_minute),
                 error: line.error.clone(),
-                seen_at: now.time,
+                seen_at: now.wall,
             }
         });
         health.collect()

@@ -17,13 +17,17 @@ use tokio::time::Instant;
 
 use super::provider::Provider;
 
-/// A door to the provider that can be shut: SES and SNS answer with 500 then, SMTP refuses connections.
+/// A door to the provider that can be shut: SMTP refuses connections then, the others answer with an
+/// error of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     Ses,
-    Sns,
     Smtp,
+    Sns,
+    Twilio,
+    Fcm,
+    Apns,
 }
 
 /// What has become of the requests to send.

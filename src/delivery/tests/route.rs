@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::delivery::breaker::BreakerSettings;
+use crate::delivery::held::Moment;
 use crate::delivery::pace::{Limits, Ticket};
-use crate::delivery::route::{Clearance, Moment, Route, Turn};
+use crate::delivery::route::{Clearance, Route, Turn};
 use crate::domain::event::Failure;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
@@ -55,8 +56,8 @@ impl Stage {
 
     fn moment(&self) -> Moment {
         Moment {
-            ticks: self.now,
-            time: Timestamp::EPOCH.plus(self.now - self.start),
+            steady: self.now,
+            wall: Timestamp::EPOCH.plus(self.now - self.start),
         }
     }
 

@@ -117,12 +117,12 @@ async fn the_same_can_be_ordered_over_http() {
     };
     let body = json!({"per_second": 1.0, "max_send_rate": 14.0, "down": ["sns"]});
     let (status, text) = order(body).await;
-    let state: Value = serde_json::from_str(&text).unwrap();
+    let answer: Value = serde_json::from_str(&text).unwrap();
     let expected = json!({
         "per_second": 1.0, "max_send_rate": 14.0, "down": ["sns"],
         "calls": {"taken": 0, "refused": 0},
     });
-    assert_eq!((status, state), (200, expected));
+    assert_eq!((status, answer), (200, expected));
     assert_eq!(publish(&stage).await.unwrap_err(), "InternalError");
     send(&stage).await.unwrap();
     assert_eq!(send(&stage).await.unwrap_err(), "TooManyRequestsException");

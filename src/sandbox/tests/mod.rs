@@ -2,8 +2,10 @@
 
 mod control;
 mod email;
+mod push;
 mod smtp;
 mod sns;
+mod twilio;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
