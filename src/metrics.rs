@@ -149,22 +149,7 @@ impl Default for Metrics {
             "Whether the database told what waits in it; if not, that is left out",
             m.database_up.clone(),
         );
-        told.register(
-            "feedback_unmatched",
-            "Events that wait for their message, seconds ago at most (10,000 means at least)",
-            m.unmatched.clone(),
-        );
-        told.register(
-            "queue_depth",
-            "Jobs waiting, seconds ago at most (1,000,000 means at least)",
-            m.depth.clone(),
-        );
-        told.register_with_unit(
-            "queue_age",
-            "How long the oldest due job has been due",
-            Unit::Seconds,
-            m.age.clone(),
-        );
+        m.register_told(&mut told);
         m.register_providers(&mut registry);
         Self {
             registry,
@@ -175,6 +160,25 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register_told(&self, told: &mut Registry) {
+        told.register(
+            "feedback_unmatched",
+            "Events that wait for their message, seconds ago at most (10,000 means at least)",
+            self.unmatched.clone(),
+        );
+        told.register(
+            "queue_depth",
+            "Jobs waiting, seconds ago at most (1,000,000 means at least)",
+            self.depth.clone(),
+        );
+        told.register_with_unit(
+            "queue_age",
+            "How long the oldest due job has been due",
+            Unit::Seconds,
+            self.age.clone(),
+        );
+    }
+
     fn register_providers(&self, registry: &mut Registry) {
         registry.register(
             "provider_rate",

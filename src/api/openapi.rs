@@ -135,26 +135,6 @@ pub(super) struct EnqueueBody;
 #[derive(Debug)]
 pub(super) struct ResendBody;
 
-/// The body of an order to pause; read by `providers`.
-#[derive(Debug)]
-pub(super) struct PauseBody;
-
-impl utoipa::ToSchema for PauseBody {
-    fn name() -> Cow<'static, str> {
-        "Pause".into()
-    }
-}
-
-impl utoipa::PartialSchema for PauseBody {
-    fn schema() -> RefOr<Schema> {
-        schema(json!({
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["reason"],
-            "properties": {"reason": text(providers::REASON_LENGTH_MAX)},
-        }))
-    }
-}
 /// The body that puts an address on the suppression list; read by `suppressions`.
 #[derive(Debug)]
 pub(super) struct SuppressBody;

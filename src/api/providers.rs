@@ -13,8 +13,8 @@ use super::Shared;
 use super::auth::Caller;
 use super::body;
 use super::fields::{Errors, Fields};
-use super::openapi::PauseBody;
 use super::problem::{Kind, Problem};
+use super::schemas::PauseBody;
 use crate::domain::method::Method;
 use crate::store::providers::{Health, Order, Pause, Paused, Switch};
 

@@ -290,6 +290,11 @@ async fn operators_pause_and_resume_a_method_by_the_command_line(db: &TestDb) {
     let (code, _, errors) = sendtrail(&["providers", "resume", "--method", "email"]);
     assert_eq!(code, Some(1));
     assert!(errors.contains("not paused"), "{errors}");
+    wrong_targets_are_named(&stage.variables);
+    assert!(stage.app.stop().await);
+}
+
+fn wrong_targets_are_named(variables: &Variables) {
     for (wrong, words) in [
         (
             vec!["--method", "pigeon", "--reason", "x"],
@@ -301,10 +306,9 @@ async fn operators_pause_and_resume_a_method_by_the_command_line(db: &TestDb) {
         ),
         (vec!["--method", "email", "--reason", " "], "--reason"),
     ] {
-        let (code, _, errors) = sendtrail(&[vec!["providers", "pause"], wrong].concat());
-        assert!(code == Some(1) && errors.contains(words), "{errors}");
+        let ran = run(variables, &[vec!["providers", "pause"], wrong].concat());
+        assert!(ran.code == Some(1) && ran.errors.contains(words), "{ran:?}");
     }
-    assert!(stage.app.stop().await);
 }
 
 async fn operators_pause_and_resume_a_provider_over_http(db: &TestDb) {
