@@ -117,6 +117,7 @@ pub(crate) async fn mark_sent(store: &Store, clock: &Clock) -> anyhow::Result<us
                     finished_at: now,
                     outcome: "accepted",
                     counts: true,
+                    cause: None,
                     code: None,
                     text: None,
                 };

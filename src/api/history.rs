@@ -110,7 +110,7 @@ fn no_such_client() -> Problem {
 
 /// The query as it stands, in its order.
 #[derive(Debug)]
-pub(super) struct Pairs(Vec<(String, String)>);
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 
 impl FromRequestParts<Shared> for Pairs {
     type Rejection = Problem;

@@ -117,17 +117,19 @@ fn notification(
     let priority = fields.word("priority", Priority::parse, &PRIORITIES);
     let key = fields.key("idempotency_key", ID_LENGTH_MAX);
     let metadata = metadata(&mut fields);
+    let contact_type = contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned());
+    let priority = priority.unwrap_or_else(|| Priority::usual_for(&contact_type));
     let mut new = NewNotification {
         client: client?,
         method: method?,
         to,
         type_name: type_name?,
-        contact_type: contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned()),
+        contact_type,
         content: ContentSource::New(content?),
         staff_id,
         send_at,
         expires_at,
-        priority: priority.unwrap_or_default(),
+        priority,
         idempotency: None,
         metadata,
         resend_of: None,

@@ -3,6 +3,7 @@
 pub mod auth;
 mod body;
 mod content;
+mod decide;
 mod entries;
 mod fields;
 mod history;
@@ -106,9 +107,12 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 9] {
     [
-        ("/v1/notifications", post(notifications::enqueue)),
+        (
+            "/v1/notifications",
+            post(notifications::enqueue).get(decide::list),
+        ),
         ("/v1/notifications/{id}", get(notifications::show)),
         (
             "/v1/notifications/{id}/content",
@@ -116,6 +120,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
         ),
         ("/v1/notifications/{id}/resend", post(resend::resend)),
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/notifications/{id}/decide", post(decide::decide)),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
         ("/openapi.json", get(openapi::document)),

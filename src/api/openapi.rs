@@ -15,7 +15,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{content, history, intake, notifications, resend};
+use super::{content, decide, history, intake, notifications, resend};
 
 /// This document.
 #[utoipa::path(
@@ -45,6 +45,8 @@ pub(super) async fn document() -> Response {
         notifications::show_content,
         notifications::cancel,
         resend::resend,
+        decide::list,
+        decide::decide,
         history::of_client,
         history::of_all,
         document,
@@ -143,6 +145,34 @@ impl utoipa::PartialSchema for ResendBody {
                 "to": {"type": "string", "description": "Where to, if not to the same address."},
                 "staff_id": text(intake::ID_LENGTH_MAX),
                 "idempotency_key": key(),
+            },
+        }))
+    }
+}
+
+/// The body of a decision; read by `decide`.
+#[derive(Debug)]
+pub(super) struct DecideBody;
+
+impl utoipa::ToSchema for DecideBody {
+    fn name() -> Cow<'static, str> {
+        "Decide".into()
+    }
+}
+
+impl utoipa::PartialSchema for DecideBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["action"],
+            "properties": {
+                "action": {
+                    "type": "string", "enum": decide::ACTIONS,
+                    "description": "`resend`: send it again at once. `give_up`: leave it; it is \
+                                    Failed. `sent`: somebody has seen that it went; it is Sent.",
+                },
+                "staff_id": text(intake::ID_LENGTH_MAX),
             },
         }))
     }
@@ -292,6 +322,7 @@ mod tests {
         let client = &one["properties"]["client"]["oneOf"][1];
         assert_eq!(names(client), set(&intake::CLIENT_NAMES));
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
+        assert_eq!(names(&schemas["Decide"]), set(&decide::NAMES));
         assert_eq!(
             one["properties"]["type"]["maxLength"],
             intake::NAME_LENGTH_MAX
@@ -313,7 +344,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 2);
+        assert_eq!(reading.len(), 3);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -109,6 +109,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
+                rules: settings.rules(),
                 name: clock.new_uuid(clock.now()).to_string(),
             };
             Some(worker.start(transports(&settings, &clock).await?))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::delivery::DeliverySettings;
+use crate::delivery::{DeliverySettings, MethodRules, OnUnknown, Rules};
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
 
@@ -65,6 +65,8 @@ pub struct Email {
     pub from: String,
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<EmailProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -72,6 +74,8 @@ pub struct Email {
 pub struct Sms {
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<SmsProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -79,6 +83,8 @@ pub struct Sms {
 pub struct Push {
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<PushProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,6 +121,9 @@ const LISTS: [&str; 4] = [
     "push.providers",
     "feedback.sns.topics",
 ];
+
+/// A month: nothing that is later than this is a notification any more.
+const RETRY_HORIZON_HOURS_MAX: u64 = 720;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +197,18 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
+        let horizons = [
+            ("email", self.email.retry_horizon_hours),
+            ("sms", self.sms.retry_horizon_hours),
+            ("push", self.push.retry_horizon_hours),
+        ];
+        for (method, hours) in horizons {
+            if !(1..=RETRY_HORIZON_HOURS_MAX).contains(&hours) {
+                wrong.push(format!(
+                    "{method}.retry_horizon_hours must be from 1 to {RETRY_HORIZON_HOURS_MAX}"
+                ));
+            }
+        }
         let topics = self.feedback.sns.validate();
         wrong.extend(
             topics
@@ -240,6 +261,19 @@ impl Settings {
         }
     }
 
+    /// What each method has rules of its own for.
+    pub fn rules(&self) -> Rules {
+        let rules = |on_unknown, hours| MethodRules {
+            horizon: Duration::from_hours(hours),
+            on_unknown,
+        };
+        Rules {
+            email: rules(self.email.unknown, self.email.retry_horizon_hours),
+            sms: rules(self.sms.unknown, self.sms.retry_horizon_hours),
+            push: rules(self.push.unknown, self.push.retry_horizon_hours),
+        }
+    }
+
     /// The delivery rules in force: the sandbox has its own, faster ones.
     pub fn delivery_in_force(&self) -> DeliverySettings {
         let mut delivery = self.delivery.clone();
@@ -247,6 +281,8 @@ impl Settings {
             delivery.attempts_max = self.sandbox.attempts_max;
             delivery.retry_initial_ms = self.sandbox.retry_initial_ms;
             delivery.retry_max_ms = self.sandbox.retry_max_ms;
+            delivery.mailbox_retry_initial_ms = self.sandbox.retry_initial_ms;
+            delivery.mailbox_retry_max_ms = self.sandbox.retry_max_ms;
             delivery.unknown_grace_ms = self.sandbox.unknown_grace_ms;
         }
         delivery

@@ -18,11 +18,9 @@ use super::held::{Held, Moment};
 use super::load::{CLAIM_BYTES_MAX, Load, Share};
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
-use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
-use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 use crate::store::jobs::{Claimed, Wanted};
 use crate::store::record::{Done, Then, Tried};
@@ -58,7 +56,7 @@ impl Courier {
         method: Method,
         transport: Transport,
     ) -> Arc<Self> {
-        let policy = worker.settings.policy();
+        let policy = worker.settings.policy(worker.rules.of(method));
         Arc::new(Self {
             worker,
             held,
@@ -260,7 +258,7 @@ impl Courier {
             _share,
         } = parcel;
         let job = claimed.job;
-        let (tried, then) = match self.without_sending(&claimed) {
+        let (tried, then) = match self.policy.before(&claimed, self.worker.clock.now()) {
             Some(then) => (None, then),
             None => self.send(claimed).await,
         };
@@ -278,29 +276,6 @@ impl Courier {
         drop(permit);
     }
 
-    /// Decides the jobs for which no provider is to be called.
-    fn without_sending(&self, claimed: &Claimed) -> Option<Then> {
-        if claimed.has_gone {
-            return Some(Then::Settled);
-        }
-        let failure = |category, code: &str| {
-            let code = Some(code.to_owned());
-            Some(Then::GaveUp(Failure {
-                category,
-                code,
-                provider_text: None,
-            }))
-        };
-        let expired = claimed
-            .expires_at
-            .is_some_and(|at| at <= self.worker.clock.now());
-        match &claimed.message {
-            _ if expired => failure(Category::Expired, "expired"),
-            None => failure(Category::Unknown, "unreadable"),
-            Some(_) => None,
-        }
-    }
-
     async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
         let Some(message) = &claimed.message else {
             return (None, Then::Settled);
@@ -316,6 +291,7 @@ impl Courier {
             finished_at.since(started_at),
         );
         let (code, text) = words(&outcome);
+        let cause = outcome.cause();
         let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
         if let Outcome::Broken { why } = &outcome {
             self.begin_rest(why);
@@ -324,6 +300,7 @@ impl Courier {
             failures: claimed.job.failures,
             attempts: claimed.job.attempts,
             now: finished_at,
+            since: claimed.since,
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
@@ -335,6 +312,7 @@ impl Courier {
             finished_at,
             outcome: word,
             counts,
+            cause,
             code,
             text,
         };

@@ -123,4 +123,16 @@ impl Priority {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.as_str() == text)
     }
+
+    /// Where no priority is asked for: marketing must not hold up what people wait for.
+    pub fn usual_for(contact_type: &str) -> Self {
+        if contact_type.eq_ignore_ascii_case(AUTOMATED_MARKETING) {
+            Self::Bulk
+        } else {
+            Self::Normal
+        }
+    }
 }
+
+/// One of the contact types that every business has (W5).
+const AUTOMATED_MARKETING: &str = "Automated Marketing";

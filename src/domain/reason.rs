@@ -18,11 +18,13 @@ pub enum Category {
     Cancelled,
     Unsubscribed,
     ClientDeactivated,
+    PutOff,
+    OutcomeUnknown,
     Unknown,
 }
 
 impl Category {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidAddress,
         Self::MailboxFull,
         Self::AddressSuppressed,
@@ -35,6 +37,8 @@ impl Category {
         Self::Cancelled,
         Self::Unsubscribed,
         Self::ClientDeactivated,
+        Self::PutOff,
+        Self::OutcomeUnknown,
         Self::Unknown,
     ];
 
@@ -52,6 +56,8 @@ impl Category {
             Self::Cancelled => "cancelled",
             Self::Unsubscribed => "unsubscribed",
             Self::ClientDeactivated => "client_deactivated",
+            Self::PutOff => "put_off",
+            Self::OutcomeUnknown => "outcome_unknown",
             Self::Unknown => "unknown",
         }
     }
@@ -85,9 +91,19 @@ impl Category {
             }
             Self::Credentials => "The delivery service did not accept our account or set-up.",
             Self::Expired => "The message was not sent before its last moment.",
-            Self::Cancelled => "The message was cancelled before it was sent.",
+            Self::Cancelled => {
+                "The message was cancelled while it waited, and was not sent after that."
+            }
             Self::Unsubscribed => "The recipient has unsubscribed from these messages.",
             Self::ClientDeactivated => "The client is deactivated.",
+            Self::PutOff => {
+                "The recipient's mailbox or mail server put the message off again and again, until \
+                 we stopped trying."
+            }
+            Self::OutcomeUnknown => {
+                "The message may or may not have been sent: the delivery service's answer was lost, \
+                 and nothing has shown whether it arrived."
+            }
             Self::Unknown => "The message did not arrive, and no cause was given.",
         }
     }
@@ -98,7 +114,9 @@ impl Category {
             Self::InvalidAddress => {
                 Some("Check the address with the client, correct it and resend.")
             }
-            Self::MailboxFull => Some("Resend later, or contact the client in another way."),
+            Self::MailboxFull | Self::PutOff => {
+                Some("Resend later, or contact the client in another way.")
+            }
             Self::AddressSuppressed => {
                 Some("Ask the client whether the address works; then have it taken off the list.")
             }
@@ -107,6 +125,9 @@ impl Category {
                 Some("Contact the client in another way and tell your administrator.")
             }
             Self::ProviderUnavailable => Some("Resend later."),
+            Self::OutcomeUnknown => {
+                Some("Ask the client whether it arrived, and resend it if it did not.")
+            }
             Self::ThrottledTooLong => Some("Resend later, and tell your administrator."),
             Self::Credentials => {
                 Some("Tell your administrator: the provider's set-up needs mending.")

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::db::Tx;
+use super::facts::HAS_GONE;
 use super::history;
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::turns::{self, Lane, Taken};
@@ -29,6 +30,8 @@ pub struct Claim {
 #[derive(Debug)]
 pub struct Claimed {
     pub job: Job,
+    /// When it was first due.
+    pub since: Timestamp,
     pub expires_at: Option<Timestamp>,
     /// Of its content.
     pub bytes: u64,
@@ -133,7 +136,7 @@ impl Store {
         Ok(Some(Claim { id, jobs }))
     }
 
-    /// Takes a waiting job out of the queue and records the cancellation. `false` when there is
+    /// Takes a job that waits or is held, and records the cancellation. `false` when there is
     /// nothing to cancel: it is in a worker's hands, it is done, or it is known to have gone.
     pub async fn cancel(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
         super::again(|| self.cancel_once(business, id)).await
@@ -141,18 +144,22 @@ impl Store {
 
     async fn cancel_once(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
         let mut tx = self.db.write().await?;
-        let stmt = sql("DELETE FROM jobs WHERE id = ")
-            .bind(id.uuid())
-            .push(
-                " AND NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = jobs.id \
-                 AND coalesce(f.sent_at, f.delivered_at, f.opened_first_at, f.clicked_first_at, \
-                 f.complained_at, f.bounced_at) IS NOT NULL) \
-                 AND EXISTS (SELECT 1 FROM contact_log l WHERE l.id = jobs.id AND l.business_id = ",
-            )
-            .bind(business)
-            .push(")");
-        if tx.execute(stmt).await? == 0 {
-            return Ok(false);
+        let take = |stmt: Stmt| {
+            stmt.bind(id.uuid())
+                .push(" AND business_id = ")
+                .bind(business)
+                .push(" AND NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = ")
+                .bind(id.uuid())
+                .push(" AND ")
+                .push(HAS_GONE)
+                .push(" IS NOT NULL)")
+        };
+        let waiting = take(sql("DELETE FROM jobs WHERE id = "));
+        if tx.execute(waiting).await? == 0 {
+            let held = take(sql("DELETE FROM held_jobs WHERE id = "));
+            if tx.execute(held).await? == 0 {
+                return Ok(false);
+            }
         }
         let now = self.clock.now();
         facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
@@ -197,10 +204,15 @@ fn cancellation(id: NotificationId, now: Timestamp) -> Event {
     }
 }
 
+/// A counter that never reaches the limit of its type in practice.
+pub(super) fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
+    T::try_from(value).unwrap_or_default()
+}
+
 /// The messages of claimed jobs, in the order of the jobs.
 async fn load(tx: &mut Tx, taken: &[Taken]) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
-        "SELECT l.id, l.method, l.address, l.expires_at, m.subject, m.text, m.html, \
+        "SELECT l.id, l.method, l.address, l.send_at, l.expires_at, m.subject, m.text, m.html, \
          m.data, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
@@ -222,12 +234,16 @@ async fn load(tx: &mut Tx, taken: &[Taken]) -> Result<Vec<Claimed>, Error> {
             (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
             _ => None,
         };
-        found.insert(id, (row.opt_time("expires_at")?, has_gone, message));
+        let since = row.opt_time("send_at")?.max(Some(id.date()));
+        let expires_at = row.opt_time("expires_at")?;
+        found.insert(id, (since, expires_at, has_gone, message));
     }
     let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
-        let (expires_at, has_gone, message) = found.remove(&job.id).unwrap_or((None, false, None));
+        let found = found.remove(&job.id);
+        let (since, expires_at, has_gone, message) = found.unwrap_or((None, None, false, None));
         Claimed {
             job: *job,
+            since: since.unwrap_or_else(|| job.id.date()),
             expires_at,
             bytes: bytes.unsigned_abs(),
             has_gone,

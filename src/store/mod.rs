@@ -12,6 +12,7 @@ mod fact_parts;
 mod facts;
 pub mod feedback;
 mod group;
+pub mod held;
 pub mod history;
 pub mod jobs;
 pub mod keys;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::db::Tx;
-use super::jobs::Job;
+use super::jobs::{Job, small};
 use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
 use crate::domain::id::NotificationId;
@@ -133,7 +133,8 @@ impl Turns {
                 break;
             }
             let share = left / at_table;
-            let stmt = take(&hungry[..at_table], &marks, lane, share, tx.dialect());
+            let served = hungry.iter().take(at_table);
+            let stmt = take(served, &marks, lane, share, tx.dialect());
             let mut helpings: BTreeMap<String, usize> = BTreeMap::new();
             for row in tx.all(stmt).await? {
                 let found = taken_row(&row, lane)?;
@@ -279,8 +280,8 @@ async fn businesses(
 }
 
 /// Deletes up to `share` ready jobs of each of these businesses, those due for longest.
-fn take(
-    businesses: &[String],
+fn take<'a>(
+    businesses: impl Iterator<Item = &'a String>,
     marks: &BTreeMap<String, Mark>,
     lane: Lane,
     share: usize,
@@ -358,11 +359,6 @@ pub(super) fn cut(taken: &mut Vec<Taken>, bytes_max: u64) -> Vec<Taken> {
     });
     let fitting = fits.count().max(1);
     taken.split_off(fitting.min(taken.len()))
-}
-
-/// A counter that never reaches the limit of its type in practice.
-fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
-    T::try_from(value).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ mod entries;
 mod history;
 mod resend;
 mod validation;
+mod waiting;

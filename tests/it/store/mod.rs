@@ -6,6 +6,7 @@ mod claim;
 mod enqueue;
 mod facts;
 mod feedback;
+mod held;
 mod history;
 mod keys;
 mod plans;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sendtrail::domain::event::Decision;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
 use sendtrail::store::history::{Filter, Order};
@@ -86,6 +87,18 @@ async fn everything(db: &TestDb) {
     );
     store.keep_feedback(both).await.unwrap();
     store.cancel(BUSINESS, ids[3]).await.unwrap();
+    store.settle_held(None).await.unwrap();
+    store.settle_held(Some(ids[0])).await.unwrap();
+    store.held(BUSINESS, Some(ids[0]), 10).await.unwrap();
+    let unknown = enqueued(store, vec![email("C-1")]).await[0];
+    let claim = claimed(store).await;
+    let then = sendtrail::store::record::Then::Hold;
+    let held = done(&claim, &claim.jobs[0], tried(now, "unknown"), then);
+    store.record(&[held], &nothing_left(&claim)).await.unwrap();
+    for _ in 0..2 {
+        let decided = store.decide(BUSINESS, unknown, Decision::Resend, None);
+        decided.await.unwrap();
+    }
     store.sweep_unmatched().await.unwrap();
     store.count_unmatched(10).await.unwrap();
     store.claim(wanted(Method::Sms, 1)).await.unwrap();
