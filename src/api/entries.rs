@@ -7,12 +7,10 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::timeline::{Moment, timeline};
-use crate::domain::event::{Bounce, Failure};
 use crate::domain::facts::Facts;
-use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
-use crate::store::story::{Wait, Waiting};
+use crate::store::story::{Trouble, Wait, Waiting};
 
 /// One contact. What only a single entry shows is absent from lists.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,6 +44,8 @@ pub(super) struct EntryJson {
     to: Option<String>,
     description: Option<String>,
     resend_of: Option<String>,
+    /// The template that the content was made from, at the version that was current.
+    template: Option<TemplateJson>,
     resendable: bool,
     provider: Option<String>,
     provider_message_id: Option<String>,
@@ -79,9 +79,7 @@ impl EntryJson {
         let statuses = entry.statuses();
         let facts = &entry.facts;
         let sent = facts.sent.as_ref();
-        let reason = entry
-            .trouble()
-            .map(|(category, text)| Reason::new(category, text));
+        let reason = entry.trouble().map(Reason::from);
         Self {
             id: entry.id.to_string(),
             client_id: entry.client_id,
@@ -99,6 +97,10 @@ impl EntryJson {
             to: entry.to,
             description: entry.description,
             resend_of: entry.resend_of.map(|id| id.to_string()),
+            template: entry.template.map(|template| TemplateJson {
+                name: template.name,
+                version: template.version.to_string(),
+            }),
             resendable: !entry.manual && entry.method.is_resendable() && entry.content_id.is_some(),
             provider: sent.map(|sent| sent.provider.clone()),
             provider_message_id: sent.and_then(|sent| sent.provider_message_id.clone()),
@@ -154,6 +156,13 @@ impl EntryJson {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateOfEntry)]
+struct TemplateJson {
+    name: String,
+    version: String,
+}
+
 /// Why a message bounced or failed, or what it waits for: in plain words, and in the provider's.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reason {
@@ -168,16 +177,18 @@ pub(super) struct Reason {
     provider_text: Option<String>,
 }
 
-impl Reason {
-    fn new(category: Category, provider_text: Option<&str>) -> Self {
+impl From<Trouble<'_>> for Reason {
+    fn from(trouble: Trouble<'_>) -> Self {
         Self {
-            category: category.as_str(),
-            text: category.sentence().into(),
-            remedy: category.remedy(),
-            provider_text: provider_text.map(str::to_owned),
+            category: trouble.category.as_str(),
+            text: trouble.sentence.into(),
+            remedy: trouble.remedy,
+            provider_text: trouble.provider_text.map(str::to_owned),
         }
     }
+}
 
+impl Reason {
     fn of_waiting(waiting: &Waiting<'_>) -> Self {
         let last = waiting.last.filter(|last| last.delay().is_some());
         Self {
@@ -186,14 +197,6 @@ impl Reason {
             remedy: waiting.wait.remedy(),
             provider_text: last.and_then(|last| last.text.clone()),
         }
-    }
-
-    pub(super) fn of_failure(failure: &Failure) -> Self {
-        Self::new(failure.category, failure.provider_text.as_deref())
-    }
-
-    pub(super) fn of_bounce(bounce: &Bounce) -> Self {
-        Self::new(bounce.category, bounce.diagnostic.as_deref())
     }
 }
 

@@ -1,17 +1,21 @@
 //! The body of `POST /v1/notifications`: checked as a whole, so that every wrong field is named.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::content;
+use super::content::{self, Given};
 use super::fields::{Errors, Fields, step};
 use super::problem::FieldError;
+use super::rendering::{self, Asked};
 use crate::domain::address::Address;
-use crate::domain::message::Content;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
+use crate::store::{Error, Store};
+use crate::template::Cache;
 
 /// The notifications of one request.
 #[derive(Debug)]
@@ -19,6 +23,46 @@ pub(super) struct Wanted {
     pub(super) notifications: Vec<NewNotification>,
     /// They came as `{"notifications": [...]}`, and the answer has the same form.
     pub(super) is_batch: bool,
+}
+
+/// Makes of a request what the store takes, by whatever way it came.
+#[derive(Clone, Debug)]
+pub(super) struct Intake {
+    pub(super) store: Store,
+    pub(super) templates: Arc<Cache>,
+}
+
+impl Intake {
+    /// The notifications, their templates filled; or everything that is wrong with them.
+    pub(super) async fn prepare(
+        &self,
+        business: &str,
+        body: &Json,
+        now: Timestamp,
+    ) -> Result<Result<Wanted, Vec<FieldError>>, Error> {
+        let mut reading = read(body, now);
+        if !reading.asked.is_empty() {
+            rendering::fill(self, business, &mut reading).await?;
+        }
+        let notifications: Option<Vec<NewNotification>> = reading.drafts.into_iter().collect();
+        Ok(reading
+            .errors
+            .unless_any(notifications.map(|notifications| Wanted {
+                notifications,
+                is_batch: reading.is_batch,
+            })))
+    }
+}
+
+/// A request that is read; what its templates make of it is still open.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// One per notification, with [`ContentSource::AsBefore`] where a template makes the content;
+    /// none where something is wrong.
+    pub(super) drafts: Vec<Option<NewNotification>>,
+    pub(super) asked: Vec<Asked>,
+    pub(super) errors: Errors,
+    is_batch: bool,
 }
 
 pub(super) const NAMES: [&str; 13] = [
@@ -52,66 +96,67 @@ pub(super) const CONTACT_TYPE_DEFAULT: &str = "Client Notifications";
 pub(super) const METHODS: [&str; 3] = ["email", "sms", "push"];
 pub(super) const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
 
-pub(super) fn read(body: &Json, now: Timestamp) -> Result<Wanted, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let is_batch = body.get("notifications").is_some();
-    let notifications = if is_batch {
-        batch(body, now, &mut errors)
-    } else {
-        notification(body, String::new(), now, &mut errors).map(|one| vec![one])
+fn read(body: &Json, now: Timestamp) -> Reading {
+    let mut reading = Reading {
+        drafts: Vec::new(),
+        asked: Vec::new(),
+        errors: Errors::default(),
+        is_batch: body.get("notifications").is_some(),
     };
-    errors.unless_any(notifications.map(|notifications| Wanted {
-        notifications,
-        is_batch,
-    }))
+    if reading.is_batch {
+        batch(body, now, &mut reading);
+    } else {
+        let draft = notification(body, String::new(), now, &mut reading);
+        reading.drafts.push(draft);
+    }
+    reading
 }
 
-fn batch(body: &Json, now: Timestamp, errors: &mut Errors) -> Option<Vec<NewNotification>> {
+fn batch(body: &Json, now: Timestamp, reading: &mut Reading) {
     const AT: &str = "/notifications";
-    Fields::open(body, String::new(), &["notifications"], errors)?;
+    Fields::open(body, String::new(), &["notifications"], &mut reading.errors);
     let Some(Json::Array(items)) = body.get("notifications") else {
-        errors.add(AT, "must be a list");
-        return None;
+        reading.errors.add(AT, "must be a list");
+        return;
     };
     if items.is_empty() {
-        errors.add(AT, "must not be empty");
+        reading.errors.add(AT, "must not be empty");
     }
     if items.len() > BATCH_MAX {
         let count = items.len();
-        errors.add(
+        reading.errors.add(
             AT,
             format!("has {count} notifications: at most {BATCH_MAX} in one request"),
         );
-        return None;
+        return;
     }
-    let read = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| notification(item, step(AT, &index.to_string()), now, errors));
-    // Reads them all before it gives up, so that the errors of all are noted.
-    let read: Vec<Option<NewNotification>> = read.collect();
-    read.into_iter().collect()
+    for (index, item) in items.iter().enumerate() {
+        let draft = notification(item, step(AT, &index.to_string()), now, reading);
+        reading.drafts.push(draft);
+    }
 }
 
 fn notification(
     body: &Json,
     at: String,
     now: Timestamp,
-    errors: &mut Errors,
+    reading: &mut Reading,
 ) -> Option<NewNotification> {
-    let mut fields = Fields::open(body, at, &NAMES, errors)?;
-    fields.require(&["client", "method", "type"]);
+    let index = reading.drafts.len();
+    let mut fields = Fields::open(body, at, &NAMES, &mut reading.errors)?;
+    fields.require(&["client", "method"]);
     let client = client(&mut fields);
     let method = fields.word("method", sent_by_us, &METHODS);
     if method.is_none() {
         // What an address and a content must be is not known then, but this much is.
         fields.expect_text("to");
         fields.expect_object("content");
+        fields.expect_object("template");
     }
     let to = method.and_then(|method| fields.address("to", method));
-    let type_name = fields.line("type", NAME_LENGTH_MAX);
+    let type_name = type_name(&mut fields);
     let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
-    let content = content(&mut fields, method);
+    let made = made(&mut fields, method, index);
     let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
     let (send_at, expires_at) = times(&mut fields, now);
     let priority = fields.word("priority", Priority::parse, &PRIORITIES);
@@ -119,13 +164,24 @@ fn notification(
     let metadata = metadata(&mut fields);
     let contact_type = contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned());
     let priority = priority.unwrap_or_else(|| Priority::usual_for(&contact_type));
+    let as_given = made.as_ref().map(Made::canonical);
+    let (content, files) = match made {
+        Some(Made::Given(given)) => (Some(ContentSource::New(given.content)), given.files),
+        Some(Made::Asked(asked)) => {
+            reading.asked.push(asked);
+            (Some(ContentSource::AsBefore), Vec::new())
+        }
+        None => (None, Vec::new()),
+    };
     let mut new = NewNotification {
         client: client?,
         method: method?,
         to,
-        type_name: type_name?,
+        type_name: String::new(),
         contact_type,
-        content: ContentSource::New(content?),
+        content: content?,
+        files,
+        template: None,
         staff_id,
         send_at,
         expires_at,
@@ -136,12 +192,58 @@ fn notification(
     };
     new.idempotency = key.map(|key| Idempotency {
         key,
-        body_digest: body_digest(&canonical(&new)),
+        body_digest: body_digest(&canonical(&new, type_name.as_deref(), as_given)),
     });
+    match type_name {
+        Some(type_name) => new.type_name = type_name,
+        // The template may have one.
+        None if matches!(new.content, ContentSource::AsBefore) => {}
+        None => return None,
+    }
     Some(new)
 }
 
-fn sent_by_us(word: &str) -> Option<Method> {
+/// Required where no template can bring one.
+fn type_name(fields: &mut Fields<'_, '_>) -> Option<String> {
+    if fields.get("template").is_none() {
+        fields.require(&["type"]);
+    }
+    fields.line("type", NAME_LENGTH_MAX)
+}
+
+/// What the content is made from.
+enum Made {
+    Given(Given),
+    Asked(Asked),
+}
+
+impl Made {
+    fn canonical(&self) -> Json {
+        match self {
+            Self::Given(given) => content::canonical(&given.content),
+            Self::Asked(asked) => asked.canonical(),
+        }
+    }
+}
+
+/// The one of `content` and `template` that is there.
+fn made(fields: &mut Fields<'_, '_>, method: Option<Method>, index: usize) -> Option<Made> {
+    if fields.get("template").is_none() {
+        fields.require(&["content"]);
+        return content::read(fields, method?).map(Made::Given);
+    }
+    if fields.get("content").is_some() {
+        fields.wrong(
+            "template",
+            "cannot be together with content: give one of them",
+        );
+        content::read(fields, method?);
+        return None;
+    }
+    rendering::read(fields, method?, index).map(Made::Asked)
+}
+
+pub(super) fn sent_by_us(word: &str) -> Option<Method> {
     Method::parse(word).filter(|method| method.is_sent_by_us())
 }
 
@@ -168,16 +270,6 @@ fn client(fields: &mut Fields<'_, '_>) -> Option<ClientRef> {
     })
 }
 
-fn content(fields: &mut Fields<'_, '_>, method: Option<Method>) -> Option<Content> {
-    if fields.get("template").is_some() {
-        let detail = "templates are not available in this version; send content";
-        fields.wrong("template", detail);
-    } else {
-        fields.require(&["content"]);
-    }
-    content::read(fields, method?)
-}
-
 fn times(fields: &mut Fields<'_, '_>, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
     let (send_at, expires_at) = (fields.time("send_at"), fields.time("expires_at"));
     if let Some(expires_at) = expires_at {
@@ -199,20 +291,9 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>
     Some(metadata)
 }
 
-/// What was asked for, however it was written: defaults filled in, times in UTC, names in order.
-fn canonical(new: &NewNotification) -> Json {
-    let content = match &new.content {
-        ContentSource::New(Content::Email {
-            subject,
-            text,
-            html,
-        }) => json!({"subject": subject, "text": text, "html": html}),
-        ContentSource::New(Content::Sms { text }) => json!({"text": text}),
-        ContentSource::New(Content::Push { title, text, data }) => {
-            json!({"title": title, "text": text, "data": data})
-        }
-        ContentSource::Frozen(id) => json!({"frozen": id.to_string()}),
-    };
+/// What was asked for, however it was written: defaults filled in, times in UTC, names in order. Of
+/// a template, its name and the data: the same request stays the same when the template changes.
+fn canonical(new: &NewNotification, type_name: Option<&str>, content: Option<Json>) -> Json {
     let ClientRef {
         id,
         name,
@@ -223,7 +304,7 @@ fn canonical(new: &NewNotification) -> Json {
         "client": [id, name, email, phone],
         "method": new.method.as_str(),
         "to": new.to.as_ref().map(Address::as_str),
-        "type": new.type_name,
+        "type": type_name,
         "contact_type": new.contact_type,
         "content": content,
         "staff_id": new.staff_id,
@@ -247,8 +328,10 @@ mod tests {
 
     fn digest_of(body: &str) -> Uuid {
         let body = serde_json::from_str(body).unwrap();
-        let wanted = read(&body, Timestamp::EPOCH).unwrap();
-        wanted.notifications[0]
+        let reading = read(&body, Timestamp::EPOCH);
+        reading.drafts[0]
+            .as_ref()
+            .unwrap()
             .idempotency
             .as_ref()
             .unwrap()

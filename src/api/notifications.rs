@@ -16,7 +16,7 @@ use super::entries::EntryJson;
 use super::intake::Wanted;
 use super::openapi::EnqueueBody;
 use super::problem::{FieldError, Kind, Problem};
-use super::{Shared, body, fields, intake, problem};
+use super::{Shared, body, fields, problem};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
@@ -88,7 +88,11 @@ pub(super) async fn enqueue(
     let Wanted {
         notifications,
         is_batch,
-    } = intake::read(&body, shared.api.clock.now()).map_err(Problem::invalid)?;
+    } = shared
+        .intake
+        .prepare(business, &body, shared.api.clock.now())
+        .await?
+        .map_err(Problem::invalid)?;
     drop(body);
     let mut receipts = submit(&shared, business, notifications, |index| {
         if is_batch {
@@ -182,7 +186,7 @@ fn refused(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Problem {
     let errors = refusals.iter().map(|refusal| {
         let name = match refusal.why {
             Why::NoAddress | Why::CardAddress(_) => "to",
-            Why::KeyConflict => "idempotency_key",
+            Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
         };
         FieldError {
             pointer: fields::step(&at(refusal.index), name),
@@ -243,14 +247,15 @@ pub(super) async fn show_content(
     Id(id): Id,
 ) -> Result<Json<Shown>, Problem> {
     let business = caller.allowed(Scope::Read)?;
+    let entry = shared.api.store.entry(business, id).await?;
     let content = shared.api.store.content(business, id).await?;
-    let content = content.ok_or_else(|| {
+    let (entry, content) = entry.zip(content).ok_or_else(|| {
         Problem::new(
             Kind::NotFound,
             "There is no notification with this id and with content.",
         )
     })?;
-    Ok(Json(content.into()))
+    Ok(Json(Shown::new(&entry, content)))
 }
 
 /// Takes a notification that waits out of the queue. Repeating it is harmless.

@@ -1,6 +1,8 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod cached;
+mod leaving;
 mod operations;
 mod pages;
 mod roles;
@@ -23,15 +25,19 @@ use tracing::{error, info, warn};
 pub use roles::Roles;
 pub use transports::transports;
 
+use operations::Operations;
+
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
+use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::web::unsubscribe;
 
 /// A running program.
 #[derive(Debug)]
@@ -102,6 +108,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
+        let tokens = leaving::tokens(&settings, &store).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -110,17 +117,15 @@ impl App {
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
                 rules: settings.rules(),
+                retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
+                links: leaving::links(&settings, address, &tokens),
             };
             Some(worker.start(transports(&settings, &clock).await?))
         } else {
             None
         };
-        let operations = operations::Operations {
-            store: store.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: clock.clone(),
-        };
+        let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
             let api = Api {
@@ -133,14 +138,7 @@ impl App {
             router = router.merge(api::router(api));
         }
         if roles.web {
-            let pages = pages::Pages {
-                store: store.clone(),
-                clock: clock.clone(),
-                open: settings.web.open_history,
-                sandbox: settings.sandbox.enabled,
-                address,
-            };
-            router = router.merge(pages::router(pages));
+            router = router.merge(pages(&settings, &store, &clock, address, tokens));
         }
         if roles.webhooks {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
@@ -225,6 +223,24 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
+fn pages(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    address: SocketAddr,
+    tokens: Tokens,
+) -> Router {
+    let pages = pages::Pages {
+        store: store.clone(),
+        clock: clock.clone(),
+        open: settings.web.open_history,
+        sandbox: settings.sandbox.enabled,
+        address,
+    };
+    let leaving = leaving::page(settings, store, tokens);
+    pages::router(pages).merge(unsubscribe::router(leaving))
+}
+
 fn serve(
     listener: TcpListener,
     router: Router,
@@ -262,7 +278,7 @@ async fn start_sandbox(
     let sandbox = Sandbox::start(options, clock.clone())
         .await
         .context("cannot start the sandbox")?;
-    transports::point_at(settings, &sandbox);
+    transports::point_at(settings, &sandbox, address);
     settings
         .feedback
         .sns

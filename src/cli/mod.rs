@@ -1,11 +1,14 @@
 //! The command line.
 
+mod business;
 mod demo;
 mod demo_traffic;
 mod doctor;
 mod feedback;
 mod keys;
 mod serve;
+mod template_file;
+mod templates;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +49,12 @@ enum Command {
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Who a business writes as.
+    #[command(subcommand)]
+    Business(business::BusinessCommand),
+    /// Check the templates of files, and make them current.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -60,7 +69,8 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match dispatch(arguments).await {
+    // Boxed: it holds the settings, which are large.
+    match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -96,8 +106,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("log.level is not understood")?;
     app::install_crypto();
     match arguments.command {
-        Command::Serve(command) => serve::run(settings, command).await,
-        Command::Demo => demo::run(settings).await,
+        Command::Serve(command) => Box::pin(serve::run(settings, command)).await,
+        Command::Demo => Box::pin(demo::run(settings)).await,
         Command::Migrate => {
             let store = open(&settings).await?;
             store.migrate().await?;
@@ -114,6 +124,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
+        Command::Business(command) => business::run(&settings, command).await,
+        Command::Templates(command) => templates::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
     }
 }

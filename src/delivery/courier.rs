@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
+use super::files::Files;
 use super::held::{Held, Moment};
 use super::load::{CLAIM_BYTES_MAX, Load, Share};
 use super::policy::{Policy, Situation};
@@ -22,6 +23,7 @@ use crate::domain::id::ClaimId;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 use crate::store::jobs::{Claimed, Wanted};
 use crate::store::record::{Done, Then, Tried};
 use crate::transport::Transport;
@@ -36,6 +38,7 @@ pub(super) struct Courier {
     method: Method,
     transport: Transport,
     policy: Policy,
+    files: Files,
     load: Load,
     /// Set while the provider rests because its credentials or set-up do not work.
     rests_until: Arc<AtomicI64>,
@@ -57,12 +60,14 @@ impl Courier {
         transport: Transport,
     ) -> Arc<Self> {
         let policy = worker.settings.policy(worker.rules.of(method));
+        let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
             method,
             transport,
             policy,
+            files,
             load: Load::default(),
             rests_until: Arc::default(),
         })
@@ -276,12 +281,18 @@ impl Courier {
         drop(permit);
     }
 
-    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else {
+    async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
+        let Some(mut message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
         };
+        let _in_memory = match self.files.fetch(&mut message).await {
+            Ok(permit) => permit,
+            Err(then) => return (None, then),
+        };
         let started_at = self.worker.clock.now();
-        let outcome = survived(self.transport.send(message)).await;
+        fault::at(Step::Sending);
+        let outcome = survived(self.transport.send(&message)).await;
+        fault::at(Step::Answered);
         let finished_at = self.worker.clock.now();
         let word = outcome.as_str();
         self.worker.metrics.attempt(

@@ -3,6 +3,7 @@
 
 mod backoff;
 mod courier;
+mod files;
 mod held;
 mod load;
 mod policy;
@@ -26,9 +27,13 @@ pub use policy::{OnUnknown, Policy};
 use watchdog::keep_running;
 
 use crate::clock::Clock;
+use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
+use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::jobs::Claimed;
+use crate::store::retention::Retention;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.
@@ -197,8 +202,11 @@ pub struct Worker {
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
     pub rules: Rules,
+    pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
+    /// By which recipients of bulk email end it; none when nobody can reach us from outside.
+    pub links: Option<Links>,
 }
 
 /// The running tasks of a worker.
@@ -210,6 +218,16 @@ pub struct Running {
 }
 
 impl Worker {
+    /// The message as it goes out: bulk email with the link by which its recipient ends it.
+    fn finish(&self, claimed: &mut Claimed) -> Option<Outgoing> {
+        let links = self.links.as_ref().filter(|_| claimed.is_bulk);
+        let mut message = claimed.message.take()?;
+        if claimed.job.method == Method::Email {
+            message.unsubscribe = links.map(|links| links.of(message.id));
+        }
+        Some(message)
+    }
+
     /// Starts one courier per method that has a transport, and the upkeep of all claims.
     pub fn start(self, transports: Vec<(Method, Transport)>) -> Running {
         let stop = CancellationToken::new();
@@ -265,6 +283,10 @@ impl Worker {
         let rescue = move || upkeep::rescue(worker.clone(), until.clone());
         let name = "rescue".to_owned();
         tasks.spawn(keep_running(name, stop.clone(), rescue, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let prune = move || upkeep::prune(worker.clone(), until.clone());
+        let name = "pruning".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), prune, || {}));
         let (worker, until) = (self, stop.clone());
         let listen = move || upkeep::listen(worker.clone(), until.clone());
         let name = "wake-up calls".to_owned();

@@ -67,6 +67,9 @@ impl Policy {
         if claimed.has_gone {
             return Some(Then::Settled);
         }
+        if let Some(bar) = claimed.bar {
+            return Some(Then::GaveUp(bar.failure()));
+        }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
             Some(Then::GaveUp(Failure {

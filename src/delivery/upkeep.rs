@@ -1,5 +1,5 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
-//! other processes.
+//! other processes, the end of what feedback left behind.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::Worker;
 use super::held::{Held, Moment};
 use super::watch::Watch;
 use crate::store::claims::{Lost, Pulse, Rescued};
+use crate::store::unmatched::Sweep;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
@@ -18,6 +19,12 @@ const RESCUE_EVERY: Duration = Duration::from_secs(1);
 const RESCUED_TOGETHER: usize = 10;
 /// Before a lost connection for wake-up calls is made anew; polling covers the time between.
 const LISTEN_PAUSE: Duration = Duration::from_secs(2);
+
+/// How often old feedback is looked for.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+/// Between two batches of old feedback, so that whoever waits for the database gets a turn: ten
+/// times as long as a batch takes.
+const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 
 /// `false` when the token was cancelled first.
 pub(super) async fn slept(span: Duration, stop: &CancellationToken) -> bool {
@@ -42,6 +49,7 @@ pub(super) async fn heartbeat(worker: Worker, held: Vec<Held>, done: Cancellatio
 /// Takes over from dead workers, and applies feedback that crossed its send.
 pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
     let (mut watch, mut settled) = (Watch::default(), None);
+    let mut sweep = Sweep::default();
     while slept(RESCUE_EVERY, &stop).await {
         match worker.store.pulses().await {
             Ok(pulses) => {
@@ -56,7 +64,7 @@ pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
             Ok(last) => settled = last,
             Err(failed) => warn!(error = %failed, "cannot look for feedback on what is held"),
         }
-        if let Err(failed) = worker.store.sweep_unmatched().await {
+        if let Err(failed) = worker.store.sweep_unmatched(&mut sweep).await {
             warn!(error = %failed, "cannot look for unmatched feedback");
         }
     }
@@ -118,5 +126,20 @@ pub(super) async fn listen(worker: Worker, stop: CancellationToken) {
             Err(failed) => warn!(error = %failed, "cannot listen for new work; polling"),
         }
         slept(LISTEN_PAUSE, &stop).await;
+    }
+}
+
+/// Deletes old feedback, a batch at a time.
+pub(super) async fn prune(worker: Worker, stop: CancellationToken) {
+    let mut pause = PRUNE_PAUSE;
+    while slept(pause, &stop).await {
+        pause = match worker.store.prune_feedback(worker.retention).await {
+            Ok(true) => PRUNE_PAUSE,
+            Ok(false) => PRUNE_EVERY,
+            Err(failed) => {
+                warn!(error = %failed, "cannot delete old feedback");
+                PRUNE_EVERY
+            }
+        };
     }
 }

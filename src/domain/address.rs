@@ -28,6 +28,9 @@ pub enum NotAnAddress {
 const EMAIL_LENGTH_MAX: usize = 254;
 /// RFC 5321 4.5.3.1.1.
 const LOCAL_PART_LENGTH_MAX: usize = 64;
+/// Characters of a push target that are compared, its last ones: no token known comes near, and
+/// PostgreSQL refuses an index entry of more than 2,704 bytes.
+const COMPARED_LENGTH_MAX: usize = 1_000;
 /// FCM tokens are the longest targets known (a few hundred characters); ARNs reach 2048.
 const PUSH_TARGET_LENGTH_MAX: usize = 4096;
 
@@ -50,6 +53,23 @@ impl Address {
         self.method
     }
 
+    /// The form in which addresses are compared: two with one form are one recipient. Domains know no
+    /// case (RFC 1035 2.3.3); the part before the @ could (RFC 5321 2.4), but no provider gives
+    /// `Ana@` and `ana@` to different people, and to write to one who asked to be left alone is the
+    /// worse mistake. Labels (`ana+news@`) and dots are left as they are: only some providers ignore
+    /// them.
+    pub fn compared(&self) -> String {
+        match self.method {
+            Method::Email => self.text.to_lowercase(),
+            Method::Push => {
+                let cut = self.text.len().saturating_sub(COMPARED_LENGTH_MAX);
+                // All of it is ASCII.
+                self.text.split_at(cut).1.to_owned()
+            }
+            Method::Sms | Method::InPerson | Method::Mail | Method::Phone => self.text.clone(),
+        }
+    }
+
     /// The address itself: for the provider, the database and the people allowed to read it.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -65,17 +85,22 @@ impl fmt::Debug for Address {
 /// `local@domain.tld`, no display name, no quoted local part, no IP literal (RFC 5321 4.1.2 less
 /// what mail providers refuse).
 fn email(text: &str) -> Option<String> {
+    let (_, domain) = text.rsplit_once('@')?;
+    (domain.contains('.') && is_email(text)).then(|| text.to_owned())
+}
+
+/// The same of an address of ours, which may be at a host of the local network.
+pub(super) fn is_email(text: &str) -> bool {
     if text.len() > EMAIL_LENGTH_MAX || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return None;
+        return false;
     }
-    let (local, domain) = text.rsplit_once('@')?;
-    if local.len() > LOCAL_PART_LENGTH_MAX || local.contains(['"', '@', '<', '>', ',', ';', ':']) {
-        return None;
-    }
-    if !domain.contains('.') || domain.starts_with('[') {
-        return None;
-    }
-    email_address::EmailAddress::is_valid(text).then(|| text.to_owned())
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    local.len() <= LOCAL_PART_LENGTH_MAX
+        && !local.contains(['"', '@', '<', '>', ',', ';', ':'])
+        && !domain.starts_with('[')
+        && email_address::EmailAddress::is_valid(text)
 }
 
 /// E.164: a plus sign and 7 to 15 digits, the first not zero. Spaces, dots, hyphens and brackets
@@ -174,6 +199,29 @@ mod tests {
             Address::parse(Method::Mail, "1 Main St"),
             Err(NotAnAddress::Method)
         );
+    }
+
+    #[test]
+    fn spellings_of_one_recipient_compare_equal_and_others_do_not() {
+        let compared = |method, text| Address::parse(method, text).unwrap().compared();
+        let ana = compared(Method::Email, "Ana.Ruiz@Example.COM");
+        assert_eq!(ana, "ana.ruiz@example.com");
+        assert_eq!(
+            compared(Method::Email, "JOSÉ@Exämple.com"),
+            "josé@exämple.com"
+        );
+        assert_ne!(compared(Method::Email, "ana.ruiz+news@example.com"), ana);
+        assert_ne!(compared(Method::Email, "anaruiz@example.com"), ana);
+        assert_eq!(
+            compared(Method::Sms, "+1 (415) 555-0123"),
+            compared(Method::Sms, "+14155550123")
+        );
+        assert_ne!(
+            compared(Method::Push, "Token"),
+            compared(Method::Push, "token")
+        );
+        let long = compared(Method::Push, &format!("{}end", "x".repeat(4_000)));
+        assert!(long.len() == COMPARED_LENGTH_MAX && long.ends_with("end"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::suppression::MARKETING;
+
 /// How a client was contacted. The first three are sent by us; the others are entered by staff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
@@ -126,13 +128,10 @@ impl Priority {
 
     /// Where no priority is asked for: marketing must not hold up what people wait for.
     pub fn usual_for(contact_type: &str) -> Self {
-        if contact_type.eq_ignore_ascii_case(AUTOMATED_MARKETING) {
+        if contact_type == MARKETING {
             Self::Bulk
         } else {
             Self::Normal
         }
     }
 }
-
-/// One of the contact types that every business has (W5).
-const AUTOMATED_MARKETING: &str = "Automated Marketing";

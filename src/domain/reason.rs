@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     InvalidAddress,
+    DeviceGone,
     MailboxFull,
     AddressSuppressed,
     ContentRejected,
@@ -24,8 +25,9 @@ pub enum Category {
 }
 
 impl Category {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidAddress,
+        Self::DeviceGone,
         Self::MailboxFull,
         Self::AddressSuppressed,
         Self::ContentRejected,
@@ -45,6 +47,7 @@ impl Category {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidAddress => "invalid_address",
+            Self::DeviceGone => "device_gone",
             Self::MailboxFull => "mailbox_full",
             Self::AddressSuppressed => "address_suppressed",
             Self::ContentRejected => "content_rejected",
@@ -70,6 +73,10 @@ impl Category {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::InvalidAddress => "The address does not exist or cannot receive messages.",
+            Self::DeviceGone => {
+                "The app is no longer installed on this device, or the device has given it a new \
+                 address for messages."
+            }
             Self::MailboxFull => "The recipient's mailbox is full.",
             Self::AddressSuppressed => {
                 "The address is on a suppression list, so the message was not sent to it; \
@@ -117,6 +124,10 @@ impl Category {
             Self::MailboxFull | Self::PutOff => {
                 Some("Resend later, or contact the client in another way.")
             }
+            Self::DeviceGone => Some(
+                "Contact the client in another way; when the client opens the app again, it reports \
+                 the new address.",
+            ),
             Self::AddressSuppressed => {
                 Some("Ask the client whether the address works; then have it taken off the list.")
             }

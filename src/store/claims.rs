@@ -11,6 +11,7 @@ use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::method::Method;
+use crate::fault::{self, Step};
 
 /// A claim as a watcher sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +125,12 @@ impl Store {
                 then,
             };
             record::as_unknown(&mut tx, &lost, dead, now).await?;
+            fault::at(Step::Rescuing);
         }
         tx.commit().await?;
+        if rescued.jobs > 0 {
+            fault::at(Step::Rescued);
+        }
         Ok(rescued)
     }
 }

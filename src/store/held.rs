@@ -132,7 +132,7 @@ impl Store {
                 events.push(event(id, key, now, accepted));
             }
         }
-        facts::merge(&mut tx, &events, now).await?;
+        facts::merge(&mut tx, &self.clock, &events, now).await?;
         tx.commit().await?;
         Ok(Decided::Done)
     }

@@ -1,13 +1,16 @@
 //! The queue: jobs are claimed in batches, and a claim is one row.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::bars::{self, Asked};
 use super::db::Tx;
 use super::facts::HAS_GONE;
 use super::history;
+use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::turns::{self, Lane, Taken};
 use super::{Error, Store, facts};
@@ -17,7 +20,9 @@ use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
 use crate::domain::reason::Category;
+use crate::domain::suppression::{Bar, is_bulk};
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// A batch of jobs in one worker's hands.
 #[derive(Debug)]
@@ -38,7 +43,11 @@ pub struct Claimed {
     /// A provider or its feedback already shows that the message went: an earlier attempt of
     /// unknown outcome is resolved, and nothing is to be sent.
     pub has_gone: bool,
-    /// `None` when the stored message cannot be read any more.
+    /// It must not be sent to its recipient.
+    pub bar: Option<Bar>,
+    /// Its recipient may end messages like it.
+    pub is_bulk: bool,
+    /// `None` when the stored message cannot be read any more. Without the bytes of its attachments.
     pub message: Option<Outgoing>,
 }
 
@@ -130,8 +139,10 @@ impl Store {
         .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, &taken).await?;
+        let jobs = load(&mut tx, &taken, now).await?;
+        fault::at(Step::Claiming);
         tx.commit().await?;
+        fault::at(Step::Claimed);
         self.turns.go_on(&shares, &taken);
         Ok(Some(Claim { id, jobs }))
     }
@@ -162,18 +173,36 @@ impl Store {
             }
         }
         let now = self.clock.now();
-        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
+        facts::merge(&mut tx, &self.clock, &[cancellation(id, now)], now).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    /// How many jobs wait, and for how long.
-    pub async fn depth(&self) -> Result<Vec<Depth>, Error> {
+    /// How many jobs wait in each lane, up to `counted_max` each, and for how long. Empty lanes are
+    /// left out.
+    pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, \
-             MIN(due_at) AS oldest FROM jobs GROUP BY method, lane");
+        let mut lanes = Rows::new(&[("method", Kind::Text), ("lane", Kind::Int)]);
+        for method in Method::SENT_BY_US {
+            for lane in Priority::ALL {
+                lanes.add([method.as_str().into(), i64::from(lane.lane()).into()]);
+            }
+        }
+        let stmt = sql(
+            "SELECT b.method, b.lane, (SELECT CAST(COUNT(*) AS bigint) FROM (SELECT 1 FROM jobs j \
+             WHERE j.method = b.method AND j.lane = b.lane LIMIT ",
+        )
+        .bind(counted_max)
+        .push(
+            ") AS due) AS waiting, (SELECT MIN(j.due_at) FROM jobs j WHERE j.method = b.method \
+             AND j.lane = b.lane) AS oldest FROM ",
+        )
+        .rows(lanes);
         let mut depths = Vec::new();
         for row in tx.all(stmt).await? {
+            let Some(oldest_due_at) = row.opt_time("oldest")? else {
+                continue;
+            };
             let lane = row.int("lane")?;
             let lane = Priority::ALL
                 .into_iter()
@@ -182,7 +211,7 @@ impl Store {
                 method: row.word("method", Method::parse)?,
                 lane: lane.ok_or_else(|| Error::corrupt("lane", "no such lane"))?,
                 waiting: row.int("waiting")?,
-                oldest_due_at: row.time("oldest")?,
+                oldest_due_at,
             });
         }
         Ok(depths)
@@ -209,48 +238,101 @@ pub(super) fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
     T::try_from(value).unwrap_or_default()
 }
 
+/// A message as it is stored, with what decides whether it may be sent.
+struct Loaded {
+    business: String,
+    contact_type: String,
+    is_bulk: bool,
+    client_is_deactivated: bool,
+    since: Timestamp,
+    expires_at: Option<Timestamp>,
+    has_gone: bool,
+    message: Option<Outgoing>,
+}
+
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, taken: &[Taken]) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
-        "SELECT l.id, l.method, l.address, l.send_at, l.expires_at, m.subject, m.text, m.html, \
-         m.data, f.sent_at, \
+        "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
+         l.send_at, l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
+         m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
     .rows(Rows::of_ids(taken.iter().map(|taken| taken.job.id.uuid())))
     .push(
         " JOIN contact_log l ON l.id = b.id \
+         LEFT JOIN clients c ON c.uid = l.client_uid \
          LEFT JOIN message_content m ON m.id = l.content_id \
          LEFT JOIN delivery_facts f ON f.notification_id = l.id",
     );
-    let mut found = std::collections::BTreeMap::new();
+    let mut found = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let id = NotificationId::new(row.id("id")?);
-        let method = row.word("method", Method::parse)?;
-        let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
-        let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-        // What cannot be read must not hold up the rest of the batch.
-        let message = match (to, history::content(&row, method)) {
-            (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
-            _ => None,
-        };
-        let since = row.opt_time("send_at")?.max(Some(id.date()));
-        let expires_at = row.opt_time("expires_at")?;
-        found.insert(id, (since, expires_at, has_gone, message));
+        found.insert(id, loaded(&row, id)?);
     }
+    let asked = found.iter().filter_map(|(id, loaded)| {
+        Some(Asked {
+            id: *id,
+            business: &loaded.business,
+            to: &loaded.message.as_ref()?.to,
+            contact_type: &loaded.contact_type,
+            is_bulk: loaded.is_bulk,
+        })
+    });
+    let reasons = bars::find(tx, asked, now).await?;
     let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
-        let found = found.remove(&job.id);
-        let (since, expires_at, has_gone, message) = found.unwrap_or((None, None, false, None));
+        let loaded = found.remove(&job.id);
+        let deactivated = loaded.as_ref().is_some_and(|it| it.client_is_deactivated);
+        let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
             job: *job,
-            since: since.unwrap_or_else(|| job.id.date()),
-            expires_at,
+            since: loaded.as_ref().map_or_else(|| job.id.date(), |it| it.since),
             bytes: bytes.unsigned_abs(),
-            has_gone,
-            message,
+            expires_at: loaded.as_ref().and_then(|it| it.expires_at),
+            has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
+            bar: deactivated
+                .then_some(Bar::ClientDeactivated)
+                .or_else(suppressed),
+            is_bulk: loaded.as_ref().is_some_and(|it| it.is_bulk),
+            message: loaded.and_then(|it| it.message),
         }
     });
     Ok(claimed.collect())
+}
+
+fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
+    let method = row.word("method", Method::parse)?;
+    let contact_type = row.text("contact_type")?;
+    Ok(Loaded {
+        business: row.text("business_id")?,
+        is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
+        contact_type,
+        client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
+        since: row.opt_time("send_at")?.unwrap_or(id.date()).max(id.date()),
+        expires_at: row.opt_time("expires_at")?,
+        has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
+        // What cannot be read must not hold up the rest of the batch.
+        message: outgoing(row, id, method).unwrap_or(None),
+    })
+}
+
+/// The message of an entry; `None` when it has no content or its address is none.
+fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outgoing>, Error> {
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let (Some(to), Some(content)) = (to, history::content(row, method)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Outgoing {
+        id,
+        to,
+        content,
+        unsubscribe: None,
+        expires_at: row.opt_time("expires_at")?,
+        sender: row.opt_text("sender")?,
+        reply_to: history::mailbox(row, "business_reply_to")?,
+        files: Vec::new(),
+    }))
 }
 
 fn queued(taken: &Taken) -> Queued<'_> {

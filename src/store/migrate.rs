@@ -22,6 +22,24 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_queue.sql"),
         include_str!("../../migrations/postgres/0002_queue.sql"),
     ),
+    (
+        4,
+        "suppressions",
+        include_str!("../../migrations/sqlite/0004_suppressions.sql"),
+        include_str!("../../migrations/postgres/0004_suppressions.sql"),
+    ),
+    (
+        5,
+        "content",
+        include_str!("../../migrations/sqlite/0005_content.sql"),
+        include_str!("../../migrations/postgres/0005_content.sql"),
+    ),
+    (
+        7,
+        "feedback",
+        include_str!("../../migrations/sqlite/0007_feedback.sql"),
+        include_str!("../../migrations/postgres/0007_feedback.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

@@ -2,8 +2,10 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+mod bars;
+pub mod businesses;
 pub mod claims;
-mod clients;
+pub mod clients;
 mod db;
 pub mod enqueue;
 mod entries;
@@ -11,18 +13,27 @@ mod error;
 mod fact_parts;
 mod facts;
 pub mod feedback;
+mod files;
 mod group;
 pub mod held;
 pub mod history;
 pub mod jobs;
 pub mod keys;
+mod lessons;
 mod migrate;
+pub mod opt_outs;
+mod pg_json;
 mod pg_time;
 pub mod record;
+pub mod retention;
 mod row;
+mod secrets;
 mod stmt;
 pub mod story;
+pub mod suppressions;
+pub mod templates;
 mod turns;
+pub mod unmatched;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -6,10 +6,12 @@ use super::claims::Lost;
 use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store, claims, facts, feedback, held};
+use super::{Error, Store, claims, facts, feedback, held, unmatched};
+use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// What became of one claimed job.
 #[derive(Clone, Debug)]
@@ -93,7 +95,7 @@ impl Store {
             .collect();
         let Unsent { again, hold } = unsent(&mut tx, &mine).await?;
         write_attempts(&mut tx, &mine).await?;
-        write_facts(&mut tx, batch, &mine, now).await?;
+        write_facts(&mut tx, &self.clock, batch, &mine, now).await?;
         if !again.is_empty() {
             tx.execute(jobs::put_back(again, now)).await?;
         }
@@ -105,7 +107,9 @@ impl Store {
             let rewrite = left.rewrite || batch.iter().any(released);
             shrink(&mut tx, left, rewrite).await?;
         }
+        fault::at(Step::Recording);
         tx.commit().await?;
+        fault::at(Step::Recorded);
         Ok(batch.len() - mine.len())
     }
 }
@@ -319,15 +323,16 @@ pub(super) async fn as_unknown(
 /// said of these messages before we knew them.
 async fn write_facts(
     tx: &mut Tx,
+    clock: &Clock,
     batch: &[Done],
     mine: &[&Done],
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut events: Vec<Event> = batch.iter().filter_map(acceptance).collect();
-    let waiting = feedback::take_unmatched(tx, &events).await?;
+    let waiting = unmatched::take(tx, &events).await?;
     events.extend(waiting);
     events.extend(mine.iter().filter_map(|done| failure(done, now)));
-    facts::merge(tx, &events, now).await?;
+    facts::merge(tx, clock, &events, now).await?;
     Ok(())
 }
 

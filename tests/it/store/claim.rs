@@ -128,6 +128,8 @@ async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
         subject: "See you on Monday".to_owned(),
         text: Some("Dear C-1".to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     assert_eq!(message.content, expected);
 }
@@ -283,14 +285,14 @@ async fn what_is_known_to_have_gone_is_not_cancelled(db: &TestDb) {
 }
 
 async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
-    assert!(db.store.depth().await.unwrap().is_empty());
+    assert!(db.store.depth(9).await.unwrap().is_empty());
     let first = db.clock.now();
     let mut bulk = sms("C-1");
     bulk.priority = Priority::Bulk;
     enqueued(&db.store, vec![email("C-1"), bulk.clone(), bulk]).await;
     db.pass(Duration::from_secs(5));
     enqueued(&db.store, vec![email("C-1")]).await;
-    let mut depths = db.store.depth().await.unwrap();
+    let mut depths = db.store.depth(9).await.unwrap();
     depths.sort_by_key(|depth| depth.lane);
     let found: Vec<_> = depths
         .iter()
@@ -301,4 +303,9 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
         (Method::Sms, Priority::Bulk, 2, first),
     ];
     assert_eq!(found, expected);
+    let counted = db.store.depth(1).await.unwrap();
+    assert!(
+        counted.iter().all(|depth| depth.waiting == 1),
+        "{counted:?}"
+    );
 }

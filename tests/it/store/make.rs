@@ -7,6 +7,7 @@ use sendtrail::domain::event::{EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
+use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
 use sendtrail::store::claims::Lost;
@@ -16,6 +17,7 @@ use sendtrail::store::enqueue::{
 use sendtrail::store::feedback::{Happening, Incoming, Report};
 use sendtrail::store::jobs::{Claim, Claimed, Wanted};
 use sendtrail::store::record::{Done, Left, Then, Tried};
+use sendtrail::store::suppressions::NewSuppression;
 use uuid::Uuid;
 
 use crate::support::db::TestDb;
@@ -43,7 +45,11 @@ pub(crate) fn email(client: &str) -> NewNotification {
             subject: "See you on Monday".to_owned(),
             text: Some(format!("Dear {client}")),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
+        files: Vec::new(),
+        template: None,
         staff_id: None,
         send_at: None,
         expires_at: None,
@@ -253,13 +259,32 @@ pub(crate) fn incoming(
         topic: "arn:aws:sns:eu-west-1:123456789012:feedback".to_owned(),
         received_at: Timestamp::parse(crate::support::db::START).unwrap(),
         kind: "test".to_owned(),
-        body: "{}".to_owned(),
+        body: "{}".into(),
         report: Some(Report {
             notification,
             provider_message_id: provider_message_id.map(str::to_owned),
             source: "ses",
             happenings,
         }),
+    }
+}
+
+/// An address, however it is written.
+pub(crate) fn address(method: Method, text: &str) -> Address {
+    Address::parse(method, text).unwrap()
+}
+
+/// An entry made by hand, for everything and without an end.
+pub(crate) const fn suppressed(to: &Address, reason: Reason) -> NewSuppression<'_> {
+    NewSuppression {
+        business: BUSINESS,
+        address: to,
+        contact_type: None,
+        reason,
+        source: "staff",
+        staff_id: Some("S-7"),
+        note: Some("asked by phone"),
+        expires_at: None,
     }
 }
 

@@ -3,19 +3,26 @@
 mod make;
 
 mod claim;
+mod clients;
+mod content;
 mod enqueue;
 mod facts;
 mod feedback;
 mod held;
 mod history;
 mod keys;
+mod lessons;
+mod opt_outs;
 mod plans;
 mod record;
 mod repeat;
 mod rescue;
+mod retention;
 mod schema;
 mod stress;
+mod suppressions;
 mod trouble;
 mod turns;
+mod unmatched;
 mod view;
 mod work;

@@ -16,6 +16,7 @@ use sendtrail::store::enqueue::Enqueued;
 use sendtrail::store::history::Filter;
 use sendtrail::store::jobs::{Claim, Wanted};
 use sendtrail::store::record::{Done, Left, Then};
+use sendtrail::store::unmatched::Sweep;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -302,15 +303,16 @@ async fn housekeeping(world: World, mut dice: Dice) {
         ..Filter::default()
     };
     let mut seen = (Vec::new(), Instant::now());
+    let mut sweep = Sweep::default();
     while world.goes_on() {
         // Whoever is silent for a lease is dead.
         if seen.1.elapsed() > LEASE {
             world.store.rescue(&seen.0, lost(GRACE)).await.unwrap();
             seen = (world.store.pulses().await.unwrap(), Instant::now());
         }
-        world.store.sweep_unmatched().await.unwrap();
+        world.store.sweep_unmatched(&mut sweep).await.unwrap();
         world.store.history(BUSINESS, &filter).await.unwrap();
-        world.store.depth().await.unwrap();
+        world.store.depth(9).await.unwrap();
         let woken = {
             let mut shared = world.shared.lock().unwrap();
             if shared.asleep.len() > 3 {
@@ -365,7 +367,8 @@ async fn drain(db: &TestDb, shared: &Mutex<Shared>) {
         let left = super::make::nothing_left(&claim);
         assert_eq!(db.store.record(&batch, &left).await.unwrap(), 0);
     }
-    while db.store.sweep_unmatched().await.unwrap() > 0 {}
+    let mut sweep = Sweep::default();
+    while db.store.sweep_unmatched(&mut sweep).await.unwrap() > 0 {}
 }
 
 async fn check(db: &TestDb, shared: &Shared) {

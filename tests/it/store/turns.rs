@@ -126,6 +126,8 @@ fn large(bytes: usize) -> NewNotification {
             subject: "Large".to_owned(),
             text: Some("x".repeat(bytes)),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
         ..email("C-1")
     }

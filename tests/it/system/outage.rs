@@ -100,7 +100,17 @@ async fn while_it_is_down(client: &Client, feedback: &str) {
     assert!(started.elapsed() < SNS_PATIENCE, "{:?}", started.elapsed());
     assert_eq!(enqueued.0, 503);
     assert_eq!(enqueued.1["status"], 503, "a problem document");
-    assert_eq!((told.0, ready.0, alive.0, metrics.0), (503, 503, 200, 503));
+    assert_eq!((told.0, ready.0, alive.0, metrics.0), (503, 503, 200, 200));
+    assert!(
+        metrics.1.contains("\nsendtrail_database_up 0\n"),
+        "{}",
+        metrics.1
+    );
+    assert!(
+        metrics.1.contains("\nsendtrail_sends_total"),
+        "{}",
+        metrics.1
+    );
 }
 
 async fn longer_than_the_lease(db: &TestDb) {
