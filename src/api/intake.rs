@@ -1,17 +1,14 @@
 //! The body of `POST /v1/notifications`: checked as a whole, so that every wrong field is named.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::{Value as Json, json};
-use uuid::Uuid;
+use serde_json::Value as Json;
 
-use super::content;
+use super::{content, digest};
 use super::fields::{Errors, Fields, step};
 use super::problem::FieldError;
-use crate::domain::address::Address;
 use crate::domain::message::Content;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
-use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
+use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Why};
 
 /// The notifications of one request.
 #[derive(Debug)]
@@ -113,9 +110,11 @@ fn notification(
     let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
     let content = content(&mut fields, method);
     let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
-    let (send_at, expires_at) = times(&mut fields, now);
     let priority = fields.word("priority", Priority::parse, &PRIORITIES);
     let key = fields.key("idempotency_key", ID_LENGTH_MAX);
+    // With a key it may be a repetition, which is answered whatever the time is: the store decides.
+    let now = key.is_none().then_some(now);
+    let (send_at, expires_at) = times(&mut fields, now);
     let metadata = metadata(&mut fields);
     let mut new = NewNotification {
         client: client?,
@@ -134,7 +133,7 @@ fn notification(
     };
     new.idempotency = key.map(|key| Idempotency {
         key,
-        body_digest: body_digest(&canonical(&new)),
+        body_digest: digest::of(&asked(&new)),
     });
     Some(new)
 }
@@ -176,11 +175,14 @@ fn content(fields: &mut Fields<'_, '_>, method: Option<Method>) -> Option<Conten
     content::read(fields, method?)
 }
 
-fn times(fields: &mut Fields<'_, '_>, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+fn times(
+    fields: &mut Fields<'_, '_>,
+    now: Option<Timestamp>,
+) -> (Option<Timestamp>, Option<Timestamp>) {
     let (send_at, expires_at) = (fields.time("send_at"), fields.time("expires_at"));
     if let Some(expires_at) = expires_at {
-        if expires_at <= now {
-            fields.wrong("expires_at", "must be in the future");
+        if now.is_some_and(|now| expires_at <= now) {
+            fields.wrong("expires_at", Why::Expired.to_string());
         } else if send_at.is_some_and(|send_at| expires_at <= send_at) {
             fields.wrong("expires_at", "must be after send_at");
         }
@@ -198,49 +200,52 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>
 }
 
 /// What was asked for, however it was written: defaults filled in, times in UTC, names in order.
-fn canonical(new: &NewNotification) -> Json {
-    let content = match &new.content {
-        ContentSource::New(Content::Email {
-            subject,
-            text,
-            html,
-        }) => json!({"subject": subject, "text": text, "html": html}),
-        ContentSource::New(Content::Sms { text }) => json!({"text": text}),
-        ContentSource::New(Content::Push { title, text, data }) => {
-            json!({"title": title, "text": text, "data": data})
-        }
-        ContentSource::Frozen(id) => json!({"frozen": id.to_string()}),
-    };
+fn asked(new: &NewNotification) -> Vec<Option<String>> {
     let ClientRef {
         id,
         name,
         email,
         phone,
-    } = &new.client;
-    json!({
-        "client": [id, name, email, phone],
-        "method": new.method.as_str(),
-        "to": new.to.as_ref().map(Address::as_str),
-        "type": new.type_name,
-        "contact_type": new.contact_type,
-        "content": content,
-        "staff_id": new.staff_id,
-        "send_at": new.send_at,
-        "expires_at": new.expires_at,
-        "priority": new.priority.as_str(),
-        "metadata": new.metadata,
-    })
-}
-
-/// The first 128 bits of the SHA-256. `serde_json` keeps the names of an object in order.
-pub(super) fn body_digest(canonical: &Json) -> Uuid {
-    let digest = digest(&SHA256, canonical.to_string().as_bytes());
-    let first = digest.as_ref().first_chunk::<16>();
-    Uuid::new_v8(*first.expect("a SHA-256 has 32 bytes"))
+    } = new.client.clone();
+    let (subject, text, html, data) = match &new.content {
+        ContentSource::New(Content::Email {
+            subject,
+            text,
+            html,
+        }) => (Some(subject), text.as_ref(), html.as_ref(), None),
+        ContentSource::New(Content::Sms { text }) => (None, Some(text), None, None),
+        ContentSource::New(Content::Push { title, text, data }) => {
+            (title.as_ref(), Some(text), None, Some(data))
+        }
+        // Only a resend has it, and makes its own digest.
+        ContentSource::Frozen(_) => (None, None, None, None),
+    };
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    vec![
+        Some(id),
+        name,
+        email,
+        phone,
+        Some(new.method.as_str().to_owned()),
+        new.to.as_ref().map(|to| to.as_str().to_owned()),
+        Some(new.type_name.clone()),
+        Some(new.contact_type.clone()),
+        subject.cloned(),
+        text.cloned(),
+        html.cloned(),
+        data.map(digest::data),
+        new.staff_id.clone(),
+        time(new.send_at),
+        time(new.expires_at),
+        Some(new.priority.as_str().to_owned()),
+        new.metadata.as_ref().map(digest::data),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn digest_of(body: &str) -> Uuid {

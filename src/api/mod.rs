@@ -3,6 +3,7 @@
 pub mod auth;
 mod body;
 mod content;
+mod digest;
 mod entries;
 mod fields;
 mod history;

@@ -182,6 +182,7 @@ fn refused(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Problem {
     let errors = refusals.iter().map(|refusal| {
         let name = match refusal.why {
             Why::NoAddress | Why::CardAddress(_) => "to",
+            Why::Expired => "expires_at",
             Why::KeyConflict => "idempotency_key",
         };
         FieldError {

@@ -89,6 +89,9 @@ pub enum Why {
     NoAddress,
     #[error("the address on the client's card {0}")]
     CardAddress(NotAnAddress),
+    /// Unless it is a repetition: that was in time.
+    #[error("must be in the future")]
+    Expired,
     #[error("the key was used before with another body: use a new key for a new notification")]
     KeyConflict,
 }
@@ -232,6 +235,11 @@ impl<'a> Stage<'a> {
                         why: Why::KeyConflict,
                     });
                 }
+                continue;
+            }
+            if new.expires_at.is_some_and(|expires_at| expires_at <= now) {
+                let why = Why::Expired;
+                refusals.push(Refusal { index, why });
                 continue;
             }
             let card_key = (request.business.clone(), new.client.id.clone());

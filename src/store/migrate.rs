@@ -9,12 +9,20 @@ use super::db::{Db, in_time};
 use super::stmt::sql;
 
 /// Version, name, SQLite's text, PostgreSQL's text.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-    include_str!("../../migrations/postgres/0001_first.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "first",
+        include_str!("../../migrations/sqlite/0001_first.sql"),
+        include_str!("../../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        6,
+        "ways in",
+        include_str!("../../migrations/sqlite/0006_ways_in.sql"),
+        include_str!("../../migrations/postgres/0006_ways_in.sql"),
+    ),
+];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
 /// transaction that holds the write lock from its start.

@@ -9,6 +9,8 @@ mod peers_aws;
 #[cfg(test)]
 mod peers_smtp;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;

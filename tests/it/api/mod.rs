@@ -5,4 +5,4 @@ mod enqueue;
 mod entries;
 mod history;
 mod resend;
-mod validation;
+pub(crate) mod validation;

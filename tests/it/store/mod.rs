@@ -1,6 +1,6 @@
 //! The contract of the store: every function, on both databases.
 
-mod make;
+pub(crate) mod make;
 
 mod claim;
 mod enqueue;
