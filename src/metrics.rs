@@ -23,6 +23,8 @@ pub struct Metrics {
     ends: Family<EndLabels, Counter>,
     rescued: Counter,
     enqueued: Counter,
+    intake: Family<IntakeLabels, Counter>,
+    buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -46,6 +48,12 @@ struct ProviderLabels {
 struct EndLabels {
     method: &'static str,
     end: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IntakeLabels {
+    source: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -76,6 +84,8 @@ impl Default for Metrics {
             ends: Family::default(),
             rescued: Counter::default(),
             enqueued: Counter::default(),
+            intake: Family::default(),
+            buried: Gauge::default(),
             feedback: Family::default(),
             unmatched: Gauge::default(),
             depth: Family::default(),
@@ -83,6 +93,16 @@ impl Default for Metrics {
         };
         let m = &metrics;
         registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
+        registry.register(
+            "intake",
+            "Messages from queues, by what became of them",
+            m.intake.clone(),
+        );
+        registry.register(
+            "intake_buried",
+            "Messages from queues that wait for an operator, as of now (10,000 means at least)",
+            m.buried.clone(),
+        );
         registry.register(
             "sends",
             "Attempts to send, by how they ended",
@@ -162,6 +182,16 @@ impl Metrics {
     pub fn enqueued(&self, notifications: usize) {
         self.enqueued
             .inc_by(u64::try_from(notifications).unwrap_or(u64::MAX));
+    }
+
+    pub fn intake(&self, source: &'static str, result: &'static str) {
+        self.intake
+            .get_or_create(&IntakeLabels { source, result })
+            .inc();
+    }
+
+    pub fn buried(&self, messages: i64) {
+        self.buried.set(messages);
     }
 
     /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.

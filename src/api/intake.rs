@@ -2,13 +2,13 @@
 
 use serde_json::Value as Json;
 
-use super::{content, digest};
 use super::fields::{Errors, Fields, step};
 use super::problem::FieldError;
+use super::{content, digest};
 use crate::domain::message::Content;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
-use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Why};
+use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Refusal, Why};
 
 /// The notifications of one request.
 #[derive(Debug)]
@@ -16,6 +16,33 @@ pub(super) struct Wanted {
     pub(super) notifications: Vec<NewNotification>,
     /// They came as `{"notifications": [...]}`, and the answer has the same form.
     pub(super) is_batch: bool,
+}
+
+/// Pointers to the notifications of a request, by their position in it.
+pub(super) fn pointers(is_batch: bool) -> impl Fn(usize) -> String {
+    move |index| {
+        if is_batch {
+            step("/notifications", &index.to_string())
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// What the store refused, as errors of fields.
+pub(super) fn explain(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Vec<FieldError> {
+    let errors = refusals.iter().map(|refusal| {
+        let name = match refusal.why {
+            Why::NoAddress | Why::CardAddress(_) => "to",
+            Why::Expired => "expires_at",
+            Why::KeyConflict => "idempotency_key",
+        };
+        FieldError {
+            pointer: step(&at(refusal.index), name),
+            detail: refusal.why.to_string(),
+        }
+    });
+    errors.collect()
 }
 
 pub(super) const NAMES: [&str; 13] = [

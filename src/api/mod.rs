@@ -14,6 +14,7 @@ mod openapi;
 mod problem;
 mod resend;
 mod timeline;
+pub mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
+
+pub use problem::FieldError;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;

@@ -21,11 +21,11 @@ pub(super) struct Problem {
 
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct FieldError {
+pub struct FieldError {
     /// JSON Pointer (RFC 6901) into the body; for a query parameter its name after a slash.
     #[schema(example = "/notifications/3/to")]
-    pub(super) pointer: String,
-    pub(super) detail: String,
+    pub pointer: String,
+    pub detail: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

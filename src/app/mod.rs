@@ -23,12 +23,14 @@ use tracing::{error, info, warn};
 pub use roles::Roles;
 pub use transports::transports;
 
+use crate::api::ways::Intake;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
+use crate::intake::{self, Consumer};
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
@@ -39,6 +41,7 @@ pub struct App {
     address: SocketAddr,
     store: Store,
     worker: Option<Running>,
+    queues: Option<intake::Running>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -113,6 +116,7 @@ impl App {
         } else {
             None
         };
+        let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
         let operations = operations::Operations {
             store: store.clone(),
             metrics: Arc::clone(&metrics),
@@ -150,6 +154,7 @@ impl App {
             address,
             store,
             worker,
+            queues,
             sandbox,
             stop,
             server,
@@ -171,10 +176,20 @@ impl App {
 
     /// Finishes what is in flight, then closes everything. Returns whether all was finished.
     pub async fn stop(self) -> bool {
-        let finished = match self.worker {
-            Some(worker) => worker.stop().await,
-            None => true,
-        };
+        let (sent, read) = tokio::join!(
+            async {
+                match self.worker {
+                    Some(worker) => worker.stop().await,
+                    None => true,
+                }
+            },
+            async {
+                match self.queues {
+                    Some(queues) => queues.stop().await,
+                    None => true,
+                }
+            },
+        );
         self.stop.cancel();
         ended(self.server, REQUESTS_END).await;
         if let Some(sandbox) = self.sandbox {
@@ -186,7 +201,7 @@ impl App {
         {
             warn!("the database's connections did not close in time");
         }
-        finished
+        sent && read
     }
 }
 
@@ -238,6 +253,40 @@ fn serve(
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
     })
+}
+
+/// Starts to read the queues of the settings, if there are any.
+async fn read_queues(
+    settings: &Settings,
+    roles: Roles,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    woken: &Arc<Notify>,
+) -> anyhow::Result<Option<intake::Running>> {
+    let sqs = &settings.intake.sqs;
+    if !roles.intake || sqs.queues.is_empty() {
+        return Ok(None);
+    }
+    for queue in sqs.queues() {
+        let business = &queue.business;
+        anyhow::ensure!(
+            store.business_exists(business).await?,
+            "there is no business {business:?} (intake.sqs.queues): it is made with its first key, by \
+             `sendtrail keys add --business {business}`"
+        );
+    }
+    let consumer = Consumer {
+        intake: Intake {
+            store: store.clone(),
+            clock: clock.clone(),
+        },
+        metrics: Arc::clone(metrics),
+        woken: Arc::clone(woken),
+        client: sqs.client().await,
+        settings: sqs.clone(),
+    };
+    Ok(Some(consumer.start()))
 }
 
 /// Starts the stand-ins and points every provider at them.

@@ -20,8 +20,9 @@ pub(super) struct Operations {
     pub(super) clock: Clock,
 }
 
-/// Unmatched events are counted up to here: the number is an alarm, not an account.
-const UNMATCHED_COUNTED_MAX: i64 = 10_000;
+/// Unmatched events and buried messages are counted up to here: the number is an alarm, not an
+/// account.
+const COUNTED_MAX: i64 = 10_000;
 /// OpenMetrics 1.0.0, the content type.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -46,18 +47,20 @@ async fn ready(State(operations): State<Operations>) -> Response {
 
 async fn metrics(State(operations): State<Operations>) -> Response {
     // Together: when the database is down, each of them waits for as long as a scrape may take.
-    let (depths, unmatched) = tokio::join!(
+    let (depths, unmatched, buried) = tokio::join!(
         operations.store.depth(),
-        operations.store.count_unmatched(UNMATCHED_COUNTED_MAX),
+        operations.store.count_unmatched(COUNTED_MAX),
+        operations.store.count_buried(COUNTED_MAX),
     );
-    match (depths, unmatched) {
-        (Ok(depths), Ok(unmatched)) => {
+    match (depths, unmatched, buried) {
+        (Ok(depths), Ok(unmatched), Ok(buried)) => {
+            operations.metrics.buried(buried);
             let text = operations
                 .metrics
                 .render(&depths, unmatched, operations.clock.now());
             ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
         }
-        (Err(failed), _) | (_, Err(failed)) => {
+        (Err(failed), _, _) | (_, Err(failed), _) | (_, _, Err(failed)) => {
             warn!(error = %failed, "no metrics: the queue cannot be read");
             (StatusCode::SERVICE_UNAVAILABLE, format!("{failed}\n")).into_response()
         }

@@ -3,7 +3,9 @@
 mod demo;
 mod demo_traffic;
 mod doctor;
+mod enqueue;
 mod feedback;
+mod intake;
 mod keys;
 mod serve;
 
@@ -46,6 +48,11 @@ enum Command {
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Enqueue the notifications of a file; can be stopped and begun again at any time.
+    Enqueue(enqueue::Enqueue),
+    /// What came in by queues.
+    #[command(subcommand)]
+    Intake(intake::IntakeCommand),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -86,6 +93,15 @@ fn say(text: impl std::fmt::Display) {
     println!("{text}");
 }
 
+/// A remark, on standard error.
+#[expect(
+    clippy::print_stderr,
+    reason = "what is no result goes to standard error"
+)]
+fn tell(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::load(arguments.config.as_deref(), None)?;
     if matches!(arguments.command, Command::Demo) && settings.log.level == "info" {
@@ -111,6 +127,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
+        Command::Enqueue(command) => enqueue::run(&settings, command).await,
+        Command::Intake(command) => intake::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
     }
 }

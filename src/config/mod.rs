@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
+use crate::intake::SqsSettings;
 use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
@@ -33,6 +34,7 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     pub sns: SnsSettings,
     pub feedback: Feedback,
+    pub intake: Intake,
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
     pub log: Log,
@@ -89,6 +91,12 @@ pub struct Feedback {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Intake {
+    pub sqs: SqsSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sandbox {
     pub enabled: bool,
     pub listen: SocketAddr,
@@ -109,11 +117,12 @@ pub struct Log {
 }
 
 /// The keys of lists; in a variable their items are separated by commas.
-const LISTS: [&str; 4] = [
+const LISTS: [&str; 5] = [
     "email.providers",
     "sms.providers",
     "push.providers",
     "feedback.sns.topics",
+    "intake.sqs.queues",
 ];
 
 /// Why the settings cannot be used.
@@ -202,6 +211,7 @@ impl Settings {
             sections.push(("smtp", self.smtp.validate()));
         }
         sections.push(("sns", self.sns.validate()));
+        sections.push(("intake.sqs", self.intake.sqs.validate()));
         for (section, problems) in sections {
             wrong.extend(
                 problems

@@ -2,6 +2,7 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+pub mod buried;
 mod clients;
 mod db;
 pub mod enqueue;

@@ -12,6 +12,7 @@ mod sns;
 mod tests;
 mod words;
 
+pub use aws::Access as AwsAccess;
 pub use mime::EmailSettings;
 pub use ses::{Ses, SesSettings};
 pub use settings::Problem;

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
-mod peers_aws;
+pub(crate) mod peers_aws;
 #[cfg(test)]
 mod peers_smtp;
 #[cfg(test)]

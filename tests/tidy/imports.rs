@@ -81,11 +81,18 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         "feedback",
         Some(&["domain", "store", "transport", "metrics"]),
     ),
-    ("intake", Some(&["domain", "store", "metrics"])),
     ("api", Some(&["domain", "store", "metrics"])),
+    // What comes by other ways is read by the API's own reader.
+    (
+        "intake",
+        Some(&["domain", "store", "transport", "metrics", "api"]),
+    ),
     ("web", Some(&["domain", "store", "metrics"])),
     // Each part owns its section of the settings; `config` puts them together.
-    ("config", Some(&["delivery", "feedback", "transport"])),
+    (
+        "config",
+        Some(&["delivery", "feedback", "transport", "intake"]),
+    ),
     ("app", None),
     ("cli", None),
     ("lib", Some(&[])),

@@ -281,7 +281,10 @@ pub(crate) fn wrong_bodies() -> Cases {
         cases_of_the_content(),
         cases_of_all_else(),
     ];
-    let emails = emails.into_iter().flatten().map(|(c, p, w)| (email(c), p, w));
+    let emails = emails
+        .into_iter()
+        .flatten()
+        .map(|(c, p, w)| (email(c), p, w));
     let texts = cases_of_sms().into_iter().map(|(c, p, w)| (sms(c), p, w));
     let pushes = cases_of_push().into_iter().map(|(c, p, w)| (push(c), p, w));
     emails.chain(texts).chain(pushes).collect()

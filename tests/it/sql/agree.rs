@@ -49,10 +49,11 @@ impl Both {
 
     /// What stands in the tables, without what cannot be the same.
     async fn written(&mut self, answer: &Json) -> Json {
-        let ids: Vec<&str> = match &answer["notifications"] {
-            Json::Array(receipts) => receipts.iter().map(id).collect(),
-            _ => vec![id(answer)],
-        };
+        let receipts = answer["notifications"].as_array();
+        let ids: Vec<&str> = receipts.map_or_else(
+            || vec![id(answer)],
+            |receipts| receipts.iter().map(id).collect(),
+        );
         let ids = ids.join("','");
         let sql = format!(
             "SELECT jsonb_agg(to_jsonb(l) - '{{id,date,client_uid,content_id}}'::text[]
@@ -85,12 +86,12 @@ fn by_value(json: Json) -> Json {
 
 fn without_ids(answer: &Json) -> Json {
     let mut answer = answer.clone();
-    match &mut answer["notifications"] {
-        Json::Array(receipts) => receipts.iter_mut().for_each(|it| it["id"] = Json::Null),
-        _ => {
-            answer.as_object_mut().unwrap().remove("notifications");
-            answer["id"] = Json::Null;
+    if let Some(receipts) = answer.get_mut("notifications").and_then(Json::as_array_mut) {
+        for receipt in receipts {
+            receipt["id"] = Json::Null;
         }
+    } else {
+        answer["id"] = Json::Null;
     }
     answer
 }
@@ -99,9 +100,15 @@ fn refused_alike(by_sql: &Refused, by_http: &Answer, body: &str) {
     let errors: Errors = by_http.errors().into_iter().collect();
     match by_http.status.as_u16() {
         // PostgreSQL itself reads the JSON, or finds a number that HTTP's reader does not take.
-        400 => assert!(by_sql.code.starts_with("22") || by_sql.code == "ST422", "{by_sql:?} {body}"),
+        400 => assert!(
+            by_sql.code.starts_with("22") || by_sql.code == "ST422",
+            "{by_sql:?} {body}"
+        ),
         // NUL is nothing that a jsonb can hold.
-        422 if errors.iter().any(|(_, detail)| detail.contains("NUL") || body.contains("\\u0000")) => {
+        422 if errors
+            .iter()
+            .any(|(_, detail)| detail.contains("NUL") || body.contains("\\u0000")) =>
+        {
             assert!(by_sql.code.starts_with("22"), "{by_sql:?} {body}");
         }
         422 => {
@@ -174,7 +181,11 @@ async fn a_key_used_by_one_way_is_known_to_the_other() {
             body["type"] = json!("another");
             let refused = both.caller.enqueue(&body).await.unwrap_err();
             assert_eq!(refused.code, "ST409");
-            refused_alike(&refused, &both.api.post(PATH, &body).await, &body.to_string());
+            refused_alike(
+                &refused,
+                &both.api.post(PATH, &body).await,
+                &body.to_string(),
+            );
         }
         assert!(accepted > 100, "{accepted} of {asked}");
     })
@@ -220,12 +231,17 @@ async fn another_body_under_a_key_is_a_conflict_by_both_ways() {
 async fn a_repetition_is_answered_by_sql_even_after_its_last_moment() {
     on_postgres(async |db| {
         let mut both = Both::of(db).await;
-        let expires_at = Clock::system().now().plus(std::time::Duration::from_secs(2));
+        let expires_at = Clock::system()
+            .now()
+            .plus(std::time::Duration::from_secs(2));
         let body = email(json!({"idempotency_key": "k", "expires_at": expires_at.to_string()}));
         let first = both.caller.enqueue(&body).await.unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
         let again = both.caller.enqueue(&body).await.unwrap();
-        assert_eq!((id(&again), &again["duplicate"]), (id(&first), &json!(true)));
+        assert_eq!(
+            (id(&again), &again["duplicate"]),
+            (id(&first), &json!(true))
+        );
         let late = email(json!({"idempotency_key": "l", "expires_at": expires_at.to_string()}));
         let refused = both.caller.enqueue(&late).await.unwrap_err();
         assert_eq!(refused.code, "ST422");

@@ -42,8 +42,12 @@ fn texts() -> Vec<Json> {
             "staff_id": format!("a{c}"), "idempotency_key": c, "priority": c, "metadata": {c: c},
             "to": format!("{c}ana@example.com{c}"), "method": format!("email{c}"),
         })));
-        bodies.push(sms(json!({"to": format!("{c}+14155550123"), "content": {"text": c}})));
-        bodies.push(push(json!({"to": format!("to{c}ken"), "content": {"title": c, "text": "x"}})));
+        bodies.push(sms(
+            json!({"to": format!("{c}+14155550123"), "content": {"text": c}}),
+        ));
+        bodies.push(push(
+            json!({"to": format!("to{c}ken"), "content": {"title": c, "text": "x"}}),
+        ));
     }
     bodies
 }
@@ -103,14 +107,16 @@ fn times() -> Vec<Json> {
     for text in texts {
         bodies.push(email(json!({"send_at": text})));
         bodies.push(email(json!({"expires_at": text})));
-        bodies.push(sms(json!({"send_at": text, "expires_at": "2100-01-01T00:00:00.001Z"})));
+        bodies.push(sms(
+            json!({"send_at": text, "expires_at": "2100-01-01T00:00:00.001Z"}),
+        ));
     }
     bodies
 }
 
-fn addresses() -> Vec<Json> {
+fn emails() -> Vec<String> {
     let label = |n: usize| "d".repeat(n);
-    let emails = [
+    vec![
         "ana@example.com".to_owned(),
         "ana+tag@sub.example.co.uk".to_owned(),
         "!#$%&'*+-/=?^_`{|}~@example.com".to_owned(),
@@ -155,32 +161,36 @@ fn addresses() -> Vec<Json> {
         format!("ana@{}.com", "é".repeat(32)),
         format!("a@{0}.{0}.{0}.{1}.com", label(62), label(57)),
         format!("a@{0}.{0}.{0}.{1}.com", label(62), label(60)),
-    ];
-    let phones = [
-        "+14155550123",
-        "+1 (415) 555-0123",
-        "+1.415.555.0123",
-        "+1415555",
-        "+141555",
-        "+1415555012345",
-        "+1415555012345678",
-        "+0415555012",
-        "14155550123",
-        "++14155550123",
-        "+1415555x123",
-        "+1\t4155550123",
-        "+１4155550123",
-        "(+1)4155550123",
-        " ",
-    ];
-    let mut bodies: Vec<Json> = emails
+    ]
+}
+
+const PHONES: &[&str] = &[
+    "+14155550123",
+    "+1 (415) 555-0123",
+    "+1.415.555.0123",
+    "+1415555",
+    "+141555",
+    "+1415555012345",
+    "+1415555012345678",
+    "+0415555012",
+    "14155550123",
+    "++14155550123",
+    "+1415555x123",
+    "+1\t4155550123",
+    "+１4155550123",
+    "(+1)4155550123",
+    " ",
+];
+
+fn addresses() -> Vec<Json> {
+    let mut bodies: Vec<Json> = emails()
         .iter()
         .flat_map(|text| {
             let client = json!({"id": "N", "email": text});
             [email(json!({"to": text})), sms(json!({"client": client}))]
         })
         .collect();
-    bodies.extend(phones.iter().flat_map(|text| {
+    bodies.extend(PHONES.iter().flat_map(|text| {
         let client = json!({"id": "N", "phone": text});
         [sms(json!({"to": text})), email(json!({"client": client}))]
     }));
@@ -202,11 +212,16 @@ fn data() -> Vec<Json> {
         let ones = vec![1_u32; count];
         bodies.push(email(json!({"metadata": {"a": ones}})));
     }
-    bodies.push(email(json!({"metadata": {"a": list, "b": "\"\\\u{1}\u{7f}\n"}})));
+    bodies.push(email(
+        json!({"metadata": {"a": list, "b": "\"\\\u{1}\u{7f}\n"}}),
+    ));
     for n in [1_000, 4_000, 4_060, 4_070, 4_080, 4_090, 4_100] {
-        bodies.push(push(json!({"content": {"text": "x", "data": {"a": "x".repeat(n)}}})));
+        bodies.push(push(
+            json!({"content": {"text": "x", "data": {"a": "x".repeat(n)}}}),
+        ));
         let title = "t".repeat(250);
-        let content = json!({"title": title, "text": "é".repeat(900), "data": {"a": "y".repeat(n / 2)}});
+        let content =
+            json!({"title": title, "text": "é".repeat(900), "data": {"a": "y".repeat(n / 2)}});
         bodies.push(push(json!({"content": content})));
     }
     bodies
@@ -329,9 +344,31 @@ fn one(chance: &mut StdRng) -> Json {
 
 fn value(chance: &mut StdRng) -> Json {
     const WORDS: &[&str] = &[
-        "", " ", "x", " x ", "email", "sms", "push", "high", "bulk", "Normal", "C-1", "a\nb", "a\u{85}b", "é",
-        "ana@example.com", "ANA@Example.com ", "ana@", "+14155550123", "+1 415", "token", "2100-01-01T00:00:00Z",
-        "2000-01-01T00:00:00Z", "2100-01-01", "a b", "\u{3000}",
+        "",
+        " ",
+        "x",
+        " x ",
+        "email",
+        "sms",
+        "push",
+        "high",
+        "bulk",
+        "Normal",
+        "C-1",
+        "a\nb",
+        "a\u{85}b",
+        "é",
+        "ana@example.com",
+        "ANA@Example.com ",
+        "ana@",
+        "+14155550123",
+        "+1 415",
+        "token",
+        "2100-01-01T00:00:00Z",
+        "2000-01-01T00:00:00Z",
+        "2100-01-01",
+        "a b",
+        "\u{3000}",
     ];
     match chance.random_range(0..10) {
         0 => Json::Null,
@@ -340,7 +377,9 @@ fn value(chance: &mut StdRng) -> Json {
         3 => json!({}),
         4 => json!({"id": "C-2", "text": "x", "subject": "y", "a": 1.5}),
         5 => {
-            let lengths = [64, 200, 201, 255, 256, 998, 999, 1_600, 1_601, 2_048, 2_049, 5_000];
+            let lengths = [
+                64, 200, 201, 255, 256, 998, 999, 1_600, 1_601, 2_048, 2_049, 5_000,
+            ];
             let c = ["x", "é", "💥"].choose(chance).unwrap();
             json!(c.repeat(*lengths.choose(chance).unwrap()))
         }

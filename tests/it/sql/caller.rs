@@ -25,7 +25,11 @@ pub(super) struct Refused {
 
 impl Caller {
     pub(super) async fn connect(db: &TestDb) -> Self {
-        let connection = PgConnection::connect(&db.url).await.unwrap();
+        Self::at(&db.url).await
+    }
+
+    pub(super) async fn at(url: &str) -> Self {
+        let connection = PgConnection::connect(url).await.unwrap();
         Self { connection }
     }
 
@@ -69,7 +73,9 @@ impl Caller {
 
 impl Refused {
     fn of(error: &sqlx::Error) -> Self {
-        let error = error.as_database_error().unwrap_or_else(|| panic!("{error}"));
+        let error = error
+            .as_database_error()
+            .unwrap_or_else(|| panic!("{error}"));
         let error = error.downcast_ref::<PgDatabaseError>();
         let detail = error.detail().unwrap_or("[]");
         let errors: Vec<Json> = serde_json::from_str(detail).unwrap_or_default();

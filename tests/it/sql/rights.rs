@@ -48,7 +48,12 @@ async fn a_role_needs_the_right_to_execute_and_no_other() {
             "SELECT sendtrail_uuid(now(), 1)",
         ] {
             let error = caller.try_run(forbidden).await.unwrap_err();
-            let code = error.as_database_error().unwrap().code().unwrap().into_owned();
+            let code = error
+                .as_database_error()
+                .unwrap()
+                .code()
+                .unwrap()
+                .into_owned();
             assert_eq!(code, "42501", "{forbidden}");
         }
         caller.run("RESET ROLE").await;

@@ -1,11 +1,12 @@
 //! Enqueuing inside the application's own transaction.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::caller::{Caller, id};
+use super::caller::{Caller, Refused, id};
 use crate::store::make::send_one;
 use crate::support::api::{TestApi, email, sms};
 use crate::support::db::on_postgres;
@@ -29,7 +30,13 @@ async fn a_committed_transaction_wakes_a_worker_and_a_rolled_back_one_sends_noth
         assert_eq!(db.count("jobs").await, 0, "seen before the commit");
         caller.run("ROLLBACK").await;
         assert_eq!(db.count("orders").await, 0);
-        for table in ["jobs", "contact_log", "message_content", "clients", "idempotency_keys"] {
+        for table in [
+            "jobs",
+            "contact_log",
+            "message_content",
+            "clients",
+            "idempotency_keys",
+        ] {
             assert_eq!(db.count(table).await, 0, "{table}");
         }
 
@@ -37,7 +44,10 @@ async fn a_committed_transaction_wakes_a_worker_and_a_rolled_back_one_sends_noth
         caller.enqueue(&email(json!({}))).await.unwrap();
         let committed = Instant::now();
         caller.run("COMMIT").await;
-        tokio::time::timeout(PATIENCE, wakes.next()).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, wakes.next())
+            .await
+            .unwrap()
+            .unwrap();
         println!("woken {:?} after the commit", committed.elapsed());
         assert_eq!(db.count("jobs").await, 1);
     })
@@ -74,18 +84,10 @@ async fn whoever_comes_second_with_a_key_waits_for_the_first() {
     on_postgres(async |db| {
         let body = email(json!({"idempotency_key": "k"}));
         for (end, same) in [("ROLLBACK", false), ("COMMIT", true)] {
-            let (mut first, mut second) = (Caller::connect(db).await, Caller::connect(db).await);
+            let (mut first, second) = (Caller::connect(db).await, Caller::connect(db).await);
             first.run("BEGIN").await;
             let one = first.enqueue(&body).await.unwrap();
-            let waiting = {
-                let body = body.clone();
-                tokio::spawn(async move {
-                    second.run("BEGIN").await;
-                    let two = second.enqueue(&body).await;
-                    second.run("ROLLBACK").await;
-                    two
-                })
-            };
+            let waiting = tokio::spawn(undone(second, body.clone()));
             tokio::time::sleep(A_WHILE).await;
             assert!(!waiting.is_finished(), "it did not wait");
             first.run(end).await;
@@ -98,31 +100,42 @@ async fn whoever_comes_second_with_a_key_waits_for_the_first() {
     .await;
 }
 
+async fn undone(mut caller: Caller, body: Json) -> Result<Json, Refused> {
+    caller.run("BEGIN").await;
+    let answer = caller.enqueue(&body).await;
+    caller.run("ROLLBACK").await;
+    answer
+}
+
+/// Some by HTTP, some by SQL; of two bodies under one key, which conflict.
+async fn call(api: Arc<TestApi>, url: String, round: usize, caller: usize) -> Option<Json> {
+    let name = if caller.is_multiple_of(2) {
+        "Ana"
+    } else {
+        "Eve"
+    };
+    let client = json!({"id": format!("R-{round}"), "name": name, "phone": "+14155550123"});
+    let body = email(
+        json!({"client": client, "idempotency_key": format!("r-{round}"),
+        "contact_type": format!("T-{round}"), "staff_id": format!("S-{round}")}),
+    );
+    if caller % 4 < 2 {
+        let answer = api.post("/v1/notifications", &body).await;
+        answer.status.is_success().then(|| answer.json())
+    } else {
+        Caller::at(&url).await.enqueue(&body).await.ok()
+    }
+}
+
 /// Their new card and key are one each, whoever was first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_of_both_ways_at_once_share_a_card_and_a_key() {
     on_postgres(async |db| {
-        let api = std::sync::Arc::new(TestApi::on(db).await);
+        let api = Arc::new(TestApi::on(db).await);
         for round in 0..10 {
-            let body = |who: &str| {
-                let client = json!({"id": format!("R-{round}"), "name": who, "phone": "+14155550123"});
-                email(json!({"client": client, "idempotency_key": format!("r-{round}"),
-                    "contact_type": format!("T-{round}"), "staff_id": format!("S-{round}")}))
-            };
-            let mut calls = Vec::new();
-            for number in 0..12 {
-                // The name is part of the body, so that one body in two is another's conflict.
-                let body = body(if number % 2 == 0 { "Ana" } else { "Eve" });
-                let (api, mut caller) = (std::sync::Arc::clone(&api), Caller::connect(db).await);
-                calls.push(tokio::spawn(async move {
-                    if number % 4 < 2 {
-                        let answer = api.post("/v1/notifications", &body).await;
-                        answer.status.is_success().then(|| answer.json())
-                    } else {
-                        caller.enqueue(&body).await.ok()
-                    }
-                }));
-            }
+            let calls: Vec<_> = (0..12)
+                .map(|caller| tokio::spawn(call(Arc::clone(&api), db.url.clone(), round, caller)))
+                .collect();
             let mut answers: Vec<Json> = Vec::new();
             for call in calls {
                 answers.extend(call.await.unwrap());
@@ -144,17 +157,31 @@ async fn blanks_of_a_card_are_filled_once_by_whoever_comes_first() {
         let (mut first, mut second) = (Caller::connect(db).await, Caller::connect(db).await);
         first.enqueue(&email(json!({"client": "C"}))).await.unwrap();
         first.run("BEGIN").await;
-        first.enqueue(&email(json!({"client": told("+14155550101")}))).await.unwrap();
+        first
+            .enqueue(&email(json!({"client": told("+14155550101")})))
+            .await
+            .unwrap();
         let waiting = tokio::spawn(async move {
-            second.enqueue(&sms(json!({"client": told("+14155550102"), "to": null}))).await
+            second
+                .enqueue(&sms(json!({"client": told("+14155550102"), "to": null})))
+                .await
         });
         tokio::time::sleep(A_WHILE).await;
         assert!(!waiting.is_finished(), "it did not wait");
         first.run("COMMIT").await;
         waiting.await.unwrap().unwrap();
-        assert_eq!(db.texts("SELECT phone FROM clients").await, ["+14155550101"]);
-        let to = db.texts("SELECT address FROM contact_log WHERE method = 'sms'").await;
-        assert_eq!(to, ["+14155550101"], "the card's, as it was when it was written");
+        assert_eq!(
+            db.texts("SELECT phone FROM clients").await,
+            ["+14155550101"]
+        );
+        let to = db
+            .texts("SELECT address FROM contact_log WHERE method = 'sms'")
+            .await;
+        assert_eq!(
+            to,
+            ["+14155550101"],
+            "the card's, as it was when it was written"
+        );
     })
     .await;
 }
@@ -165,7 +192,11 @@ async fn a_repetition_is_told_the_present_status() {
         let mut caller = Caller::connect(db).await;
         let body = email(json!({"idempotency_key": "k"}));
         let first = caller.enqueue(&body).await.unwrap();
-        db.clock.set(sendtrail::clock::Clock::system().now().plus(Duration::from_secs(1)));
+        db.clock.set(
+            sendtrail::clock::Clock::system()
+                .now()
+                .plus(Duration::from_secs(1)),
+        );
         send_one(&db.store, db.clock.now(), "ses-1").await;
         let again = caller.enqueue(&body).await.unwrap();
         assert_eq!(
@@ -185,12 +216,20 @@ async fn notifications_belong_to_the_business_that_was_named() {
         let ours = caller.enqueue(&body).await.unwrap();
         let theirs = caller.enqueue_for("acme", &body).await.unwrap();
         assert_ne!(id(&ours), id(&theirs), "keys belong to a business");
-        let found = db.texts("SELECT business_id FROM contact_log ORDER BY id").await;
+        let found = db
+            .texts("SELECT business_id FROM contact_log ORDER BY id")
+            .await;
         assert_eq!(found, ["default", "acme"]);
         let refused = caller.enqueue_for("nobody", &body).await.unwrap_err();
         assert_eq!(refused.code, "ST404");
-        let refused = caller.enqueue_for("acme", &email(json!({"client": "C", "to": null}))).await;
-        assert_eq!(refused.unwrap_err().errors.len(), 1, "the card is not theirs");
+        let refused = caller
+            .enqueue_for("acme", &email(json!({"client": "C", "to": null})))
+            .await;
+        assert_eq!(
+            refused.unwrap_err().errors.len(),
+            1,
+            "the card is not theirs"
+        );
     })
     .await;
 }
@@ -201,7 +240,9 @@ async fn a_stricter_isolation_ends_in_a_serialization_failure() {
     on_postgres(async |db| {
         let body = email(json!({"idempotency_key": "k"}));
         let (mut first, mut second) = (Caller::connect(db).await, Caller::connect(db).await);
-        second.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM jobs").await;
+        second
+            .run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM jobs")
+            .await;
         first.enqueue(&body).await.unwrap();
         assert_eq!(second.enqueue(&body).await.unwrap_err().code, "40001");
         second.run("ROLLBACK").await;
@@ -218,12 +259,25 @@ async fn a_batch_of_a_thousand_keeps_its_order() {
             .map(|i| sms(json!({"client": format!("C-{}", i % 37), "type": i.to_string()})))
             .collect();
         let started = Instant::now();
-        let answer = caller.enqueue(&json!({"notifications": batch})).await.unwrap();
+        let answer = caller
+            .enqueue(&json!({"notifications": batch}))
+            .await
+            .unwrap();
         println!("1,000 by SQL in {:?}", started.elapsed());
-        let ids: Vec<&str> = answer["notifications"].as_array().unwrap().iter().map(id).collect();
+        let ids: Vec<&str> = answer["notifications"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(id)
+            .collect();
         assert!(ids.is_sorted());
         let types = db.texts("SELECT type FROM contact_log ORDER BY id").await;
-        assert!(types.iter().enumerate().all(|(i, name)| *name == i.to_string()));
+        assert!(
+            types
+                .iter()
+                .enumerate()
+                .all(|(i, name)| *name == i.to_string())
+        );
         assert_eq!(db.count("clients").await, 37);
     })
     .await;

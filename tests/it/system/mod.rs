@@ -4,6 +4,7 @@
 mod child;
 mod cli;
 mod client;
+mod files;
 mod forged;
 mod kill;
 mod localstack;
@@ -14,5 +15,6 @@ mod queue;
 mod secrecy;
 mod signed;
 mod sink;
+mod sqs;
 mod stories;
 mod workers;
