@@ -2,6 +2,7 @@
 
 pub(crate) mod make;
 
+mod buried;
 mod claim;
 mod enqueue;
 mod facts;

@@ -242,6 +242,11 @@ fn every_command_explains_itself() {
         "keys add",
         "keys list",
         "keys revoke",
+        "enqueue",
+        "intake buried list",
+        "intake buried show",
+        "intake buried retry",
+        "intake buried drop",
         "feedback check",
     ];
     let all = run(&none, &["--help"]);
