@@ -84,7 +84,11 @@ fn notification(number: usize, text: &str, fill: Fill) -> anyhow::Result<NewNoti
             subject: "See you on Monday".to_owned(),
             text: Some(text.to_owned()),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
+        files: Vec::new(),
+        template: None,
         staff_id: None,
         send_at: fill.send_at,
         expires_at: None,
@@ -102,6 +106,7 @@ pub(crate) async fn mark_sent(store: &Store, clock: &Clock) -> anyhow::Result<us
         provider: "ses",
         method: Method::Email,
         limit: BATCH,
+        bytes_max: u64::MAX,
         lease: Duration::from_mins(10),
     };
     let mut sent = 0;

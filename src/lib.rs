@@ -27,6 +27,10 @@ pub mod metrics;
 
 pub mod store;
 
+pub mod template;
+
 pub mod clock;
+
+mod fault;
 
 pub mod domain;

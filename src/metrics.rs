@@ -17,7 +17,11 @@ use crate::store::jobs::Depth;
 /// Every metric of the program, registered once.
 #[derive(Debug)]
 pub struct Metrics {
+    /// What this process counted.
     registry: Registry,
+    /// What the database told, and only while it tells.
+    told: Registry,
+    database_up: Gauge<i64, AtomicI64>,
     attempts: Family<AttemptLabels, Counter>,
     attempt_seconds: Family<ProviderLabels, Histogram>,
     ends: Family<EndLabels, Counter>,
@@ -29,6 +33,16 @@ pub struct Metrics {
     unmatched: Gauge<i64, AtomicI64>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
     age: Family<LaneLabels, Gauge<i64, AtomicI64>>,
+}
+
+/// What waits in the database.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub depths: Vec<Depth>,
+    /// Events whose message is not known.
+    pub unmatched: i64,
+    /// Messages of queues that could not be enqueued.
+    pub buried: i64,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -76,9 +90,12 @@ const SEND_BUCKETS: [f64; 12] = [
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("sendtrail");
+        let mut told = Registry::with_prefix("sendtrail");
         let histogram: fn() -> Histogram = || Histogram::new(SEND_BUCKETS);
         let metrics = Self {
             registry: Registry::default(),
+            told: Registry::default(),
+            database_up: Gauge::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(histogram),
             ends: Family::default(),
@@ -126,12 +143,21 @@ impl Default for Metrics {
             m.feedback.clone(),
         );
         registry.register(
+            "database_up",
+            "Whether the database told what waits in it; if not, that is left out",
+            m.database_up.clone(),
+        );
+        told.register(
             "feedback_unmatched",
-            "Events that wait for their message, as of now (10,000 means at least)",
+            "Events that wait for their message, seconds ago at most (10,000 means at least)",
             m.unmatched.clone(),
         );
-        registry.register("queue_depth", "Jobs waiting, as of now", m.depth.clone());
-        registry.register_with_unit(
+        told.register(
+            "queue_depth",
+            "Jobs waiting, seconds ago at most (1,000,000 means at least)",
+            m.depth.clone(),
+        );
+        told.register_with_unit(
             "queue_age",
             "How long the oldest due job has been due",
             Unit::Seconds,
@@ -139,6 +165,7 @@ impl Default for Metrics {
         );
         Self {
             registry,
+            told,
             ..metrics
         }
     }
@@ -190,10 +217,6 @@ impl Metrics {
             .inc();
     }
 
-    pub fn buried(&self, messages: i64) {
-        self.buried.set(messages);
-    }
-
     /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.
     pub fn feedback(&self, kind: &str, result: &'static str) {
         self.feedback
@@ -204,11 +227,26 @@ impl Metrics {
             .inc();
     }
 
-    /// The text, with the present state of the queue.
-    pub fn render(&self, depths: &[Depth], unmatched: i64, now: Timestamp) -> String {
-        self.unmatched.set(unmatched);
+    /// The text, with what the database told of the queue.
+    pub fn render(&self, waiting: Option<&Waiting>, now: Timestamp) -> String {
+        self.database_up.set(i64::from(waiting.is_some()));
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        text::encode_registry(&mut out, &self.registry).ok();
+        if let Some(waiting) = waiting {
+            self.set(waiting, now);
+            text::encode_registry(&mut out, &self.told).ok();
+        }
+        text::encode_eof(&mut out).ok();
+        out
+    }
+
+    fn set(&self, waiting: &Waiting, now: Timestamp) {
+        self.unmatched.set(waiting.unmatched);
+        self.buried.set(waiting.buried);
         for (method, lane) in lanes() {
-            let found = depths.iter().find(|d| d.method == method && d.lane == lane);
+            let mut depths = waiting.depths.iter();
+            let found = depths.find(|d| d.method == method && d.lane == lane);
             let age = found.map_or(0, |depth| now.since(depth.oldest_due_at).as_secs());
             let labels = LaneLabels {
                 method: method.as_str(),
@@ -222,10 +260,6 @@ impl Metrics {
                 .get_or_create(&labels)
                 .set(i64::try_from(age).unwrap_or(i64::MAX));
         }
-        let mut out = String::new();
-        // Writing to a String cannot fail.
-        text::encode(&mut out, &self.registry).ok();
-        out
     }
 }
 
@@ -255,12 +289,47 @@ mod tests {
             assert!(text.contains(&line), "{line} in {text}");
         };
         let bulk = "method=\"email\",lane=\"bulk\"";
-        let text = metrics.render(&[full], 0, now);
+        let render = |depths| {
+            let (unmatched, buried) = (0, 0);
+            let waiting = Waiting {
+                depths,
+                unmatched,
+                buried,
+            };
+            metrics.render(Some(&waiting), now)
+        };
+        let text = render(vec![full]);
         series(&text, "depth", bulk, 7);
         series(&text, "age_seconds", bulk, 60);
         series(&text, "depth", "method=\"push\",lane=\"high\"", 0);
-        let text = metrics.render(&[], 0, now);
+        let text = render(Vec::new());
         series(&text, "depth", bulk, 0);
         series(&text, "age_seconds", bulk, 0);
+    }
+
+    #[test]
+    fn without_a_database_the_process_tells_what_it_knows_itself() {
+        let metrics = Metrics::default();
+        metrics.enqueued(3);
+        let waiting = Waiting {
+            depths: Vec::new(),
+            unmatched: 7,
+            buried: 0,
+        };
+        let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
+        let down = metrics.render(None, Timestamp::EPOCH);
+        for text in [&up, &down] {
+            assert!(text.contains("sendtrail_enqueued_total 3\n"), "{text}");
+            assert_eq!(text.matches("# EOF").count(), 1, "{text}");
+            assert!(text.ends_with("# EOF\n"), "{text}");
+        }
+        assert!(up.contains("sendtrail_database_up 1\n"), "{up}");
+        assert!(up.contains("sendtrail_feedback_unmatched 7\n"), "{up}");
+        assert!(down.contains("sendtrail_database_up 0\n"), "{down}");
+        // Old values would pass for new ones.
+        assert!(
+            !down.contains("queue") && !down.contains("unmatched"),
+            "{down}"
+        );
     }
 }

@@ -43,15 +43,16 @@ BEGIN
 END
 $$;
 
--- The names of an object that are not known.
-CREATE FUNCTION sendtrail_unknown(object jsonb, at text, names text[]) RETURNS jsonb[] LANGUAGE plpgsql IMMUTABLE AS $$
+-- The names of an object that are not known; those of emails alone are known to be misplaced.
+CREATE FUNCTION sendtrail_unknown(object jsonb, at text, names text[], of_email text[] DEFAULT '{}') RETURNS jsonb[] LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF object - names = '{}' THEN
         RETURN '{}';
     END IF;
     RETURN (SELECT array_agg(e.error)
             FROM (SELECT jsonb_build_object('pointer', sendtrail_step(at, k.name), 'detail',
-                             'is not known here; the names known here are: ' || array_to_string(names, ', ')) AS error
+                             CASE WHEN k.name = ANY (of_email) THEN 'only emails can have this; send an email, or leave it out'
+                                  ELSE 'is not known here; the names known here are: ' || array_to_string(names, ', ') END) AS error
                   FROM jsonb_object_keys(object - names) AS k (name)
                   ORDER BY k.name COLLATE "C"
                   LIMIT 1000) AS e);
@@ -91,9 +92,9 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION sendtrail_key_fault(value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION sendtrail_key_fault(value jsonb, length_max integer) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    RETURN coalesce(sendtrail_text_fault(value, 255),
+    RETURN coalesce(sendtrail_text_fault(value, length_max),
         CASE WHEN (value #>> '{}') COLLATE "C" !~ '^[!-~]*$'
              THEN 'must be visible ASCII characters without spaces' END);
 END
@@ -146,23 +147,28 @@ BEGIN
 END
 $$;
 
--- As it is kept; null if it is no address of this method. Beyond ASCII an email address may have the
--- blocks that hold letters, without their invisible characters.
-CREATE FUNCTION sendtrail_address(method text, written text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+-- Whether a text is an email address. Beyond ASCII it may have the blocks that hold letters, without
+-- their invisible characters.
+CREATE FUNCTION sendtrail_is_email(bare text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    bare text := sendtrail_trim(written);
     local text := split_part(bare, '@', 1);
     domain text := substr(bare, length(local) + 2);
 BEGIN
-    IF method = 'email' THEN
-        IF octet_length(bare) <= 254 AND octet_length(local) BETWEEN 1 AND 64 AND domain LIKE '%.%'
-            AND bare COLLATE "C" ~ '^[@.!#$%&''*+/=?^_`{|}~A-Za-z0-9\u00C0-\u061B\u061D-\u167F\u1681-\u180D\u180F-\u1FFF\u2C00-\u2DFF\u3005-\u3007\u3041-\uD7FF\uF900-\uFDCF\uFE70-\uFEFC\U00010000-\U0001CFFF\U00020000-\U0003FFFF-]+$'
-            AND local COLLATE "C" !~ '^\.|\.\.|\.$'
-            AND domain COLLATE "C" !~ '[@!#$%&''*+/=?^_`{|}~]|(^|\.)(-|\.|$)|-(\.|$)'
-            AND 63 >= ALL (SELECT octet_length(l) FROM unnest(string_to_array(domain, '.')) AS l)
-        THEN
-            RETURN bare;
-        END IF;
+    RETURN octet_length(bare) <= 254 AND octet_length(local) BETWEEN 1 AND 64
+        AND bare COLLATE "C" ~ '^[@.!#$%&''*+/=?^_`{|}~A-Za-z0-9\u00C0-\u061B\u061D-\u167F\u1681-\u180D\u180F-\u1FFF\u2C00-\u2DFF\u3005-\u3007\u3041-\uD7FF\uF900-\uFDCF\uFE70-\uFEFC\U00010000-\U0001CFFF\U00020000-\U0003FFFF-]+$'
+        AND local COLLATE "C" !~ '^\.|\.\.|\.$'
+        AND domain COLLATE "C" !~ '[@!#$%&''*+/=?^_`{|}~]|(^|\.)(-|\.|$)|-(\.|$)'
+        AND 63 >= ALL (SELECT octet_length(l) FROM unnest(string_to_array(domain, '.')) AS l);
+END
+$$;
+
+-- As it is kept; null if it is no address of this method.
+CREATE FUNCTION sendtrail_address(method text, written text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    bare text := sendtrail_trim(written);
+BEGIN
+    IF method = 'email' AND substr(bare, strpos(bare, '@')) LIKE '%.%' AND sendtrail_is_email(bare) THEN
+        RETURN bare;
     ELSIF method = 'sms' THEN
         bare := translate(bare, ' -.()', '');
         IF bare COLLATE "C" ~ '^\+[1-9][0-9]{6,14}$' THEN
@@ -249,10 +255,147 @@ BEGIN
 END
 $$;
 
--- What is wrong with the content of a notification of this method.
-CREATE FUNCTION sendtrail_content_faults(content jsonb, at text, method text) RETURNS jsonb[] LANGUAGE plpgsql IMMUTABLE AS $$
+-- A mailbox (Bookings <bookings@example.com>) as it is kept, or what is wrong with it.
+CREATE FUNCTION sendtrail_mailbox(value jsonb, OUT fault text, OUT mailbox text) LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    names text[] := CASE method WHEN 'email' THEN ARRAY['subject', 'text', 'html']
+    bare text := sendtrail_trim(value #>> '{}');
+    -- The name as it is written, and the address.
+    part text[] := regexp_match(bare COLLATE "C", '^(.*)<([^<]*)>$');
+    name text := sendtrail_trim(part[1]);
+    address text := CASE WHEN part IS NULL THEN bare ELSE sendtrail_trim(part[2]) END;
+BEGIN
+    IF value IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(value) <> 'string' THEN
+        fault := 'must be a string';
+        RETURN;
+    END IF;
+    IF left(name, 1) = '"' AND name COLLATE "C" ~ '^"([^"\\]|\\.)*"$' THEN
+        name := sendtrail_trim(regexp_replace(substr(name, 2, length(name) - 2), '\\(.)', '\1', 'g'));
+    ELSIF name COLLATE "C" ~ '["<>,;:@()\[\]\\]' THEN
+        fault := '';
+    END IF;
+    IF fault IS NOT NULL OR (value #>> '{}') COLLATE "C" ~ '[\u0001-\u001F\u007F-\u009F]'
+        OR length(name) > 200 OR NOT sendtrail_is_email(address)
+    THEN
+        fault := 'is not a mailbox: write it like Bookings <bookings@example.com>';
+    ELSIF split_part(address, '@', 1) COLLATE "C" ~ '[^!-~]' THEN
+        fault := 'needs an ASCII name before the @: many servers refuse others';
+    ELSIF coalesce(name, '') = '' THEN
+        mailbox := address;
+    ELSIF name COLLATE "C" ~ '["<>,;:@()\[\]\\]' THEN
+        mailbox := '"' || replace(replace(name, '\', '\\'), '"', '\"') || '" <' || address || '>';
+    ELSE
+        mailbox := name || ' <' || address || '>';
+    END IF;
+END
+$$;
+
+-- The attachments of an email as they are kept, or everything that is wrong with them.
+CREATE FUNCTION sendtrail_attachments(value jsonb, at text, has_html boolean, OUT errors jsonb[], OUT attachments jsonb)
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    token CONSTANT text := '[!#-''*+\-.0-9A-Z^-z{|}~]+';
+    file jsonb;
+    place text;
+    text_given text;
+    fault text;
+    bytes bytea;
+    total bigint := 0;
+    kept jsonb[] := '{}';
+BEGIN
+    errors := '{}';
+    IF value IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        errors := sendtrail_wrong(at, 'must be a list');
+        RETURN;
+    ELSIF jsonb_array_length(value) > 10 THEN
+        errors := sendtrail_wrong(at, 'has ' || jsonb_array_length(value) || ' items: at most 10');
+        RETURN;
+    END IF;
+    FOR i IN 0 .. jsonb_array_length(value) - 1 LOOP
+        file := value -> i;
+        place := at || '/' || i;
+        IF jsonb_typeof(file) <> 'object' THEN
+            errors := errors || sendtrail_wrong(place, 'must be an object');
+            CONTINUE;
+        END IF;
+        errors := errors || sendtrail_unknown(file, place, ARRAY['name', 'content_type', 'content_id', 'data'])
+            || sendtrail_wrong(place || '/name', CASE WHEN sendtrail_given(file, 'name') IS NULL THEN 'is required' END)
+            || sendtrail_wrong(place || '/content_type', CASE WHEN sendtrail_given(file, 'content_type') IS NULL THEN 'is required' END)
+            || sendtrail_wrong(place || '/data', CASE WHEN sendtrail_given(file, 'data') IS NULL THEN 'is required' END);
+
+        fault := sendtrail_line_fault(sendtrail_given(file, 'name'), 200);
+        text_given := sendtrail_trim(file ->> 'name');
+        IF fault IS NULL AND text_given COLLATE "C" ~ '[/\\\u200E\u200F\u202A-\u202E\u2066-\u2069]|^\.*$' THEN
+            fault := 'must be the name of a file, without folders and without characters that turn the direction of writing';
+        END IF;
+        errors := errors || sendtrail_wrong(place || '/name', fault);
+
+        fault := sendtrail_line_fault(sendtrail_given(file, 'content_type'), 200);
+        text_given := sendtrail_trim(file ->> 'content_type');
+        IF fault IS NULL AND (SELECT bool_or(sendtrail_trim(p.part) COLLATE "C"
+                                  !~ ('^' || token || CASE p.number WHEN 1 THEN '/' ELSE '=' END || token || '$'))
+                              FROM unnest(string_to_array(text_given, ';')) WITH ORDINALITY AS p (part, number))
+        THEN
+            fault := 'must be a media type like application/pdf or text/calendar; method=REQUEST';
+        ELSIF fault IS NULL AND text_given COLLATE "C" ~* '^(multipart|message)/' THEN
+            fault := 'must be the type of a file: multipart and message types are mails';
+        END IF;
+        errors := errors || sendtrail_wrong(place || '/content_type', fault);
+
+        fault := sendtrail_key_fault(sendtrail_given(file, 'content_id'), 100);
+        IF fault IS NULL AND sendtrail_given(file, 'content_id') IS NOT NULL THEN
+            IF (file ->> 'content_id') COLLATE "C" !~ '^[A-Za-z0-9._+@-]+$' THEN
+                fault := 'must be letters, digits and . _ - + @ alone';
+            ELSIF NOT has_html THEN
+                fault := 'needs `html`, which shows the file by cid:…';
+            END IF;
+        END IF;
+        errors := errors || sendtrail_wrong(place || '/content_id', fault);
+
+        text_given := file ->> 'data';
+        fault := sendtrail_text_fault(sendtrail_given(file, 'data'), 2147483647);
+        bytes := NULL;
+        IF fault IS NULL AND text_given IS NOT NULL THEN
+            -- Base64 is longer than its bytes by a third: what is far too long is not decoded at all.
+            IF octet_length(text_given) / 4 * 3 > 5000003 THEN
+                fault := 'is ' || octet_length(text_given) / 4 * 3 || ' bytes: at most 5000000 in one file';
+            ELSIF text_given COLLATE "C" !~ '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$' THEN
+                fault := 'must be base64 (RFC 4648 4, with padding, without line breaks)';
+            ELSE
+                bytes := decode(text_given, 'base64');
+                IF octet_length(bytes) > 5000000 THEN
+                    fault := 'is ' || octet_length(bytes) || ' bytes: at most 5000000 in one file';
+                END IF;
+            END IF;
+        END IF;
+        errors := errors || sendtrail_wrong(place || '/data', fault);
+        IF errors = '{}' THEN
+            total := total + octet_length(bytes);
+            kept := kept || (jsonb_build_object('name', sendtrail_trim(file ->> 'name'),
+                    'content_type', sendtrail_trim(file ->> 'content_type'),
+                    'size', octet_length(bytes), 'sha256', encode(sha256(bytes), 'hex'))
+                || CASE WHEN sendtrail_given(file, 'content_id') IS NULL THEN '{}'
+                        ELSE jsonb_build_object('content_id', file -> 'content_id') END);
+        END IF;
+    END LOOP;
+    IF errors = '{}' THEN
+        errors := sendtrail_wrong(at, CASE WHEN total > 7000000
+                THEN 'are ' || total || ' bytes together: at most 7000000 in one email' END)
+            || sendtrail_wrong(at, CASE WHEN (SELECT count(k ->> 'content_id') > count(DISTINCT k ->> 'content_id') FROM unnest(kept) AS k)
+                THEN 'have a content_id twice' END);
+        attachments := nullif(to_jsonb(kept), '[]');
+    END IF;
+END
+$$;
+
+-- The content of a notification of this method as it is kept, or everything that is wrong with it.
+CREATE FUNCTION sendtrail_content(content jsonb, at text, method text, OUT errors jsonb[], OUT kept jsonb)
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    names text[] := CASE method WHEN 'email' THEN ARRAY['subject', 'text', 'html', 'reply_to', 'attachments']
                                 WHEN 'sms' THEN ARRAY['text']
                                 ELSE ARRAY['title', 'text', 'data'] END;
     first_name text := CASE method WHEN 'email' THEN 'subject' ELSE 'text' END;
@@ -262,48 +405,47 @@ DECLARE
     text_part jsonb := sendtrail_given(content, 'text');
     html jsonb := sendtrail_given(content, 'html');
     data jsonb := sendtrail_given(content, 'data');
-    errors jsonb[];
+    title_fault text;
+    data_fault text;
+    reply_to record;
+    files record;
 BEGIN
     IF jsonb_typeof(content) <> 'object' THEN
-        RETURN sendtrail_wrong(at, 'must be an object');
+        errors := sendtrail_wrong(at, 'must be an object');
+        RETURN;
     END IF;
-    errors := sendtrail_unknown(content, at, names)
+    errors := sendtrail_unknown(content, at, names,
+            CASE method WHEN 'email' THEN '{}'::text[] ELSE ARRAY['reply_to', 'attachments'] END)
         || sendtrail_wrong(at || '/' || first_name,
             CASE WHEN sendtrail_given(content, first_name) IS NULL THEN 'is required' END)
         || sendtrail_wrong(at || '/text', sendtrail_text_fault(text_part, text_max));
     IF method = 'email' THEN
-        RETURN errors
+        reply_to := sendtrail_mailbox(sendtrail_given(content, 'reply_to'));
+        files := sendtrail_attachments(sendtrail_given(content, 'attachments'), at || '/attachments',
+            html IS NOT NULL AND sendtrail_text_fault(html, text_max) IS NULL);
+        errors := errors
             || sendtrail_wrong(at, CASE WHEN text_part IS NULL AND html IS NULL
                                         THEN 'needs `text` or `html`, or both' END)
             || sendtrail_wrong(at || '/html', sendtrail_text_fault(html, text_max))
+            || sendtrail_wrong(at || '/reply_to', reply_to.fault)
+            || files.errors
             || sendtrail_wrong(at || '/subject', sendtrail_line_fault(subject, 998));
-    ELSIF method = 'push' THEN
+        kept := jsonb_build_object('subject', sendtrail_trim(subject #>> '{}'), 'text', text_part, 'html', html,
+            'reply_to', reply_to.mailbox, 'attachments', files.attachments);
+    ELSIF method = 'sms' THEN
+        kept := jsonb_build_object('text', text_part);
+    ELSE
+        title_fault := sendtrail_line_fault(title, 256);
+        data_fault := sendtrail_data_fault(data, 4096);
+        kept := jsonb_build_object('title', CASE WHEN title_fault IS NULL THEN sendtrail_trim(title #>> '{}') END,
+            'text', text_part, 'data', CASE WHEN data_fault IS NULL THEN coalesce(data, '{}') ELSE '{}' END);
         errors := errors
-            || sendtrail_wrong(at || '/title', sendtrail_line_fault(title, 256))
-            || sendtrail_wrong(at || '/data', sendtrail_data_fault(data, 4096));
-        IF text_part IS NOT NULL AND sendtrail_text_fault(text_part, text_max) IS NULL
-            AND sendtrail_is_larger(jsonb_build_array(
-                CASE WHEN sendtrail_line_fault(title, 256) IS NULL THEN sendtrail_trim(title #>> '{}') END,
-                text_part,
-                CASE WHEN sendtrail_data_fault(data, 4096) IS NULL THEN coalesce(data, '{}') ELSE '{}' END), 4096)
-        THEN
-            errors := errors
-                || sendtrail_wrong(at, 'is too large: title, text and data together are at most 4096 bytes');
-        END IF;
+            || sendtrail_wrong(at || '/title', title_fault)
+            || sendtrail_wrong(at || '/data', data_fault)
+            || sendtrail_wrong(at, CASE WHEN text_part IS NOT NULL AND sendtrail_text_fault(text_part, text_max) IS NULL
+                    AND sendtrail_is_larger(jsonb_build_array(kept -> 'title', text_part, kept -> 'data'), 4096)
+                THEN 'is too large: title, text and data together are at most 4096 bytes' END);
     END IF;
-    RETURN errors;
-END
-$$;
-
--- The fields of a content that is as it must be, as they are kept.
-CREATE FUNCTION sendtrail_content(content jsonb, method text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-    RETURN CASE method
-        WHEN 'email' THEN jsonb_build_object(
-            'subject', sendtrail_trim(content ->> 'subject'), 'text', content -> 'text', 'html', content -> 'html')
-        WHEN 'sms' THEN jsonb_build_object('text', content -> 'text')
-        ELSE jsonb_build_object('title', sendtrail_trim(content ->> 'title'), 'text', content -> 'text',
-            'data', coalesce(sendtrail_given(content, 'data'), '{}')) END;
 END
 $$;
 
@@ -318,6 +460,7 @@ DECLARE
                         THEN body ->> 'method' END;
     to_given jsonb := sendtrail_given(body, 'to');
     content jsonb := sendtrail_given(body, 'content');
+    made record;
     metadata jsonb := sendtrail_given(body, 'metadata');
     key_given jsonb := sendtrail_given(body, 'idempotency_key');
     address text := sendtrail_address(method, body ->> 'to');
@@ -363,11 +506,14 @@ BEGIN
     ELSE
         errors := errors || sendtrail_wrong(at || '/to', sendtrail_address_fault(to_given, method, address));
         IF content IS NOT NULL THEN
-            errors := errors || sendtrail_content_faults(content, at || '/content', method);
+            made := sendtrail_content(content, at || '/content', method);
+            errors := errors || made.errors;
         END IF;
     END IF;
     IF sendtrail_given(body, 'template') IS NOT NULL THEN
-        errors := errors || sendtrail_wrong(at || '/template', 'templates are not available in this version; send content');
+        -- They are filled by the program, at enqueue, so that what is shown is what is sent.
+        errors := errors || sendtrail_wrong(at || '/template',
+            'cannot be used in SQL, where templates are not filled: send content, or enqueue over HTTP');
     ELSIF content IS NULL THEN
         errors := errors || sendtrail_wrong(at || '/content', 'is required');
     END IF;
@@ -378,7 +524,7 @@ BEGIN
         || sendtrail_wrong(at || '/staff_id', sendtrail_id_fault(sendtrail_given(body, 'staff_id')))
         || sendtrail_wrong(at || '/priority',
             sendtrail_word_fault(sendtrail_given(body, 'priority'), ARRAY['high', 'normal', 'bulk']))
-        || sendtrail_wrong(at || '/idempotency_key', sendtrail_key_fault(key_given))
+        || sendtrail_wrong(at || '/idempotency_key', sendtrail_key_fault(key_given, 255))
         || sendtrail_wrong(at || '/send_at', sendtrail_time_fault(sendtrail_given(body, 'send_at')))
         || sendtrail_wrong(at || '/expires_at', sendtrail_time_fault(sendtrail_given(body, 'expires_at')))
         || sendtrail_wrong(at || '/metadata', coalesce(sendtrail_data_fault(metadata, 16384),
@@ -391,7 +537,7 @@ BEGIN
         expires_at := sendtrail_time(body ->> 'expires_at');
     END IF;
     -- With a key it may be a repetition, which is answered whatever the time is.
-    IF expires_at <= now_is AND (key_given IS NULL OR sendtrail_key_fault(key_given) IS NOT NULL) THEN
+    IF expires_at <= now_is AND (key_given IS NULL OR sendtrail_key_fault(key_given, 255) IS NOT NULL) THEN
         errors := errors || sendtrail_wrong(at || '/expires_at', 'must be in the future');
     ELSIF expires_at <= send_at THEN
         errors := errors || sendtrail_wrong(at || '/expires_at', 'must be after send_at');
@@ -406,12 +552,15 @@ BEGIN
         'to', address,
         'type', sendtrail_trim(body ->> 'type'),
         'contact_type', coalesce(sendtrail_trim(body ->> 'contact_type'), 'Client Notifications'),
-        'content', sendtrail_content(content, method),
+        'content', made.kept,
         'staff_id', body -> 'staff_id',
         'send_at', to_char(send_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'priority', coalesce(body ->> 'priority', 'normal'),
         'metadata', metadata);
+    IF sendtrail_given(asked -> 'content', 'attachments') IS NOT NULL THEN
+        asked := asked || jsonb_build_object('files', content -> 'attachments');
+    END IF;
     IF key_given IS NOT NULL THEN
         asked := asked || jsonb_build_object('key', key_given, 'digest', sendtrail_digest(asked));
     END IF;
@@ -423,10 +572,13 @@ CREATE FUNCTION sendtrail_digest(asked jsonb) RETURNS uuid LANGUAGE plpgsql IMMU
 DECLARE
     client jsonb := asked -> 'client';
     content jsonb := asked -> 'content';
+    -- Those of a template are none.
     parts text := to_json(ARRAY[client ->> 0, client ->> 1, client ->> 2, client ->> 3, asked ->> 'method', asked ->> 'to',
-        asked ->> 'type', asked ->> 'contact_type', coalesce(content ->> 'subject', content ->> 'title'), content ->> 'text',
-        content ->> 'html', sendtrail_compact(content -> 'data', true), asked ->> 'staff_id', asked ->> 'send_at',
-        asked ->> 'expires_at', asked ->> 'priority', sendtrail_compact(sendtrail_given(asked, 'metadata'), true)]);
+        asked ->> 'type', asked ->> 'contact_type', asked ->> 'staff_id', asked ->> 'send_at', asked ->> 'expires_at',
+        asked ->> 'priority', sendtrail_compact(sendtrail_given(asked, 'metadata'), true),
+        coalesce(content ->> 'subject', content ->> 'title'), content ->> 'text', content ->> 'html',
+        sendtrail_compact(content -> 'data', true), content ->> 'reply_to',
+        sendtrail_compact(sendtrail_given(content, 'attachments'), true), NULL, NULL]);
     h text := encode(sha256(convert_to(parts, 'UTF8')), 'hex');
 BEGIN
     RETURN (left(h, 12) || '8' || substr(h, 14, 3)
@@ -622,20 +774,34 @@ BEGIN
     IF written < (SELECT count(*) FROM unnest(staged) AS s WHERE s ? 'key') THEN
         RAISE EXCEPTION USING ERRCODE = 'ST001';
     END IF;
-    INSERT INTO message_content (id, subject, text, html, data)
-    SELECT s.id, coalesce(t.content ->> 'subject', t.content ->> 'title'), t.content ->> 'text', t.content ->> 'html', t.content -> 'data'
+    INSERT INTO attachments (business_id, sha256, size, bytes, created_at)
+    SELECT DISTINCT ON (a.kept ->> 'sha256' COLLATE "C") business, a.kept ->> 'sha256', (a.kept -> 'size')::bigint,
+        decode(s.n -> 'files' -> (a.number - 1)::integer ->> 'data', 'base64'), now_is
+    FROM unnest(staged) AS s (n)
+    CROSS JOIN jsonb_array_elements(sendtrail_given(s.n -> 'content', 'attachments')) WITH ORDINALITY AS a (kept, number)
+    ORDER BY a.kept ->> 'sha256' COLLATE "C"
+    ON CONFLICT DO NOTHING;
+    INSERT INTO message_content (id, subject, text, html, data, reply_to, attachments)
+    SELECT s.id, coalesce(t.content ->> 'subject', t.content ->> 'title'), t.content ->> 'text', t.content ->> 'html',
+        t.content -> 'data', t.content ->> 'reply_to', sendtrail_given(t.content, 'attachments')
     FROM unnest(ids, staged) AS s (id, n)
     CROSS JOIN LATERAL (SELECT s.n -> 'content') AS t (content);
+    -- Who it is from is what the business says now: what is sent later is what is shown.
     INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, type, contact_type, staff_id,
-        manual, address, content_id, priority, send_at, expires_at, metadata)
+        manual, address, content_id, priority, send_at, expires_at, metadata, sender, reply_to)
     SELECT s.id, business, s.uid, now_is, s.n ->> 'method', 'Outbound', s.n ->> 'type', s.n ->> 'contact_type',
         s.n ->> 'staff_id', false, s.address, s.id, s.n ->> 'priority',
-        (s.n ->> 'send_at')::timestamptz, (s.n ->> 'expires_at')::timestamptz, sendtrail_given(s.n, 'metadata')
-    FROM unnest(ids, uids, addresses, staged) AS s (id, uid, address, n);
-    INSERT INTO jobs (id, method, lane, due_at, attempts, failures)
-    SELECT s.id, s.n ->> 'method', CASE s.n ->> 'priority' WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END,
-        greatest(now_is, (s.n ->> 'send_at')::timestamptz), 0, 0
-    FROM unnest(ids, staged) AS s (id, n);
+        (s.n ->> 'send_at')::timestamptz, (s.n ->> 'expires_at')::timestamptz, sendtrail_given(s.n, 'metadata'),
+        CASE s.n ->> 'method' WHEN 'email' THEN x.email_from WHEN 'sms' THEN x.sms_from END,
+        CASE s.n ->> 'method' WHEN 'email' THEN x.reply_to END
+    FROM unnest(ids, uids, addresses, staged) AS s (id, uid, address, n)
+    JOIN businesses AS x ON x.id = business;
+    INSERT INTO jobs (id, business_id, method, lane, due_at, ready, bytes, attempts, failures)
+    SELECT s.id, business, s.n ->> 'method', CASE s.n ->> 'priority' WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END,
+        t.due_at, t.due_at <= now_is,
+        coalesce(octet_length(s.n -> 'content' ->> 'text'), 0) + coalesce(octet_length(s.n -> 'content' ->> 'html'), 0), 0, 0
+    FROM unnest(ids, staged) AS s (id, n)
+    CROSS JOIN LATERAL (SELECT greatest(now_is, (s.n ->> 'send_at')::timestamptz)) AS t (due_at);
     -- Heard when the caller's transaction commits.
     PERFORM pg_notify('sendtrail_jobs', '');
     RETURN answers;

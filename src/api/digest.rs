@@ -5,6 +5,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Number, Value as Json};
 use uuid::Uuid;
 
+use crate::domain::message::Attachment;
+
 /// The first 128 bits of the SHA-256 of these texts, in this order.
 pub(super) fn of(parts: &[Option<String>]) -> Uuid {
     let text = serde_json::to_string(parts).unwrap_or_default();
@@ -18,6 +20,14 @@ pub(super) fn data(map: &Map<String, Json>) -> String {
     let mut text = String::new();
     write_object(map, &mut text);
     text
+}
+
+/// Attachments as one of the texts, if there are any; of the bytes of each its digest.
+pub(super) fn attachments(attachments: &[Attachment]) -> Option<String> {
+    let json = serde_json::to_value(attachments).ok()?;
+    let mut text = String::new();
+    write(&json, &mut text);
+    (!attachments.is_empty()).then_some(text)
 }
 
 /// JSON without white space, names in the order of their bytes (`serde_json` keeps them so), and

@@ -5,11 +5,10 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::timeline::{Moment, timeline};
-use crate::domain::event::{Bounce, Failure};
 use crate::domain::facts::Facts;
-use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
+use crate::store::story::Trouble;
 
 /// One contact. What only a single entry shows is absent from lists.
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,6 +42,8 @@ pub(super) struct EntryJson {
     to: Option<String>,
     description: Option<String>,
     resend_of: Option<String>,
+    /// The template that the content was made from, at the version that was current.
+    template: Option<TemplateJson>,
     resendable: bool,
     provider: Option<String>,
     provider_message_id: Option<String>,
@@ -73,9 +74,7 @@ impl EntryJson {
         let statuses = entry.statuses();
         let facts = &entry.facts;
         let sent = facts.sent.as_ref();
-        let reason = entry
-            .trouble()
-            .map(|(category, text)| Reason::new(category, text));
+        let reason = entry.trouble().map(Reason::from);
         Self {
             id: entry.id.to_string(),
             client_id: entry.client_id,
@@ -93,6 +92,10 @@ impl EntryJson {
             to: entry.to,
             description: entry.description,
             resend_of: entry.resend_of.map(|id| id.to_string()),
+            template: entry.template.map(|template| TemplateJson {
+                name: template.name,
+                version: template.version.to_string(),
+            }),
             resendable: !entry.manual && entry.method.is_resendable() && entry.content_id.is_some(),
             provider: sent.map(|sent| sent.provider.clone()),
             provider_message_id: sent.and_then(|sent| sent.provider_message_id.clone()),
@@ -120,6 +123,13 @@ impl EntryJson {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TemplateOfEntry)]
+struct TemplateJson {
+    name: String,
+    version: String,
+}
+
 /// Why a message bounced or failed: in plain words, and in the provider's.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reason {
@@ -133,22 +143,14 @@ pub(super) struct Reason {
     provider_text: Option<String>,
 }
 
-impl Reason {
-    fn new(category: Category, provider_text: Option<&str>) -> Self {
+impl From<Trouble<'_>> for Reason {
+    fn from(trouble: Trouble<'_>) -> Self {
         Self {
-            category: category.as_str(),
-            text: category.sentence(),
-            remedy: category.remedy(),
-            provider_text: provider_text.map(str::to_owned),
+            category: trouble.category.as_str(),
+            text: trouble.sentence,
+            remedy: trouble.remedy,
+            provider_text: trouble.provider_text.map(str::to_owned),
         }
-    }
-
-    pub(super) fn of_failure(failure: &Failure) -> Self {
-        Self::new(failure.category, failure.provider_text.as_deref())
-    }
-
-    pub(super) fn of_bounce(bounce: &Bounce) -> Self {
-        Self::new(bounce.category, bounce.diagnostic.as_deref())
     }
 }
 

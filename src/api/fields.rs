@@ -41,6 +41,18 @@ pub(super) fn step(at: &str, name: &str) -> String {
     format!("{at}/{}", shown.replace('~', "~0").replace('/', "~1"))
 }
 
+/// Names that belong elsewhere, and the words that say where.
+#[derive(Debug)]
+pub(super) struct Misplaced<'n> {
+    pub(super) names: &'n [&'n str],
+    pub(super) why: &'n str,
+}
+
+const NONE: Misplaced<'static> = Misplaced {
+    names: &[],
+    why: "",
+};
+
 /// One object being read. `null` is the same as absent.
 #[derive(Debug)]
 pub(super) struct Fields<'a, 'e> {
@@ -57,18 +69,35 @@ impl<'a, 'e> Fields<'a, 'e> {
         names: &[&str],
         errors: &'e mut Errors,
     ) -> Option<Self> {
+        Self::open_without(value, at, names, &NONE, errors)
+    }
+
+    fn open_without(
+        value: &'a Json,
+        at: String,
+        names: &[&str],
+        misplaced: &Misplaced<'_>,
+        errors: &'e mut Errors,
+    ) -> Option<Self> {
         let Json::Object(map) = value else {
             errors.add(at, "must be an object");
             return None;
         };
         for name in map.keys().filter(|name| !names.contains(&name.as_str())) {
             let known = names.join(", ");
-            errors.add(
-                step(&at, name),
-                format!("is not known here; the names known here are: {known}"),
-            );
+            let detail = if misplaced.names.contains(&name.as_str()) {
+                misplaced.why.to_owned()
+            } else {
+                format!("is not known here; the names known here are: {known}")
+            };
+            errors.add(step(&at, name), detail);
         }
         Some(Self { map, at, errors })
+    }
+
+    /// Where this object is in the request.
+    pub(super) fn at(&self) -> &str {
+        &self.at
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&'a Json> {
@@ -111,6 +140,52 @@ impl<'a, 'e> Fields<'a, 'e> {
     pub(super) fn object(&mut self, name: &str, names: &[&str]) -> Option<Fields<'a, '_>> {
         let value = self.get(name)?;
         Fields::open(value, step(&self.at, name), names, self.errors)
+    }
+
+    /// An object within, which has no names that belong elsewhere.
+    pub(super) fn object_without(
+        &mut self,
+        name: &str,
+        names: &[&str],
+        misplaced: &Misplaced<'_>,
+    ) -> Option<Fields<'a, '_>> {
+        let value = self.get(name)?;
+        let at = step(&self.at, name);
+        Fields::open_without(value, at, names, misplaced, self.errors)
+    }
+
+    /// Reads each object of a list; all of them, so that what is wrong with any is noted.
+    pub(super) fn each<T>(
+        &mut self,
+        name: &str,
+        count_max: usize,
+        names: &[&str],
+        mut read: impl FnMut(&mut Fields<'a, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Json::Array(items) = self.get(name)? else {
+            self.wrong(name, "must be a list");
+            return None;
+        };
+        if items.len() > count_max {
+            let count = items.len();
+            self.wrong(name, format!("has {count} items: at most {count_max}"));
+            return None;
+        }
+        let at = step(&self.at, name);
+        let read: Vec<Option<T>> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| {
+                let at = step(&at, &index.to_string());
+                read(&mut Fields::open(item, at, names, self.errors)?)
+            })
+            .collect();
+        read.into_iter().collect()
+    }
+
+    /// It is there and `null`: in a change, that takes the value away.
+    pub(super) fn is_cleared(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(Json::is_null)
     }
 
     fn string(&mut self, name: &str, length_max: usize) -> Option<&'a str> {
@@ -190,6 +265,14 @@ impl<'a, 'e> Fields<'a, 'e> {
         found
     }
 
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        let flag = self.get(name)?.as_bool();
+        if flag.is_none() {
+            self.wrong(name, "must be true or false");
+        }
+        flag
+    }
+
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.string(name, TIME_LENGTH_MAX)?;
         match Timestamp::parse_strictly(text) {
@@ -201,18 +284,28 @@ impl<'a, 'e> Fields<'a, 'e> {
         }
     }
 
-    pub(super) fn address(&mut self, name: &str, method: Method) -> Option<Address> {
+    /// What a parser of the domain makes of a text; its errors say what is allowed.
+    pub(super) fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let Json::String(text) = self.get(name)? else {
             self.wrong(name, "must be a string");
             return None;
         };
-        match Address::parse(method, text) {
-            Ok(address) => Some(address),
-            Err(why) => {
-                self.wrong(name, why.to_string());
-                None
-            }
-        }
+        parse(text)
+            .map_err(|why| self.wrong(name, why.to_string()))
+            .ok()
+    }
+
+    /// The text as it is, whatever is in it.
+    pub(super) fn raw(&mut self, name: &str) -> Option<&'a str> {
+        self.string(name, usize::MAX)
+    }
+
+    pub(super) fn address(&mut self, name: &str, method: Method) -> Option<Address> {
+        self.parsed(name, |text| Address::parse(method, text))
     }
 
     /// An object with any JSON in it, as long as both databases can keep it.

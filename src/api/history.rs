@@ -90,7 +90,7 @@ async fn page(shared: &Shared, business: &str, filter: Filter) -> Result<Json<Hi
 
 /// The client's id in a path. One with control characters cannot exist.
 #[derive(Debug)]
-pub(super) struct ClientId(String);
+pub(super) struct ClientId(pub(super) String);
 
 impl FromRequestParts<Shared> for ClientId {
     type Rejection = Problem;
@@ -104,13 +104,13 @@ impl FromRequestParts<Shared> for ClientId {
     }
 }
 
-fn no_such_client() -> Problem {
+pub(super) fn no_such_client() -> Problem {
     Problem::new(Kind::NotFound, "There is no client with this id.")
 }
 
 /// The query as it stands, in its order.
 #[derive(Debug)]
-pub(super) struct Pairs(Vec<(String, String)>);
+pub(super) struct Pairs(pub(super) Vec<(String, String)>);
 
 impl FromRequestParts<Shared> for Pairs {
     type Rejection = Problem;
@@ -311,7 +311,7 @@ fn instant(
     None
 }
 
-fn limit(text: Option<&str>, errors: &mut Errors) -> usize {
+pub(super) fn limit(text: Option<&str>, errors: &mut Errors) -> usize {
     let Some(text) = text else {
         return PAGE_DEFAULT;
     };

@@ -1,14 +1,19 @@
 //! The body of `POST /v1/notifications`: checked as a whole, so that every wrong field is named.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
+use super::content::{self, Given};
+use super::digest;
 use super::fields::{Errors, Fields, step};
 use super::problem::FieldError;
-use super::{content, digest};
-use crate::domain::message::Content;
+use super::rendering::{self, Asked};
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Refusal, Why};
+use crate::store::{Error, Store};
+use crate::template::Cache;
 
 /// The notifications of one request.
 #[derive(Debug)]
@@ -16,6 +21,51 @@ pub(super) struct Wanted {
     pub(super) notifications: Vec<NewNotification>,
     /// They came as `{"notifications": [...]}`, and the answer has the same form.
     pub(super) is_batch: bool,
+}
+
+/// Makes of a request what the store takes, by whatever way it came.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    pub store: Store,
+    pub(super) templates: Arc<Cache>,
+}
+
+impl Intake {
+    pub fn new(store: Store) -> Self {
+        let templates = Arc::default();
+        Self { store, templates }
+    }
+
+    /// The notifications, their templates filled; or everything that is wrong with them.
+    pub(super) async fn prepare(
+        &self,
+        business: &str,
+        body: &Json,
+        now: Timestamp,
+    ) -> Result<Result<Wanted, Vec<FieldError>>, Error> {
+        let mut reading = read(body, now);
+        if !reading.asked.is_empty() {
+            rendering::fill(self, business, &mut reading).await?;
+        }
+        let notifications: Option<Vec<NewNotification>> = reading.drafts.into_iter().collect();
+        Ok(reading
+            .errors
+            .unless_any(notifications.map(|notifications| Wanted {
+                notifications,
+                is_batch: reading.is_batch,
+            })))
+    }
+}
+
+/// A request that is read; what its templates make of it is still open.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// One per notification, with [`ContentSource::AsBefore`] where a template makes the content;
+    /// none where something is wrong.
+    pub(super) drafts: Vec<Option<NewNotification>>,
+    pub(super) asked: Vec<Asked>,
+    pub(super) errors: Errors,
+    is_batch: bool,
 }
 
 /// Pointers to the notifications of a request, by their position in it.
@@ -35,7 +85,7 @@ pub(super) fn explain(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Vec
         let name = match refusal.why {
             Why::NoAddress | Why::CardAddress(_) => "to",
             Why::Expired => "expires_at",
-            Why::KeyConflict => "idempotency_key",
+            Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
         };
         FieldError {
             pointer: step(&at(refusal.index), name),
@@ -76,66 +126,67 @@ pub(super) const CONTACT_TYPE_DEFAULT: &str = "Client Notifications";
 pub(super) const METHODS: [&str; 3] = ["email", "sms", "push"];
 pub(super) const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
 
-pub(super) fn read(body: &Json, now: Timestamp) -> Result<Wanted, Vec<FieldError>> {
-    let mut errors = Errors::default();
-    let is_batch = body.get("notifications").is_some();
-    let notifications = if is_batch {
-        batch(body, now, &mut errors)
-    } else {
-        notification(body, String::new(), now, &mut errors).map(|one| vec![one])
+pub(super) fn read(body: &Json, now: Timestamp) -> Reading {
+    let mut reading = Reading {
+        drafts: Vec::new(),
+        asked: Vec::new(),
+        errors: Errors::default(),
+        is_batch: body.get("notifications").is_some(),
     };
-    errors.unless_any(notifications.map(|notifications| Wanted {
-        notifications,
-        is_batch,
-    }))
+    if reading.is_batch {
+        batch(body, now, &mut reading);
+    } else {
+        let draft = notification(body, String::new(), now, &mut reading);
+        reading.drafts.push(draft);
+    }
+    reading
 }
 
-fn batch(body: &Json, now: Timestamp, errors: &mut Errors) -> Option<Vec<NewNotification>> {
+fn batch(body: &Json, now: Timestamp, reading: &mut Reading) {
     const AT: &str = "/notifications";
-    Fields::open(body, String::new(), &["notifications"], errors)?;
+    Fields::open(body, String::new(), &["notifications"], &mut reading.errors);
     let Some(Json::Array(items)) = body.get("notifications") else {
-        errors.add(AT, "must be a list");
-        return None;
+        reading.errors.add(AT, "must be a list");
+        return;
     };
     if items.is_empty() {
-        errors.add(AT, "must not be empty");
+        reading.errors.add(AT, "must not be empty");
     }
     if items.len() > BATCH_MAX {
         let count = items.len();
-        errors.add(
+        reading.errors.add(
             AT,
             format!("has {count} notifications: at most {BATCH_MAX} in one request"),
         );
-        return None;
+        return;
     }
-    let read = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| notification(item, step(AT, &index.to_string()), now, errors));
-    // Reads them all before it gives up, so that the errors of all are noted.
-    let read: Vec<Option<NewNotification>> = read.collect();
-    read.into_iter().collect()
+    for (index, item) in items.iter().enumerate() {
+        let draft = notification(item, step(AT, &index.to_string()), now, reading);
+        reading.drafts.push(draft);
+    }
 }
 
 fn notification(
     body: &Json,
     at: String,
     now: Timestamp,
-    errors: &mut Errors,
+    reading: &mut Reading,
 ) -> Option<NewNotification> {
-    let mut fields = Fields::open(body, at, &NAMES, errors)?;
-    fields.require(&["client", "method", "type"]);
+    let index = reading.drafts.len();
+    let mut fields = Fields::open(body, at, &NAMES, &mut reading.errors)?;
+    fields.require(&["client", "method"]);
     let client = client(&mut fields);
     let method = fields.word("method", sent_by_us, &METHODS);
     if method.is_none() {
         // What an address and a content must be is not known then, but this much is.
         fields.expect_text("to");
         fields.expect_object("content");
+        fields.expect_object("template");
     }
     let to = method.and_then(|method| fields.address("to", method));
-    let type_name = fields.line("type", NAME_LENGTH_MAX);
+    let type_name = type_name(&mut fields);
     let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
-    let content = content(&mut fields, method);
+    let made = made(&mut fields, method, index);
     let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
     let priority = fields.word("priority", Priority::parse, &PRIORITIES);
     let key = fields.key("idempotency_key", ID_LENGTH_MAX);
@@ -143,13 +194,24 @@ fn notification(
     let now = key.is_none().then_some(now);
     let (send_at, expires_at) = times(&mut fields, now);
     let metadata = metadata(&mut fields);
+    let as_given = made.as_ref().map(Made::asked);
+    let (content, files) = match made {
+        Some(Made::Given(given)) => (Some(ContentSource::New(given.content)), given.files),
+        Some(Made::Asked(asked)) => {
+            reading.asked.push(asked);
+            (Some(ContentSource::AsBefore), Vec::new())
+        }
+        None => (None, Vec::new()),
+    };
     let mut new = NewNotification {
         client: client?,
         method: method?,
         to,
-        type_name: type_name?,
+        type_name: String::new(),
         contact_type: contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned()),
-        content: ContentSource::New(content?),
+        content: content?,
+        files,
+        template: None,
         staff_id,
         send_at,
         expires_at,
@@ -160,12 +222,62 @@ fn notification(
     };
     new.idempotency = key.map(|key| Idempotency {
         key,
-        body_digest: digest::of(&asked(&new)),
+        body_digest: digest::of(&asked(
+            &new,
+            type_name.clone(),
+            as_given.unwrap_or_default(),
+        )),
     });
+    match type_name {
+        Some(type_name) => new.type_name = type_name,
+        // The template may have one.
+        None if matches!(new.content, ContentSource::AsBefore) => {}
+        None => return None,
+    }
     Some(new)
 }
 
-fn sent_by_us(word: &str) -> Option<Method> {
+/// Required where no template can bring one.
+fn type_name(fields: &mut Fields<'_, '_>) -> Option<String> {
+    if fields.get("template").is_none() {
+        fields.require(&["type"]);
+    }
+    fields.line("type", NAME_LENGTH_MAX)
+}
+
+/// What the content is made from.
+enum Made {
+    Given(Given),
+    Asked(Asked),
+}
+
+impl Made {
+    fn asked(&self) -> [Option<String>; 8] {
+        match self {
+            Self::Given(given) => content::asked(&given.content),
+            Self::Asked(asked) => asked.asked(),
+        }
+    }
+}
+
+/// The one of `content` and `template` that is there.
+fn made(fields: &mut Fields<'_, '_>, method: Option<Method>, index: usize) -> Option<Made> {
+    if fields.get("template").is_none() {
+        fields.require(&["content"]);
+        return content::read(fields, method?).map(Made::Given);
+    }
+    if fields.get("content").is_some() {
+        fields.wrong(
+            "template",
+            "cannot be together with content: give one of them",
+        );
+        content::read(fields, method?);
+        return None;
+    }
+    rendering::read(fields, method?, index).map(Made::Asked)
+}
+
+pub(super) fn sent_by_us(word: &str) -> Option<Method> {
     Method::parse(word).filter(|method| method.is_sent_by_us())
 }
 
@@ -192,16 +304,6 @@ fn client(fields: &mut Fields<'_, '_>) -> Option<ClientRef> {
     })
 }
 
-fn content(fields: &mut Fields<'_, '_>, method: Option<Method>) -> Option<Content> {
-    if fields.get("template").is_some() {
-        let detail = "templates are not available in this version; send content";
-        fields.wrong("template", detail);
-    } else {
-        fields.require(&["content"]);
-    }
-    content::read(fields, method?)
-}
-
 fn times(
     fields: &mut Fields<'_, '_>,
     now: Option<Timestamp>,
@@ -226,47 +328,37 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>
     Some(metadata)
 }
 
-/// What was asked for, however it was written: defaults filled in, times in UTC, names in order.
-fn asked(new: &NewNotification) -> Vec<Option<String>> {
+/// What was asked for, however it was written: defaults filled in, times in UTC. Of a template, its
+/// name and the data: the same request stays the same when the template changes.
+fn asked(
+    new: &NewNotification,
+    type_name: Option<String>,
+    content: [Option<String>; 8],
+) -> Vec<Option<String>> {
     let ClientRef {
         id,
         name,
         email,
         phone,
     } = new.client.clone();
-    let (subject, text, html, data) = match &new.content {
-        ContentSource::New(Content::Email {
-            subject,
-            text,
-            html,
-        }) => (Some(subject), text.as_ref(), html.as_ref(), None),
-        ContentSource::New(Content::Sms { text }) => (None, Some(text), None, None),
-        ContentSource::New(Content::Push { title, text, data }) => {
-            (title.as_ref(), Some(text), None, Some(data))
-        }
-        // Only a resend has it, and makes its own digest.
-        ContentSource::Frozen(_) => (None, None, None, None),
-    };
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-    vec![
+    let mut asked = vec![
         Some(id),
         name,
         email,
         phone,
         Some(new.method.as_str().to_owned()),
         new.to.as_ref().map(|to| to.as_str().to_owned()),
-        Some(new.type_name.clone()),
+        type_name,
         Some(new.contact_type.clone()),
-        subject.cloned(),
-        text.cloned(),
-        html.cloned(),
-        data.map(digest::data),
         new.staff_id.clone(),
         time(new.send_at),
         time(new.expires_at),
         Some(new.priority.as_str().to_owned()),
         new.metadata.as_ref().map(digest::data),
-    ]
+    ];
+    asked.extend(content);
+    asked
 }
 
 #[cfg(test)]
@@ -277,8 +369,10 @@ mod tests {
 
     fn digest_of(body: &str) -> Uuid {
         let body = serde_json::from_str(body).unwrap();
-        let wanted = read(&body, Timestamp::EPOCH).unwrap();
-        wanted.notifications[0]
+        let reading = read(&body, Timestamp::EPOCH);
+        reading.drafts[0]
+            .as_ref()
+            .unwrap()
             .idempotency
             .as_ref()
             .unwrap()

@@ -2,17 +2,26 @@
 
 pub mod auth;
 mod body;
+mod business;
+mod clients;
 mod content;
 mod digest;
 mod entries;
 mod fields;
+mod files;
 mod history;
 mod intake;
 mod notifications;
 mod observe;
 mod openapi;
+mod path;
 mod problem;
+mod rendering;
 mod resend;
+mod schemas;
+mod suppression_list;
+mod suppressions;
+pub mod templates;
 mod timeline;
 pub mod ways;
 
@@ -58,7 +67,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A batch of 1,000 emails of 16 KiB each.
+            // A batch of 1,000 emails of 16 KiB each; one email with as many attachments as it may
+            // have, which are longer by a third in JSON.
             body_bytes_max: 16 * 1024 * 1024,
             // Longer than a database fail-over usually takes, shorter than proxies wait (60 s).
             request_time_max: Duration::from_secs(30),
@@ -72,6 +82,7 @@ impl Default for Limits {
 struct Shared {
     api: Api,
     keys: Arc<auth::KeyCache>,
+    intake: intake::Intake,
     histories: Arc<Semaphore>,
 }
 
@@ -79,6 +90,10 @@ impl Shared {
     fn new(api: Api) -> Self {
         Self {
             keys: Arc::default(),
+            intake: intake::Intake {
+                store: api.store.clone(),
+                templates: Arc::default(),
+            },
             histories: Arc::new(Semaphore::new(api.limits.histories_max)),
             api,
         }
@@ -110,7 +125,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 17] {
     [
         ("/v1/notifications", post(notifications::enqueue)),
         ("/v1/notifications/{id}", get(notifications::show)),
@@ -118,10 +133,36 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 8] {
             "/v1/notifications/{id}/content",
             get(notifications::show_content),
         ),
+        (
+            "/v1/notifications/{id}/attachments/{n}",
+            get(files::download),
+        ),
         ("/v1/notifications/{id}/resend", post(resend::resend)),
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/clients", post(clients::add)),
+        (
+            "/v1/clients/{id}",
+            get(clients::show).patch(clients::change),
+        ),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
+        (
+            "/v1/suppressions",
+            get(suppression_list::list)
+                .post(suppressions::suppress)
+                .delete(suppressions::lift),
+        ),
+        ("/v1/templates", get(templates::list)),
+        (
+            "/v1/templates/{name}",
+            get(templates::show).put(templates::write),
+        ),
+        ("/v1/templates/{name}/versions", get(templates::versions)),
+        (
+            "/v1/templates/{name}/versions/{version}",
+            get(templates::show_version),
+        ),
+        ("/v1/business", get(business::show).patch(business::change)),
         ("/openapi.json", get(openapi::document)),
     ]
 }

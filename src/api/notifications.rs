@@ -88,7 +88,11 @@ pub(super) async fn enqueue(
     let Wanted {
         notifications,
         is_batch,
-    } = intake::read(&body, shared.api.clock.now()).map_err(Problem::invalid)?;
+    } = shared
+        .intake
+        .prepare(business, &body, shared.api.clock.now())
+        .await?
+        .map_err(Problem::invalid)?;
     drop(body);
     let at = intake::pointers(is_batch);
     let mut receipts = submit(&shared, business, notifications, at).await?;
@@ -227,14 +231,15 @@ pub(super) async fn show_content(
     Id(id): Id,
 ) -> Result<Json<Shown>, Problem> {
     let business = caller.allowed(Scope::Read)?;
+    let entry = shared.api.store.entry(business, id).await?;
     let content = shared.api.store.content(business, id).await?;
-    let content = content.ok_or_else(|| {
+    let (entry, content) = entry.zip(content).ok_or_else(|| {
         Problem::new(
             Kind::NotFound,
             "There is no notification with this id and with content.",
         )
     })?;
-    Ok(Json(content.into()))
+    Ok(Json(Shown::new(&entry, content)))
 }
 
 /// Takes a notification that waits out of the queue. Repeating it is harmless.

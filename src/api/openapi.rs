@@ -15,7 +15,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
-use super::{content, history, intake, notifications, resend};
+use super::{
+    business, clients, content, files, history, intake, notifications, resend, schemas,
+    suppression_list, suppressions, templates,
+};
 
 /// This document.
 #[utoipa::path(
@@ -44,9 +47,23 @@ pub(super) async fn document() -> Response {
         notifications::show,
         notifications::show_content,
         notifications::cancel,
+        files::download,
         resend::resend,
+        clients::add,
+        clients::show,
+        clients::change,
         history::of_client,
         history::of_all,
+        suppression_list::list,
+        suppressions::suppress,
+        suppressions::lift,
+        templates::list,
+        templates::show,
+        templates::write,
+        templates::versions,
+        templates::show_version,
+        business::show,
+        business::change,
         document,
     ),
     components(schemas(Document))
@@ -66,7 +83,13 @@ fn build() -> utoipa::openapi::OpenApi {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
     for (path, item) in &mut document.paths.paths {
         if path.starts_with("/v1/") {
-            let operations = [&mut item.get, &mut item.post];
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.put,
+                &mut item.patch,
+                &mut item.delete,
+            ];
             operations.into_iter().flatten().for_each(complete);
         }
     }
@@ -106,6 +129,22 @@ pub(super) struct EnqueueBody;
 /// The body of a resend; read by `resend`.
 #[derive(Debug)]
 pub(super) struct ResendBody;
+
+/// The body that puts an address on the suppression list; read by `suppressions`.
+#[derive(Debug)]
+pub(super) struct SuppressBody;
+
+/// The body that takes an address off the suppression list; read by `suppressions`.
+#[derive(Debug)]
+pub(super) struct LiftBody;
+
+/// A new client's card; read by `clients`.
+#[derive(Debug)]
+pub(super) struct ClientBody;
+
+/// Changes of a client's card; read by `clients`.
+#[derive(Debug)]
+pub(super) struct ClientChangesBody;
 
 impl utoipa::ToSchema for EnqueueBody {
     fn name() -> Cow<'static, str> {
@@ -148,11 +187,84 @@ impl utoipa::PartialSchema for ResendBody {
     }
 }
 
-fn schema(json: Json) -> RefOr<Schema> {
+macro_rules! body_schema {
+    ($($body:ty, $name:literal, $schema:expr;)*) => {
+        $(impl utoipa::ToSchema for $body {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+
+        impl utoipa::PartialSchema for $body {
+            fn schema() -> RefOr<Schema> {
+                schema($schema)
+            }
+        })*
+    };
+}
+
+body_schema! {
+    SuppressBody, "Suppress", suppression(true);
+    LiftBody, "Lift", suppression(false);
+    ClientBody, "NewClient", client(true);
+    ClientChangesBody, "ClientChanges", client(false);
+}
+
+fn suppression(is_new: bool) -> Json {
+    let mut properties = json!({
+        "method": {"type": "string", "enum": intake::METHODS},
+        "address": {"type": "string", "description": "In any spelling."},
+        "contact_type": {
+            "type": "string", "maxLength": intake::NAME_LENGTH_MAX,
+            "description": "Of this contact type only; with the reasons staff and unsubscribe.",
+        },
+        "reason": {
+            "type": "string", "enum": suppressions::REASONS,
+            "description": "New: staff, or unsubscribe with a contact type. Taken off: needed \
+                            where there are several.",
+        },
+        "note": {
+            "type": "string", "maxLength": suppressions::NOTE_LENGTH_MAX,
+            "description": "Why: required with the reason staff, and to take something off.",
+        },
+        "staff_id": text(intake::ID_LENGTH_MAX),
+    });
+    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
+        let time = json!({"type": "string", "format": "date-time"});
+        properties.insert("expires_at".to_owned(), time);
+    }
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["method", "address"],
+        "properties": properties,
+    })
+}
+
+fn client(is_new: bool) -> Json {
+    let nullable = |of: &str, length_max| json!({"type": ["string", "null"], "maxLength": length_max, "description": of});
+    let mut properties = json!({
+        "name": nullable("As people read it.", intake::NAME_LENGTH_MAX),
+        "email": nullable("For emails without `to`.", 254),
+        "phone": nullable("For text messages without `to`: +14155550123.", 32),
+        "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
+    });
+    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
+        properties.insert("id".to_owned(), text(intake::ID_LENGTH_MAX));
+    }
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": if is_new { vec!["id"] } else { Vec::new() },
+        "properties": properties,
+    })
+}
+
+pub(super) fn schema(json: Json) -> RefOr<Schema> {
     RefOr::T(serde_json::from_value(json).expect("a schema is written here"))
 }
 
-fn text(length_max: usize) -> Json {
+pub(super) fn text(length_max: usize) -> Json {
     json!({"type": "string", "minLength": 1, "maxLength": length_max})
 }
 
@@ -188,6 +300,8 @@ fn notification() -> Json {
             "subject": text(content::SUBJECT_LENGTH_MAX),
             "text": text(content::EMAIL_TEXT_LENGTH_MAX),
             "html": text(content::EMAIL_TEXT_LENGTH_MAX),
+            "reply_to": schemas::reply_to(),
+            "attachments": schemas::attachments(),
             "title": text(content::PUSH_TITLE_LENGTH_MAX),
             "data": {"type": "object"},
         },
@@ -196,7 +310,8 @@ fn notification() -> Json {
     json!({
         "type": "object",
         "additionalProperties": false,
-        "required": ["client", "method", "type", "content"],
+        "required": ["client", "method"],
+        "oneOf": [{"required": ["type", "content"]}, {"required": ["template"]}],
         "properties": {
             "client": {"oneOf": [text(intake::ID_LENGTH_MAX), client]},
             "method": {"type": "string", "enum": intake::METHODS},
@@ -207,10 +322,7 @@ fn notification() -> Json {
                 "default": intake::CONTACT_TYPE_DEFAULT,
             },
             "content": content,
-            "template": {
-                "type": "object",
-                "description": "Not available in this version; send content.",
-            },
+            "template": schemas::template(),
             "staff_id": text(intake::ID_LENGTH_MAX),
             "send_at": time,
             "expires_at": time,
@@ -234,7 +346,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::api::{Api, Limits, router, routes};
+    use crate::api::{Api, Limits, rendering, router, routes};
     use crate::clock::Clock;
     use crate::store::Store;
     use crate::store::history::PAGE_MAX;
@@ -292,6 +404,24 @@ mod tests {
         let client = &one["properties"]["client"]["oneOf"][1];
         assert_eq!(names(client), set(&intake::CLIENT_NAMES));
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
+        assert_eq!(names(&schemas["Suppress"]), set(&suppressions::NAMES));
+        assert_eq!(names(&schemas["Lift"]), set(&suppressions::LIFT_NAMES));
+        assert_eq!(names(&schemas["NewClient"]), set(&clients::NAMES));
+        assert_eq!(
+            names(&schemas["ClientChanges"]),
+            set(&clients::CHANGE_NAMES)
+        );
+        let content = &one["properties"]["content"];
+        let all = [&content::EMAIL_NAMES[..], &["title", "data"]].concat();
+        assert_eq!(names(content), set(&all));
+        let file = &content["properties"]["attachments"]["items"];
+        assert_eq!(names(file), set(&files::NAMES));
+        let template = &one["properties"]["template"];
+        assert_eq!(names(template), set(&rendering::EMAIL_NAMES));
+        let written = &schemas["ChangeOfTemplate"];
+        assert_eq!(names(written), set(&templates::NAMES));
+        let changed = &schemas["ChangeOfBusiness"];
+        assert_eq!(names(changed), set(&business::NAMES));
         assert_eq!(
             one["properties"]["type"]["maxLength"],
             intake::NAME_LENGTH_MAX
@@ -313,7 +443,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 2);
+        assert_eq!(reading.len(), 8);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

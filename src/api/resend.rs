@@ -87,6 +87,8 @@ fn again(first: &Entry, body: &Value) -> Result<NewNotification, Problem> {
         type_name: first.type_name.clone(),
         contact_type: first.contact_type.clone(),
         content: ContentSource::Frozen(content),
+        files: Vec::new(),
+        template: first.template.clone(),
         staff_id: asked.staff_id,
         send_at: None,
         expires_at: None,

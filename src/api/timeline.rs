@@ -7,7 +7,7 @@ use super::entries::Reason;
 use crate::domain::event::{Event, What};
 use crate::domain::time::Timestamp;
 use crate::store::history::{Entry, Story};
-use crate::store::story;
+use crate::store::story::{self, Trouble};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Moment {
@@ -70,6 +70,7 @@ enum Happened {
     Unsubscribed {
         how: Option<String>,
     },
+    Resubscribed,
 }
 
 pub(super) fn timeline(entry: &Entry, story: &Story) -> Vec<Moment> {
@@ -103,7 +104,7 @@ fn happened(event: &Event) -> Happened {
         What::Rejected(failure) | What::Undelivered(failure) | What::GaveUp(failure) => {
             Happened::Failed {
                 source: event.source.clone(),
-                reason: Reason::of_failure(&failure),
+                reason: Reason::from(Trouble::from(&failure)),
                 code: failure.code,
             }
         }
@@ -119,7 +120,7 @@ fn happened(event: &Event) -> Happened {
         },
         What::Bounced(bounce) => Happened::Bounced {
             kind: bounce.severity.as_str(),
-            reason: Reason::of_bounce(&bounce),
+            reason: Reason::from(Trouble::from(&bounce)),
             subtype: bounce.subtype,
             status: bounce.status,
         },
@@ -134,5 +135,6 @@ fn happened(event: &Event) -> Happened {
         },
         What::Clicked { link } => Happened::Clicked { link },
         What::Unsubscribed { how } => Happened::Unsubscribed { how },
+        What::Resubscribed => Happened::Resubscribed,
     }
 }

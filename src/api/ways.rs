@@ -4,17 +4,11 @@ use serde_json::Value as Json;
 
 use super::problem::FieldError;
 use super::{body, intake};
-use crate::clock::Clock;
-use crate::domain::time::Timestamp;
-use crate::store::enqueue::{Enqueue, Enqueued, Ticket};
-use crate::store::{Error, Store};
 
-/// Takes requests over, by whatever way they came.
-#[derive(Clone, Debug)]
-pub struct Intake {
-    pub store: Store,
-    pub clock: Clock,
-}
+pub use super::intake::Intake;
+use crate::domain::time::Timestamp;
+use crate::store::Error;
+use crate::store::enqueue::{Enqueue, Enqueued, Ticket};
 
 /// What became of a request: all of it is enqueued, or nothing.
 #[derive(Debug, PartialEq)]
@@ -27,8 +21,13 @@ pub enum Taken {
 
 impl Intake {
     /// Reads and enqueues the notifications of one request.
-    pub async fn take(&self, business: &str, request: &Json) -> Result<Taken, Error> {
-        let wanted = match intake::read(request, self.clock.now()) {
+    pub async fn take(
+        &self,
+        business: &str,
+        request: &Json,
+        now: Timestamp,
+    ) -> Result<Taken, Error> {
+        let wanted = match self.prepare(business, request, now).await? {
             Ok(wanted) => wanted,
             Err(errors) => return Ok(Taken::Refused(errors)),
         };
@@ -46,7 +45,8 @@ impl Intake {
 
 /// Everything that is wrong with a request, as far as it can be seen without the database.
 pub fn faults(request: &Json, now: Timestamp) -> Vec<FieldError> {
-    intake::read(request, now).err().unwrap_or_default()
+    let read = intake::read(request, now).errors.unless_any(Some(()));
+    read.err().unwrap_or_default()
 }
 
 /// One JSON value and nothing after it, in which no object has a name twice.

@@ -1,6 +1,8 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod cached;
+mod leaving;
 mod operations;
 mod pages;
 mod roles;
@@ -23,17 +25,21 @@ use tracing::{error, info, warn};
 pub use roles::Roles;
 pub use transports::transports;
 
+use operations::Operations;
+
 use crate::api::ways::Intake;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
+use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
 use crate::intake::{self, Consumer};
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::web::unsubscribe;
 
 /// A running program.
 #[derive(Debug)]
@@ -80,6 +86,8 @@ pub fn install_crypto() {
 pub struct Overrides {
     /// Addresses and PEM texts of signing certificates that are trusted as they are.
     pub trust: Vec<(String, String)>,
+    /// In place of the system's.
+    pub clock: Option<Clock>,
 }
 
 impl App {
@@ -93,7 +101,7 @@ impl App {
         mut overrides: Overrides,
     ) -> anyhow::Result<Self> {
         install_crypto();
-        let clock = Clock::system();
+        let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = open_store(&settings, &clock).await?;
         let listener = TcpListener::bind(settings.http.listen)
@@ -103,6 +111,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
+        let tokens = leaving::tokens(&settings, &store).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -110,18 +119,16 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
+                retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
+                links: leaving::links(&settings, address, &tokens),
             };
             Some(worker.start(transports(&settings, &clock).await?))
         } else {
             None
         };
         let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
-        let operations = operations::Operations {
-            store: store.clone(),
-            metrics: Arc::clone(&metrics),
-            clock: clock.clone(),
-        };
+        let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
             let api = Api {
@@ -134,14 +141,7 @@ impl App {
             router = router.merge(api::router(api));
         }
         if roles.web {
-            let pages = pages::Pages {
-                store: store.clone(),
-                clock: clock.clone(),
-                open: settings.web.open_history,
-                sandbox: settings.sandbox.enabled,
-                address,
-            };
-            router = router.merge(pages::router(pages));
+            router = router.merge(pages(&settings, &store, &clock, address, tokens));
         }
         if roles.webhooks {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
@@ -237,6 +237,24 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
+fn pages(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    address: SocketAddr,
+    tokens: Tokens,
+) -> Router {
+    let pages = pages::Pages {
+        store: store.clone(),
+        clock: clock.clone(),
+        open: settings.web.open_history,
+        sandbox: settings.sandbox.enabled,
+        address,
+    };
+    let leaving = leaving::page(settings, store, tokens);
+    pages::router(pages).merge(unsubscribe::router(leaving))
+}
+
 fn serve(
     listener: TcpListener,
     router: Router,
@@ -277,10 +295,8 @@ async fn read_queues(
         );
     }
     let consumer = Consumer {
-        intake: Intake {
-            store: store.clone(),
-            clock: clock.clone(),
-        },
+        intake: Intake::new(store.clone()),
+        clock: clock.clone(),
         metrics: Arc::clone(metrics),
         woken: Arc::clone(woken),
         client: sqs.client().await,
@@ -308,7 +324,7 @@ async fn start_sandbox(
     let sandbox = Sandbox::start(options, clock.clone())
         .await
         .context("cannot start the sandbox")?;
-    transports::point_at(settings, &sandbox);
+    transports::point_at(settings, &sandbox, address);
     settings
         .feedback
         .sns

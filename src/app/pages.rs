@@ -234,7 +234,7 @@ fn badge(entry: &Entry, status: Status) -> Badge {
         Status::Failed => {
             let failed = facts.failed.as_ref();
             (
-                failed.map_or("", |f| f.failure.category.sentence()),
+                failed.map_or("", |f| f.failure.sentence()),
                 failed.map(|f| f.at),
             )
         }
@@ -263,6 +263,7 @@ async fn entry(
             subject,
             text,
             html,
+            ..
         }) => (Some(subject), text, html),
         Some(Content::Sms { text }) => (None, Some(text), None),
         Some(Content::Push { title, text, .. }) => (title, Some(text), None),
@@ -285,11 +286,11 @@ async fn entry(
 }
 
 fn reason(entry: &Entry) -> Option<Reason> {
-    let (category, provider_text) = entry.trouble()?;
+    let trouble = entry.trouble()?;
     Some(Reason {
-        sentence: category.sentence().to_owned(),
-        remedy: category.remedy().map(str::to_owned),
-        provider_text: provider_text.map(str::to_owned),
+        sentence: trouble.sentence.to_owned(),
+        remedy: trouble.remedy.map(str::to_owned),
+        provider_text: trouble.provider_text.map(str::to_owned),
     })
 }
 
@@ -318,7 +319,7 @@ fn sentence(what: &What, source: &str) -> String {
     match what {
         What::Accepted { provider, .. } => format!("Accepted by {provider}"),
         What::Rejected(f) | What::Undelivered(f) | What::GaveUp(f) => {
-            format!("Failed: {}", f.category.sentence())
+            format!("Failed: {}", f.sentence())
         }
         What::Delivered { .. } => format!("Delivered, says {source}"),
         What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
@@ -337,5 +338,6 @@ fn sentence(what: &What, source: &str) -> String {
         } => "Opened".to_owned(),
         What::Clicked { .. } => "A link was clicked".to_owned(),
         What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
+        What::Resubscribed => "The recipient subscribed again".to_owned(),
     }
 }

@@ -1,12 +1,15 @@
 //! Which transport carries which method, as the settings say.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 
 use crate::clock::Clock;
 use crate::config::{EmailProvider, PushProvider, Settings, SmsProvider};
 use crate::domain::method::Method;
 use crate::sandbox::Sandbox;
-use crate::transport::{Ses, Smtp, SnsPush, SnsSms, Transport};
+use crate::transport::{Apns, ApnsSettings, Fcm, FcmSettings, Ses, Smtp, SnsPush, SnsSms};
+use crate::transport::{Transport, Twilio, TwilioSettings};
 
 /// The first provider of each method that has one.
 pub async fn transports(
@@ -30,12 +33,33 @@ pub async fn transports(
         None => {}
     }
     let client = settings.sns.client().await;
-    if let Some(SmsProvider::Sns) = settings.sms.providers.first() {
-        let sms = SnsSms::new(&settings.sns, client.clone());
-        transports.push((Method::Sms, Transport::SnsSms(sms)));
+    match settings.sms.providers.first() {
+        Some(SmsProvider::Sns) => {
+            let sms = SnsSms::new(&settings.sns, client.clone());
+            transports.push((Method::Sms, Transport::SnsSms(sms)));
+        }
+        Some(SmsProvider::Twilio) => {
+            let twilio = Twilio::new(&settings.twilio, clock.clone())
+                .context("cannot set up SMS by Twilio (section [twilio])")?;
+            transports.push((Method::Sms, Transport::Twilio(twilio)));
+        }
+        None => {}
     }
-    if let Some(PushProvider::Sns) = settings.push.providers.first() {
-        transports.push((Method::Push, Transport::SnsPush(SnsPush::new(client))));
+    match settings.push.providers.first() {
+        Some(PushProvider::Sns) => {
+            transports.push((Method::Push, Transport::SnsPush(SnsPush::new(client))));
+        }
+        Some(PushProvider::Fcm) => {
+            let fcm = Fcm::new(&settings.fcm, clock.clone())
+                .context("cannot set up push by FCM (section [fcm])")?;
+            transports.push((Method::Push, Transport::Fcm(fcm)));
+        }
+        Some(PushProvider::Apns) => {
+            let apns = Apns::new(&settings.apns, clock.clone())
+                .context("cannot set up push by APNs (section [apns])")?;
+            transports.push((Method::Push, Transport::Apns(apns)));
+        }
+        None => {}
     }
     Ok(transports)
 }
@@ -43,8 +67,8 @@ pub async fn transports(
 /// Credentials that only the sandbox takes.
 const SANDBOX_KEY: &str = "sandbox";
 
-/// Points every provider at the sandbox.
-pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox) {
+/// Points every provider at the sandbox; `address` is our own.
+pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox, address: SocketAddr) {
     let key = || Some(SANDBOX_KEY.to_owned().into());
     settings.ses.endpoint_url = Some(sandbox.http_url());
     settings.ses.region = Some("us-east-1".to_owned());
@@ -58,4 +82,26 @@ pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox) {
     settings.sns.secret_access_key = key();
     settings.smtp.url = Some(sandbox.smtp_url().into());
     settings.smtp.message_tags = true;
+    let credentials = sandbox.credentials();
+    settings.twilio = TwilioSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        account_sid: Some(credentials.twilio_account_sid),
+        auth_token: Some(credentials.twilio_auth_token),
+        from: Some(credentials.twilio_from),
+        status_callback_url: Some(format!("http://{address}/webhooks/twilio")),
+        ..TwilioSettings::default()
+    };
+    settings.fcm = FcmSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        service_account: Some(credentials.google_service_account),
+        ..FcmSettings::default()
+    };
+    settings.apns = ApnsSettings {
+        endpoint_url: Some(sandbox.http_url()),
+        key: Some(credentials.apple_key),
+        key_id: Some(credentials.apple_key_id),
+        team_id: Some(credentials.apple_team_id),
+        topic: Some(credentials.apple_topic),
+        ..ApnsSettings::default()
+    };
 }

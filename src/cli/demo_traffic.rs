@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tracing::warn;
@@ -123,13 +124,26 @@ fn any() -> Value {
     }
 }
 
+/// The address of one of these stays on the suppression list after its first bounce or complaint, so
+/// that one can see what becomes of the next message to it.
+const FAMILIAR: f64 = 0.15;
+
+fn label() -> String {
+    let mut rng = rand::rng();
+    if rng.random_bool(FAMILIAR) {
+        "again".to_owned()
+    } else {
+        rng.random::<u32>().to_string()
+    }
+}
+
 fn email(story: &str) -> Value {
     let (mut notification, text) = base("email");
     let html = format!("<p>{text}.</p><p><a href=\"https://example.com/\">Details</a></p>");
     put(
         &mut notification,
         "to",
-        format!("{story}+demo@simulator.test").into(),
+        format!("{story}+{}@simulator.test", label()).into(),
     );
     put(
         &mut notification,

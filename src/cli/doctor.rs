@@ -33,6 +33,9 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
             Some(trouble) => say(format_args!("TROUBLE  {what}: {trouble}")),
         }
     }
+    for warning in settings.warnings() {
+        say(format_args!("warning  {warning}"));
+    }
     Ok(if troubles == 0 {
         ExitCode::SUCCESS
     } else {

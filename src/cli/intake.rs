@@ -62,11 +62,8 @@ pub(super) async fn run(settings: &Settings, command: IntakeCommand) -> anyhow::
             ExitCode::SUCCESS
         }
         BuriedCommand::Retry { ids, .. } => {
-            let intake = Intake {
-                store: store.clone(),
-                clock,
-            };
-            retry(&intake, ids).await?
+            let intake = Intake::new(store.clone());
+            retry(&intake, &clock, ids).await?
         }
         BuriedCommand::Drop { id } => {
             if !store.drop_buried(id).await? {
@@ -126,12 +123,12 @@ async fn list(store: &Store, as_json: bool) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn retry(intake: &Intake, ids: Vec<Uuid>) -> anyhow::Result<ExitCode> {
+async fn retry(intake: &Intake, clock: &Clock, ids: Vec<Uuid>) -> anyhow::Result<ExitCode> {
     let (mut enqueued, mut wrong) = (0, 0);
     let mut count = |done: bool| if done { enqueued += 1 } else { wrong += 1 };
     for id in &ids {
         let buried = find(&intake.store, *id).await?;
-        count(retry_one(intake, &buried).await?);
+        count(retry_one(intake, clock, &buried).await?);
     }
     let mut after = None;
     while ids.is_empty() {
@@ -139,7 +136,7 @@ async fn retry(intake: &Intake, ids: Vec<Uuid>) -> anyhow::Result<ExitCode> {
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         for buried in &page {
-            count(retry_one(intake, buried).await?);
+            count(retry_one(intake, clock, buried).await?);
         }
     }
     say(format_args!("{enqueued} enqueued, {wrong} still wrong"));
@@ -151,11 +148,11 @@ async fn retry(intake: &Intake, ids: Vec<Uuid>) -> anyhow::Result<ExitCode> {
 }
 
 /// With the key that it would have had, so that a kill in between enqueues nothing twice.
-async fn retry_one(intake: &Intake, buried: &Buried) -> anyhow::Result<bool> {
+async fn retry_one(intake: &Intake, clock: &Clock, buried: &Buried) -> anyhow::Result<bool> {
     let errors = match ways::parse(buried.body.as_bytes()) {
         Ok(mut request) => {
             ways::give_keys(&mut request, |index| derived_key(&buried.message_id, index));
-            match intake.take(&buried.business, &request).await? {
+            match intake.take(&buried.business, &request, clock.now()).await? {
                 Taken::Enqueued(_) => {
                     intake.store.drop_buried(buried.id).await?;
                     return Ok(true);

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod business;
 mod demo;
 mod demo_traffic;
 mod doctor;
@@ -8,6 +9,8 @@ mod feedback;
 mod intake;
 mod keys;
 mod serve;
+mod template_file;
+mod templates;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +56,12 @@ enum Command {
     /// What came in by queues.
     #[command(subcommand)]
     Intake(intake::IntakeCommand),
+    /// Who a business writes as.
+    #[command(subcommand)]
+    Business(business::BusinessCommand),
+    /// Check the templates of files, and make them current.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -67,7 +76,8 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match dispatch(arguments).await {
+    // Boxed: it holds the settings, which are large.
+    match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
@@ -112,8 +122,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("log.level is not understood")?;
     app::install_crypto();
     match arguments.command {
-        Command::Serve(command) => serve::run(settings, command).await,
-        Command::Demo => demo::run(settings).await,
+        Command::Serve(command) => Box::pin(serve::run(settings, command)).await,
+        Command::Demo => Box::pin(demo::run(settings)).await,
         Command::Migrate => {
             let store = open(&settings).await?;
             store.migrate().await?;
@@ -122,6 +132,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Check) => {
+            for warning in settings.warnings() {
+                say(format_args!("warning: {warning}"));
+            }
             say("the settings are valid");
             Ok(ExitCode::SUCCESS)
         }
@@ -129,6 +142,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Enqueue(command) => enqueue::run(&settings, command).await,
         Command::Intake(command) => intake::run(&settings, command).await,
+        Command::Business(command) => business::run(&settings, command).await,
+        Command::Templates(command) => templates::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
     }
 }

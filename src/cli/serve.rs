@@ -17,6 +17,9 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn run(settings: Settings, command: Serve) -> anyhow::Result<ExitCode> {
+    for warning in settings.warnings() {
+        warn!("{warning}");
+    }
     let app = App::start(settings, command.roles.unwrap_or(Roles::ALL)).await?;
     until_told_to_stop().await?;
     info!("stopping: what is in flight is finished first; a second signal stops at once");

@@ -1,6 +1,10 @@
 //! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
 //! every wrong value is named at once.
 
+mod outside;
+mod providers;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::net::SocketAddr;
@@ -13,7 +17,9 @@ use serde::Deserialize;
 use crate::delivery::DeliverySettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
-use crate::transport::{EmailSettings, SesSettings, SmtpSettings, SnsSettings};
+use crate::store::retention::Retention;
+use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
+use crate::transport::{SnsSettings, TwilioSettings};
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -33,6 +39,9 @@ pub struct Settings {
     pub ses: SesSettings,
     pub smtp: SmtpSettings,
     pub sns: SnsSettings,
+    pub twilio: TwilioSettings,
+    pub fcm: FcmSettings,
+    pub apns: ApnsSettings,
     pub feedback: Feedback,
     pub intake: Intake,
     pub delivery: DeliverySettings,
@@ -53,18 +62,21 @@ pub struct Database {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub listen: SocketAddr,
+    pub public_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
     pub open_history: bool,
+    pub unsubscribe_secret: Option<SecretString>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
     pub from: String,
+    pub unsubscribe_mailto: Option<String>,
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<EmailProvider>,
 }
@@ -86,6 +98,8 @@ pub struct Push {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feedback {
+    pub keep_messages_days: u32,
+    pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
 }
 
@@ -197,28 +211,12 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
-        let topics = self.feedback.sns.validate();
-        wrong.extend(
-            topics
-                .iter()
-                .map(|problem| format!("feedback.sns.{problem}")),
-        );
-        let mut sections = vec![("email", self.email_settings().validate())];
-        if self.email.providers.contains(&EmailProvider::Ses) {
-            sections.push(("ses", self.ses.validate()));
-        }
-        if self.email.providers.contains(&EmailProvider::Smtp) && !self.sandbox.enabled {
-            sections.push(("smtp", self.smtp.validate()));
-        }
-        sections.push(("sns", self.sns.validate()));
-        sections.push(("intake.sqs", self.intake.sqs.validate()));
-        for (section, problems) in sections {
-            wrong.extend(
-                problems
-                    .iter()
-                    .map(|problem| format!("{section}.{problem}")),
-            );
-        }
+        let feedback = self.feedback.validate();
+        wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
+        let intake = self.intake.sqs.validate();
+        wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
+        wrong.extend(providers::wrong(self));
+        wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
         }
@@ -236,6 +234,13 @@ impl Settings {
         if !self.email.providers.is_empty() && self.email.from.contains("no-reply@example.com") {
             wrong.push("email.from must be your own address in production".into());
         }
+    }
+
+    /// What is allowed and seldom meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let delivery = self.delivery.warnings().into_iter();
+        let delivery = delivery.map(|text| format!("delivery.{text}"));
+        delivery.chain(self.missing_outside()).collect()
     }
 
     pub fn email_settings(&self) -> EmailSettings {
@@ -299,6 +304,32 @@ fn flatten(key: String, value: config::Value, leaves: &mut Vec<(String, config::
     }
 }
 
+impl Feedback {
+    fn validate(&self) -> Vec<String> {
+        let topics = self.sns.validate();
+        let mut wrong: Vec<String> = topics
+            .iter()
+            .map(|problem| format!("sns.{problem}"))
+            .collect();
+        // A kept message is how its repetition is recognised.
+        let kept = self.retention().inbox;
+        if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {
+            wrong.push(
+                "keep_messages_days must not be shorter than feedback.sns.max_age_seconds".into(),
+            );
+        }
+        wrong
+    }
+
+    pub fn retention(&self) -> Retention {
+        let span = |days| (days > 0).then(|| Duration::from_hours(24 * u64::from(days)));
+        Retention {
+            inbox: span(self.keep_messages_days),
+            unmatched: span(self.keep_unmatched_days),
+        }
+    }
+}
+
 impl Sandbox {
     pub fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
@@ -306,191 +337,5 @@ impl Sandbox {
 
     pub fn late(&self) -> Duration {
         Duration::from_millis(self.late_ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
-        let variables = variables
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        Settings::load(None, Some(variables))
-    }
-
-    #[test]
-    fn the_defaults_are_valid_and_every_setting_is_documented() {
-        load(&[]).unwrap();
-    }
-
-    #[test]
-    fn the_environment_overrides_and_lists_are_separated_by_commas() {
-        let settings = load(&[
-            ("SENDTRAIL__DATABASE__URL", "sqlite:other.sqlite"),
-            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp,ses"),
-            ("SENDTRAIL__SMTP__URL", "smtp://127.0.0.1:2525"),
-            ("SENDTRAIL__HTTP__LISTEN", "127.0.0.1:0"),
-            (
-                "SENDTRAIL__FEEDBACK__SNS__TOPICS",
-                "arn:aws:sns:us-east-1:123456789012:ses-feedback",
-            ),
-            ("SENDTRAIL__SES__REGION", "eu-west-1"),
-            ("SENDTRAIL_OTHER", "is not ours"),
-        ])
-        .unwrap();
-        assert_eq!(settings.database.url.expose_secret(), "sqlite:other.sqlite");
-        assert_eq!(
-            settings.email.providers,
-            [EmailProvider::Smtp, EmailProvider::Ses]
-        );
-        assert_eq!(settings.feedback.sns.topics.len(), 1);
-        let none = load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", "")]).unwrap();
-        assert!(none.feedback.sns.topics.is_empty());
-    }
-
-    #[test]
-    fn a_password_of_digits_stays_as_it_is() {
-        for password in ["007", "1e3", "TRUE", "inf", "+5", "0x10", " 7"] {
-            let settings = load(&[("SENDTRAIL__SMTP__PASSWORD", password)]).unwrap();
-            let read = settings.smtp.password.unwrap();
-            assert_eq!(read.expose_secret(), password);
-        }
-        let settings = load(&[
-            ("SENDTRAIL__DELIVERY__BATCH", "50"),
-            ("SENDTRAIL__DELIVERY__RETRY_MULTIPLIER", "1.5"),
-            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
-            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp, ses"),
-        ])
-        .unwrap();
-        assert_eq!(settings.delivery.batch, 50);
-        assert!((settings.delivery.retry_multiplier - 1.5).abs() < f64::EPSILON);
-        assert!(settings.sandbox.enabled);
-        assert_eq!(settings.email.providers.len(), 2);
-        assert!(load(&[("SENDTRAIL__DELIVERY__BATCH", "many")]).is_err());
-        assert!(load(&[("SENDTRAIL__SANDBOX__ENABLED", "perhaps")]).is_err());
-    }
-
-    #[test]
-    fn the_production_example_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/production.example.toml");
-        let settings = Settings::load(Some(&path), Some(config::Map::new())).unwrap();
-        assert_eq!(settings.environment, Environment::Production);
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        let error = load(&[("SENDTRAIL__DATABASE__URI", "x")])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("uri"), "{error}");
-        let error = load(&[("SENDTRAIL__EMAIL__PROVIDERS", "pigeon")])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("pigeon"), "{error}");
-    }
-
-    #[test]
-    fn every_wrong_value_is_named_at_once() {
-        let error = load(&[
-            ("SENDTRAIL__DATABASE__URL", "mysql://x"),
-            ("SENDTRAIL__DELIVERY__BATCH", "0"),
-            ("SENDTRAIL__EMAIL__FROM", "nobody"),
-            ("SENDTRAIL__FEEDBACK__SNS__TOPICS", "my-topic"),
-            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
-            ("SENDTRAIL__SANDBOX__ATTEMPTS_MAX", "0"),
-            ("SENDTRAIL__DELIVERY__BROKEN_PAUSE_MS", "0"),
-        ])
-        .unwrap_err()
-        .to_string();
-        for key in [
-            "database.url",
-            "delivery.batch",
-            "email.from",
-            "feedback.sns.topics",
-            "sandbox.attempts_max",
-            "delivery.broken_pause_ms",
-        ] {
-            assert!(error.contains(key), "{key} in {error}");
-        }
-    }
-
-    #[test]
-    fn a_topic_that_could_never_report_is_named() {
-        let topics = |topics| load(&[("SENDTRAIL__FEEDBACK__SNS__TOPICS", topics)]);
-        assert!(topics("arn:aws:sns:us-east-1:123456789012:a, ").is_ok());
-        for wrong in [
-            "ses-feedback",
-            "arn:aws:sns:us-east-1:123456789012:a:6b0e71bd",
-            "arn:aws:sqs:us-east-1:123456789012:a",
-            "arn:aws:sns:zz-fake-1:123456789012:a",
-        ] {
-            assert!(topics(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
-        let error = load(&[
-            ("SENDTRAIL__DATABASE__URI", "x"),
-            ("SENDTRAIL__DATABASE__CONNECTIONS", "many"),
-            ("SENDTRAIL__CELLAR__DEPTH", "x"),
-            ("SENDTRAIL__LOG__FORMAT", "xml"),
-            ("SENDTRAIL__SMS__PROVIDERS", "sns,pigeon"),
-            ("SENDTRAIL__DELIVERY__BATCH", "0"),
-        ])
-        .unwrap_err()
-        .to_string();
-        for words in [
-            "`uri`",
-            "database.connections",
-            "`cellar`",
-            "\"xml\" must be one of: text, json for key `log.format`",
-            "\"pigeon\" must be one of: sns for key `sms.providers`",
-            "delivery.batch",
-        ] {
-            assert!(error.contains(words), "{words} in {error}");
-        }
-        assert_eq!(error.lines().count(), 6, "{error}");
-    }
-
-    #[test]
-    fn a_method_without_providers_is_switched_off() {
-        let settings = load(&[("SENDTRAIL__SMS__PROVIDERS", "")]).unwrap();
-        assert!(settings.sms.providers.is_empty());
-    }
-
-    #[test]
-    fn production_refuses_the_sandbox_and_the_open_page() {
-        let error = load(&[
-            ("SENDTRAIL__ENVIRONMENT", "production"),
-            ("SENDTRAIL__SANDBOX__ENABLED", "true"),
-            ("SENDTRAIL__WEB__OPEN_HISTORY", "true"),
-        ])
-        .unwrap_err()
-        .to_string();
-        for key in ["sandbox.enabled", "web.open_history", "email.from"] {
-            assert!(error.contains(key), "{key} in {error}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_in_the_debug_form() {
-        let settings = load(&[
-            (
-                "SENDTRAIL__DATABASE__URL",
-                "postgres://u:hunter2@127.0.0.1/x",
-            ),
-            ("SENDTRAIL__SES__ACCESS_KEY_ID", "AKIA"),
-            ("SENDTRAIL__SES__SECRET_ACCESS_KEY", "hunter3"),
-        ])
-        .unwrap();
-        let text = format!("{settings:?}");
-        assert!(
-            !text.contains("hunter2") && !text.contains("hunter3"),
-            "{text}"
-        );
     }
 }

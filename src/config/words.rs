@@ -18,11 +18,14 @@ pub enum EmailProvider {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmsProvider {
     Sns,
+    Twilio,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushProvider {
     Sns,
+    Fcm,
+    Apns,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -56,7 +59,10 @@ impl TryFrom<String> for SmsProvider {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        choose(&text, &[("sns", Self::Sns)])
+        if text.trim() == "end_user_messaging" {
+            return Err(format!("{text:?} is not available yet: use sns or twilio"));
+        }
+        choose(&text, &[("sns", Self::Sns), ("twilio", Self::Twilio)])
     }
 }
 
@@ -64,7 +70,8 @@ impl TryFrom<String> for PushProvider {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        choose(&text, &[("sns", Self::Sns)])
+        let words = [("sns", Self::Sns), ("fcm", Self::Fcm), ("apns", Self::Apns)];
+        choose(&text, &words)
     }
 }
 

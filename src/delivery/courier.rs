@@ -8,12 +8,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::futures::Notified;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use super::Worker;
-use super::held::Held;
+use super::files::Files;
+use super::held::{Held, Moment};
+use super::load::{CLAIM_BYTES_MAX, Load, Share};
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use crate::domain::event::Failure;
@@ -22,6 +25,7 @@ use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 use crate::store::jobs::{Claimed, Wanted};
 use crate::store::record::{Done, Then, Tried};
 use crate::transport::Transport;
@@ -36,6 +40,8 @@ pub(super) struct Courier {
     method: Method,
     transport: Transport,
     policy: Policy,
+    files: Files,
+    load: Load,
     /// Set while the provider rests because its credentials or set-up do not work.
     rests_until: Arc<AtomicI64>,
 }
@@ -44,6 +50,8 @@ pub(super) struct Courier {
 struct Parcel {
     claim: ClaimId,
     claimed: Claimed,
+    /// Of what may be in our hands, while it is.
+    _share: Share,
 }
 
 impl Courier {
@@ -54,17 +62,21 @@ impl Courier {
         transport: Transport,
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
+        let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
             method,
             transport,
             policy,
+            files,
+            load: Load::default(),
             rests_until: Arc::default(),
         })
     }
 
     /// Works until it is told to stop; returns when everything it held is recorded or released.
+    /// Where one of its tasks fails, it stops the others and returns before it is told to.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let batch = self.worker.settings.batch;
         // Two batches in hand: one being sent, one claimed meanwhile.
@@ -72,34 +84,37 @@ impl Courier {
         // One batch being recorded, one gathered meanwhile: what waits here is sent once more after
         // a kill.
         let (reports, reported) = mpsc::channel::<Report>(batch);
-        let recorder = tokio::spawn(recorder::run(
+        let mut tasks = JoinSet::new();
+        tasks.spawn(recorder::run(
             self.worker.clone(),
             self.held.clone(),
             self.method,
             reported,
         ));
-        let dispatcher =
-            tokio::spawn(Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone()));
-        self.claim(parcels, reports, &stop).await;
-        for task in [dispatcher, recorder] {
-            if let Err(failed) = task.await {
-                // The words of a panic may hold what must not be logged.
-                let panicked = failed.is_panic();
-                error!(method = %self.method, panicked, "a task of the courier failed");
+        let dispatch = Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone());
+        tasks.spawn(dispatch);
+        tasks.spawn(self.claim(parcels, reports, stop.clone()));
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                stop.cancel();
             }
         }
     }
 
     /// Claims a batch whenever there is room for one.
     async fn claim(
-        &self,
+        self: Arc<Self>,
         parcels: mpsc::Sender<Parcel>,
         reports: mpsc::Sender<Report>,
-        stop: &CancellationToken,
+        stop: CancellationToken,
     ) {
         let batch = self.worker.settings.batch;
         while !stop.is_cancelled() {
-            self.rest(stop).await;
+            self.rest(&stop).await;
+            let space = tokio::select! {
+                () = stop.cancelled() => break,
+                space = self.load.space() => space,
+            };
             let room = tokio::select! {
                 () = stop.cancelled() => break,
                 room = parcels.reserve_many(batch) => room,
@@ -110,14 +125,15 @@ impl Courier {
                 provider: self.transport.name(),
                 method: self.method,
                 limit: batch,
+                bytes_max: CLAIM_BYTES_MAX,
                 lease: self.worker.settings.lease(),
             };
             // From here on, so that work enqueued while we look is not overlooked.
             let woken = self.worker.woken.notified();
-            let asked_at = self.worker.clock.now();
+            let asked = Moment::now(&self.worker.clock);
             match self.worker.store.claim(wanted).await {
                 Ok(Some(claim)) => {
-                    self.held.add(claim.id, asked_at.plus(wanted.lease));
+                    self.held.add(claim.id, asked);
                     let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
                     // The recorder hears of a claim before it hears of any of its jobs.
                     if reports
@@ -130,21 +146,24 @@ impl Courier {
                     {
                         break;
                     }
-                    for (slot, claimed) in room.zip(claim.jobs) {
+                    let bytes = claim.jobs.iter().map(|claimed| claimed.bytes);
+                    let shares = self.load.divide(space, bytes.collect()).await;
+                    for ((slot, claimed), share) in room.zip(claim.jobs).zip(shares) {
                         slot.send(Parcel {
                             claim: claim.id,
                             claimed,
+                            _share: share,
                         });
                     }
                 }
                 Ok(None) => {
                     drop(room);
-                    self.idle(woken, stop).await;
+                    self.idle(woken, &stop).await;
                 }
                 Err(failed) => {
                     drop(room);
                     warn!(method = %self.method, error = %failed, "cannot claim");
-                    self.pause(STORE_PAUSE, stop).await;
+                    self.pause(STORE_PAUSE, &stop).await;
                 }
             }
         }
@@ -196,7 +215,8 @@ impl Courier {
             let Ok(permit) = Arc::clone(&senders).acquire_owned().await else {
                 break;
             };
-            let is_ours = self.held.is_sure_of(parcel.claim, self.worker.clock.now());
+            let now = Moment::now(&self.worker.clock);
+            let is_ours = self.held.is_sure_of(parcel.claim, now);
             if stop.is_cancelled() || self.resting().is_some() || !is_ours {
                 let done = self.release(&parcel);
                 if reports.send(Report::Done(done)).await.is_err() {
@@ -204,11 +224,20 @@ impl Courier {
                 }
                 continue;
             }
-            let (courier, reports) = (Arc::clone(&self), reports.clone());
-            in_flight.spawn(courier.deliver(parcel, permit, reports));
+            let claim = parcel.claim;
+            let delivery = Arc::clone(&self).deliver(parcel, permit, reports.clone());
+            in_flight.spawn(Arc::clone(&self).noticed(claim, delivery));
         }
         in_flight.close();
         in_flight.wait().await;
+    }
+
+    /// A delivery that panics reports nothing: without our heartbeat its claim runs out.
+    async fn noticed(self: Arc<Self>, claim: ClaimId, delivery: impl Future<Output = ()>) {
+        if AssertUnwindSafe(delivery).catch_unwind().await.is_err() {
+            error!(method = %self.method, "a delivery panicked; this is a mistake in the program");
+            self.held.remove(claim);
+        }
     }
 
     /// Back into the queue untouched; if the claim was taken over, it is there already.
@@ -230,7 +259,11 @@ impl Courier {
         permit: OwnedSemaphorePermit,
         reports: mpsc::Sender<Report>,
     ) {
-        let Parcel { claim, claimed } = parcel;
+        let Parcel {
+            claim,
+            claimed,
+            _share,
+        } = parcel;
         let job = claimed.job;
         let (tried, then) = match self.without_sending(&claimed) {
             Some(then) => (None, then),
@@ -255,6 +288,9 @@ impl Courier {
         if claimed.has_gone {
             return Some(Then::Settled);
         }
+        if let Some(bar) = claimed.bar {
+            return Some(Then::GaveUp(bar.failure()));
+        }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
             Some(Then::GaveUp(Failure {
@@ -273,12 +309,18 @@ impl Courier {
         }
     }
 
-    async fn send(&self, claimed: Claimed) -> (Option<Tried>, Then) {
-        let Some(message) = &claimed.message else {
+    async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
+        let Some(mut message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
         };
+        let _in_memory = match self.files.fetch(&mut message).await {
+            Ok(permit) => permit,
+            Err(then) => return (None, then),
+        };
         let started_at = self.worker.clock.now();
-        let outcome = survived(self.transport.send(message)).await;
+        fault::at(Step::Sending);
+        let outcome = survived(self.transport.send(&message)).await;
+        fault::at(Step::Answered);
         let finished_at = self.worker.clock.now();
         let word = outcome.as_str();
         self.worker.metrics.attempt(

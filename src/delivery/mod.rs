@@ -3,10 +3,14 @@
 
 mod backoff;
 mod courier;
+mod files;
 mod held;
+mod load;
 mod policy;
 mod recorder;
 mod upkeep;
+mod watch;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +21,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use backoff::Schedule;
+use courier::Courier;
+use held::Held;
 pub use policy::Policy;
+use watchdog::keep_running;
 
 use crate::clock::Clock;
+use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
+use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::jobs::Claimed;
+use crate::store::retention::Retention;
 use crate::transport::Transport;
 
 /// `[delivery]` of the configuration.
@@ -41,6 +52,10 @@ pub struct DeliverySettings {
     pub broken_pause_ms: u64,
     pub stop_seconds: u64,
 }
+
+/// A claim is ours for one lease after it was asked for, and a heartbeat for one after it was sent: a
+/// lease must outlast the slowest answer of a database that still works.
+const LEASE_SECONDS_SAFE: u64 = 10;
 
 impl DeliverySettings {
     /// What is wrong, with the key it is wrong at.
@@ -93,6 +108,19 @@ impl DeliverySettings {
         wrong
     }
 
+    /// What is allowed and seldom meant, with the key.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.lease_seconds < LEASE_SECONDS_SAFE {
+            warnings.push(
+                "lease_seconds is below 10: a statement may take 8 seconds when the database is \
+                 slow, and by then a claim is not surely ours any more, so that nothing would be \
+                 sent at such times",
+            );
+        }
+        warnings
+    }
+
     pub fn policy(&self) -> Policy {
         Policy {
             schedule: Schedule {
@@ -120,8 +148,11 @@ pub struct Worker {
     /// Poked when there may be something to do.
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
+    pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
+    /// By which recipients of bulk email end it; none when nobody can reach us from outside.
+    pub links: Option<Links>,
 }
 
 /// The running tasks of a worker.
@@ -133,19 +164,39 @@ pub struct Running {
 }
 
 impl Worker {
+    /// The message as it goes out: bulk email with the link by which its recipient ends it.
+    fn finish(&self, claimed: &mut Claimed) -> Option<Outgoing> {
+        let links = self.links.as_ref().filter(|_| claimed.is_bulk);
+        let mut message = claimed.message.take()?;
+        if claimed.job.method == Method::Email {
+            message.unsubscribe = links.map(|links| links.of(message.id));
+        }
+        Some(message)
+    }
+
     /// Starts one courier per method that has a transport, and the upkeep of all claims.
     pub fn start(self, transports: Vec<(Method, Transport)>) -> Running {
         let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
+        let (tasks, couriers) = (TaskTracker::new(), TaskTracker::new());
         let patience = Duration::from_secs(self.settings.stop_seconds);
-        let couriers = TaskTracker::new();
-        let held = held::Held::default();
+        let mut all_held = Vec::new();
         for (method, transport) in transports {
-            let courier = courier::Courier::new(self.clone(), held.clone(), method, transport);
-            couriers.spawn(courier.run(stop.clone()));
+            let held = Held::new(self.settings.lease());
+            all_held.push(held.clone());
+            let courier = {
+                let (worker, held, stop) = (self.clone(), held.clone(), stop.clone());
+                move || {
+                    let (worker, held) = (worker.clone(), held.clone());
+                    Courier::new(worker, held, method, transport.clone()).run(stop.child_token())
+                }
+            };
+            // What it had in hand must run out, or it would stay there for ever.
+            let abandoned = move || held.abandon_all();
+            let name = format!("{method} courier");
+            couriers.spawn(keep_running(name, stop.clone(), courier, abandoned));
         }
         couriers.close();
-        // Upkeep outlives the couriers: their claims need a heartbeat until the last is recorded.
+        // The heartbeat outlives the couriers: their claims need it until the last is recorded.
         let couriers_done = CancellationToken::new();
         tasks.spawn({
             let couriers_done = couriers_done.clone();
@@ -154,13 +205,38 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        upkeep::start(&self, held, &tasks, &stop, &couriers_done);
+        self.start_upkeep(all_held, &tasks, &stop, &couriers_done);
         tasks.close();
         Running {
             stop,
             tasks,
             patience,
         }
+    }
+
+    fn start_upkeep(
+        self,
+        held: Vec<Held>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        couriers_done: &CancellationToken,
+    ) {
+        let (worker, done) = (self.clone(), couriers_done.clone());
+        let heartbeat = move || upkeep::heartbeat(worker.clone(), held.clone(), done.clone());
+        let name = "heartbeat".to_owned();
+        tasks.spawn(keep_running(name, couriers_done.clone(), heartbeat, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let rescue = move || upkeep::rescue(worker.clone(), until.clone());
+        let name = "rescue".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), rescue, || {}));
+        let (worker, until) = (self.clone(), stop.clone());
+        let prune = move || upkeep::prune(worker.clone(), until.clone());
+        let name = "pruning".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), prune, || {}));
+        let (worker, until) = (self, stop.clone());
+        let listen = move || upkeep::listen(worker.clone(), until.clone());
+        let name = "wake-up calls".to_owned();
+        tasks.spawn(keep_running(name, stop.clone(), listen, || {}));
     }
 }
 

@@ -1,78 +1,110 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
-//! other processes.
+//! other processes, the end of what feedback left behind.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Worker;
-use super::held::Held;
+use super::held::{Held, Moment};
+use super::watch::Watch;
+use crate::store::claims::{Pulse, Rescued};
+use crate::store::unmatched::Sweep;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
 /// the way to the database is applied within this time.
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
+/// Dead claims taken up in one transaction; each may hold a whole batch.
+const RESCUED_TOGETHER: usize = 10;
 /// Before a lost connection for wake-up calls is made anew; polling covers the time between.
 const LISTEN_PAUSE: Duration = Duration::from_secs(2);
 
-/// Starts the upkeep of a worker: rescue and wake-up calls until `stop`, heartbeats until its
-/// couriers are done.
-pub(super) fn start(
-    worker: &Worker,
-    held: Held,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-    couriers_done: &CancellationToken,
-) {
-    tasks.spawn(heartbeat(worker.clone(), held, couriers_done.clone()));
-    tasks.spawn(rescue(worker.clone(), stop.clone()));
-    tasks.spawn(listen(worker.clone(), stop.clone()));
-}
+/// How often old feedback is looked for.
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
+/// Between two batches of old feedback, so that whoever waits for the database gets a turn: ten
+/// times as long as a batch takes.
+const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 
 /// `false` when the token was cancelled first.
-async fn slept(span: Duration, stop: &CancellationToken) -> bool {
+pub(super) async fn slept(span: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(span) => true,
     }
 }
 
-async fn heartbeat(worker: Worker, held: Held, done: CancellationToken) {
-    let lease = worker.settings.lease();
-    while slept(lease / 3, &done).await {
-        let began = worker.clock.now();
-        match worker.store.extend_claims(&held.all(), lease).await {
-            Ok(alive) => held.extend(&alive, began.plus(lease)),
+/// Keeps the claims in our hands alive until there can be none any more.
+pub(super) async fn heartbeat(worker: Worker, held: Vec<Held>, done: CancellationToken) {
+    while slept(worker.settings.lease() / 3, &done).await {
+        let sent = Moment::now(&worker.clock);
+        let claims: Vec<_> = held.iter().flat_map(Held::all).collect();
+        match worker.store.beat(&claims).await {
+            Ok(alive) => held.iter().for_each(|held| held.extend(&alive, sent)),
             Err(failed) => warn!(error = %failed, "no heartbeat: the database does not answer"),
         }
     }
 }
 
-async fn rescue(worker: Worker, stop: CancellationToken) {
-    let grace = worker.settings.policy().unknown_grace;
+/// Takes over from dead workers, and applies feedback that crossed its send.
+pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
+    let mut watch = Watch::default();
+    let mut sweep = Sweep::default();
     while slept(RESCUE_EVERY, &stop).await {
-        match worker.store.rescue(grace).await {
-            Ok(0) => {}
-            Ok(jobs) => {
-                worker.metrics.rescued(jobs);
-                info!(
-                    jobs,
-                    "took over the jobs of a dead worker; their outcome is unknown"
-                );
+        match worker.store.pulses().await {
+            Ok(pulses) => {
+                let dead = watch.dead(&pulses, Instant::now());
+                for few in dead.chunks(RESCUED_TOGETHER) {
+                    take_up(&worker, few).await;
+                }
             }
             Err(failed) => warn!(error = %failed, "cannot look for dead workers"),
         }
-        if let Err(failed) = worker.store.sweep_unmatched().await {
+        if let Err(failed) = worker.store.sweep_unmatched(&mut sweep).await {
             warn!(error = %failed, "cannot look for unmatched feedback");
         }
     }
 }
 
-async fn listen(worker: Worker, stop: CancellationToken) {
+/// All together; where the trouble may lie in one of them, each alone. One that cannot be taken up
+/// stays as it is and is tried again, and holds up no other.
+async fn take_up(worker: &Worker, dead: &[Pulse]) {
+    let grace = worker.settings.policy().unknown_grace;
+    match worker.store.rescue(dead, grace).await {
+        Ok(rescued) => tell(worker, &rescued),
+        Err(failed) if failed.may_lie_in_the_content() && dead.len() > 1 => {
+            for one in dead {
+                match worker.store.rescue(&[*one], grace).await {
+                    Ok(rescued) => tell(worker, &rescued),
+                    Err(failed) => cannot_take_up(&failed, &[*one]),
+                }
+            }
+        }
+        Err(failed) => cannot_take_up(&failed, dead),
+    }
+}
+
+fn tell(worker: &Worker, rescued: &Rescued) {
+    if rescued.jobs > 0 {
+        worker.metrics.rescued(rescued.jobs);
+        info!(
+            jobs = rescued.jobs,
+            workers = ?rescued.workers,
+            "took over the jobs of dead workers; their outcome is unknown"
+        );
+    }
+}
+
+fn cannot_take_up(failed: &crate::store::Error, dead: &[Pulse]) {
+    let claims: Vec<String> = dead.iter().map(|pulse| pulse.claim.to_string()).collect();
+    error!(error = %failed, ?claims, "cannot take over the jobs of dead workers");
+}
+
+/// Passes on the calls of other processes.
+pub(super) async fn listen(worker: Worker, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match worker.store.listen().await {
-            Ok(None) => return,
+            Ok(None) => return stop.cancelled().await,
             Ok(Some(mut wakes)) => loop {
                 let woken = tokio::select! {
                     () = stop.cancelled() => return,
@@ -86,5 +118,20 @@ async fn listen(worker: Worker, stop: CancellationToken) {
             Err(failed) => warn!(error = %failed, "cannot listen for new work; polling"),
         }
         slept(LISTEN_PAUSE, &stop).await;
+    }
+}
+
+/// Deletes old feedback, a batch at a time.
+pub(super) async fn prune(worker: Worker, stop: CancellationToken) {
+    let mut pause = PRUNE_PAUSE;
+    while slept(pause, &stop).await {
+        pause = match worker.store.prune_feedback(worker.retention).await {
+            Ok(true) => PRUNE_PAUSE,
+            Ok(false) => PRUNE_EVERY,
+            Err(failed) => {
+                warn!(error = %failed, "cannot delete old feedback");
+                PRUNE_EVERY
+            }
+        };
     }
 }

@@ -30,6 +30,9 @@ const EMAIL_LENGTH_MAX: usize = 254;
 const LOCAL_PART_LENGTH_MAX: usize = 64;
 /// RFC 1035 2.3.4: one part of a domain.
 const LABEL_LENGTH_MAX: usize = 63;
+/// Characters of a push target that are compared, its last ones: no token known comes near, and
+/// PostgreSQL refuses an index entry of more than 2,704 bytes.
+const COMPARED_LENGTH_MAX: usize = 1_000;
 /// FCM tokens are the longest targets known (a few hundred characters); ARNs reach 2048.
 const PUSH_TARGET_LENGTH_MAX: usize = 4096;
 
@@ -52,6 +55,23 @@ impl Address {
         self.method
     }
 
+    /// The form in which addresses are compared: two with one form are one recipient. Domains know no
+    /// case (RFC 1035 2.3.3); the part before the @ could (RFC 5321 2.4), but no provider gives
+    /// `Ana@` and `ana@` to different people, and to write to one who asked to be left alone is the
+    /// worse mistake. Labels (`ana+news@`) and dots are left as they are: only some providers ignore
+    /// them.
+    pub fn compared(&self) -> String {
+        match self.method {
+            Method::Email => self.text.to_lowercase(),
+            Method::Push => {
+                let cut = self.text.len().saturating_sub(COMPARED_LENGTH_MAX);
+                // All of it is ASCII.
+                self.text.split_at(cut).1.to_owned()
+            }
+            Method::Sms | Method::InPerson | Method::Mail | Method::Phone => self.text.clone(),
+        }
+    }
+
     /// The address itself: for the provider, the database and the people allowed to read it.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -68,13 +88,18 @@ impl fmt::Debug for Address {
 /// what mail providers refuse); letters beyond ASCII are allowed (RFC 6531). The same rule stands
 /// in SQL: `sendtrail_address` in the migrations of PostgreSQL.
 fn email(text: &str) -> Option<String> {
-    let (local, domain) = text.rsplit_once('@')?;
-    let valid = text.len() <= EMAIL_LENGTH_MAX
-        && local.len() <= LOCAL_PART_LENGTH_MAX
-        && local.split('.').all(is_atom)
-        && domain.contains('.')
-        && domain.split('.').all(is_label);
-    valid.then(|| text.to_owned())
+    let (_, domain) = text.rsplit_once('@')?;
+    (domain.contains('.') && is_email(text)).then(|| text.to_owned())
+}
+
+/// The same of an address of ours, which may be at a host of the local network.
+pub(super) fn is_email(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(local, domain)| {
+        text.len() <= EMAIL_LENGTH_MAX
+            && local.len() <= LOCAL_PART_LENGTH_MAX
+            && local.split('.').all(is_atom)
+            && domain.split('.').all(is_label)
+    })
 }
 
 /// RFC 5322 3.2.3, with what RFC 6531 3.3 adds.
@@ -209,6 +234,29 @@ mod tests {
             Address::parse(Method::Mail, "1 Main St"),
             Err(NotAnAddress::Method)
         );
+    }
+
+    #[test]
+    fn spellings_of_one_recipient_compare_equal_and_others_do_not() {
+        let compared = |method, text| Address::parse(method, text).unwrap().compared();
+        let ana = compared(Method::Email, "Ana.Ruiz@Example.COM");
+        assert_eq!(ana, "ana.ruiz@example.com");
+        assert_eq!(
+            compared(Method::Email, "JOSÉ@Exämple.com"),
+            "josé@exämple.com"
+        );
+        assert_ne!(compared(Method::Email, "ana.ruiz+news@example.com"), ana);
+        assert_ne!(compared(Method::Email, "anaruiz@example.com"), ana);
+        assert_eq!(
+            compared(Method::Sms, "+1 (415) 555-0123"),
+            compared(Method::Sms, "+14155550123")
+        );
+        assert_ne!(
+            compared(Method::Push, "Token"),
+            compared(Method::Push, "token")
+        );
+        let long = compared(Method::Push, &format!("{}end", "x".repeat(4_000)));
+        assert!(long.len() == COMPARED_LENGTH_MAX && long.ends_with("end"));
     }
 
     #[test]

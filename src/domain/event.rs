@@ -30,6 +30,19 @@ impl EventKey {
     pub fn of_giving_up() -> Self {
         Self(Uuid::new_v8(*b"we gave up\0\0\0\0\0\0"))
     }
+
+    /// Of an opt-out by the link in a message; `suppression` is the entry that it made or found, so
+    /// that to repeat it is nothing new, and to opt out once more later is.
+    pub fn of_opting_out(suppression: Uuid) -> Self {
+        Self(Uuid::new_v8(suppression.into_bytes()))
+    }
+
+    /// Of taking that opt-out back.
+    pub fn of_opting_in(suppression: Uuid) -> Self {
+        let mut bytes = suppression.into_bytes();
+        bytes.reverse();
+        Self(Uuid::new_v8(bytes))
+    }
 }
 
 /// One entry of the append-only ledger.
@@ -39,7 +52,7 @@ pub struct Event {
     pub key: EventKey,
     /// The provider's time; where it gives none, the time of receipt.
     pub occurred_at: Timestamp,
-    /// Who says so: `ses`, `smtp`, `sns`, `worker`, `staff`.
+    /// Who says so: `ses`, `smtp`, `sns`, `worker`, `staff`, `recipient`.
     pub source: String,
     pub what: What,
 }
@@ -116,6 +129,8 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         how: Option<String>,
     },
+    /// The recipient took an opt-out back; erases nothing.
+    Resubscribed,
     /// An SMS or push message that a provider had accepted did not arrive.
     Undelivered(Failure),
     /// We stopped trying: attempts exhausted, expired, cancelled, suppressed, deactivated.
@@ -163,6 +178,7 @@ impl What {
             Self::Opened { .. } => "opened",
             Self::Clicked { .. } => "clicked",
             Self::Unsubscribed { .. } => "unsubscribed",
+            Self::Resubscribed => "resubscribed",
             Self::Undelivered(_) => "undelivered",
             Self::GaveUp(_) => "gave_up",
         }

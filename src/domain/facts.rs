@@ -149,7 +149,7 @@ impl Facts {
                 };
                 keep_least(&mut self.complained, complained, |c| (c.at, c.key));
             }
-            What::ComplaintWithdrawn => {}
+            What::ComplaintWithdrawn | What::Resubscribed => {}
             What::Opened { by_machine, .. } => self.open(at, *by_machine),
             What::Clicked { .. } => self.click(at),
             What::Unsubscribed { .. } => earliest(&mut self.unsubscribed_at, at),

@@ -39,10 +39,6 @@ id! {
     NotificationId
 }
 id! {
-    /// A client card, our own key for it (the `uid` of the clients table).
-    ClientUid
-}
-id! {
     /// One worker's hold on one batch of jobs; the fencing token.
     ClaimId
 }

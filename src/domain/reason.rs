@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Category {
     InvalidAddress,
+    DeviceGone,
     MailboxFull,
     AddressSuppressed,
     ContentRejected,
@@ -22,8 +23,9 @@ pub enum Category {
 }
 
 impl Category {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidAddress,
+        Self::DeviceGone,
         Self::MailboxFull,
         Self::AddressSuppressed,
         Self::ContentRejected,
@@ -41,6 +43,7 @@ impl Category {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidAddress => "invalid_address",
+            Self::DeviceGone => "device_gone",
             Self::MailboxFull => "mailbox_full",
             Self::AddressSuppressed => "address_suppressed",
             Self::ContentRejected => "content_rejected",
@@ -64,6 +67,10 @@ impl Category {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::InvalidAddress => "The address does not exist or cannot receive messages.",
+            Self::DeviceGone => {
+                "The app is no longer installed on this device, or the device has given it a new \
+                 address for messages."
+            }
             Self::MailboxFull => "The recipient's mailbox is full.",
             Self::AddressSuppressed => {
                 "The address is on a suppression list, so the message was not sent to it; \
@@ -98,6 +105,10 @@ impl Category {
             Self::InvalidAddress => {
                 Some("Check the address with the client, correct it and resend.")
             }
+            Self::DeviceGone => Some(
+                "Contact the client in another way; when the client opens the app again, it reports \
+                 the new address.",
+            ),
             Self::MailboxFull => Some("Resend later, or contact the client in another way."),
             Self::AddressSuppressed => {
                 Some("Ask the client whether the address works; then have it taken off the list.")

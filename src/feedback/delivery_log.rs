@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::provider_text::{long, sentence, text_at};
-use super::{Happening, Parsed, Report, key};
+use super::{Happening, Json, Parsed, Report, key};
 use crate::domain::event::{Failure, What};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
@@ -65,8 +63,8 @@ const OPTED_OUT: &str = "phone number is opted out";
 const PUSH_REASONS: [(&str, Category); 17] = [
     ("invalidtoken", Category::InvalidAddress),
     ("invalidregistration", Category::InvalidAddress),
-    ("notregistered", Category::InvalidAddress),
-    ("unregistered", Category::InvalidAddress),
+    ("notregistered", Category::DeviceGone),
+    ("unregistered", Category::DeviceGone),
     ("baddevicetoken", Category::InvalidAddress),
     ("devicetokennotfortopic", Category::InvalidAddress),
     ("endpoint is disabled", Category::InvalidAddress),
@@ -84,7 +82,7 @@ const PUSH_REASONS: [(&str, Category); 17] = [
 
 /// One line of the log.
 pub(super) struct Line<'a> {
-    value: &'a Value,
+    value: &'a Json<'a>,
     message_id: &'a str,
     status: &'a str,
     to_phone: bool,
@@ -92,7 +90,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// `None` if the object is no such line.
-    pub(super) fn read(value: &'a Value) -> Option<Self> {
+    pub(super) fn read(value: &'a Json<'a>) -> Option<Self> {
         let destination = text_at(value, "/delivery/destination")?;
         Some(Self {
             value,
@@ -117,7 +115,7 @@ impl<'a> Line<'a> {
             "/delivery/dwellTimeMs",
         ]
         .into_iter()
-        .find_map(|pointer| self.value.pointer(pointer)?.as_u64())
+        .find_map(|pointer| u64::try_from(self.value.at(pointer)?.whole()?).ok())
         .map_or(Duration::ZERO, Duration::from_millis);
         Some(published.plus(dwell.min(DWELL_MAX)))
     }
@@ -149,8 +147,8 @@ impl<'a> Line<'a> {
             category,
             code: self
                 .value
-                .pointer("/delivery/statusCode")
-                .and_then(Value::as_i64)
+                .at("/delivery/statusCode")
+                .and_then(Json::whole)
                 .map(|code| code.to_string()),
             provider_text: self.response().map(sentence),
         });
@@ -183,17 +181,22 @@ pub(super) fn parse(line: &Line<'_>, received_at: Timestamp) -> Parsed {
             what,
         })
         .collect();
-    Parsed::Report(Report {
+    let report = Report {
         notification: None,
         provider_message_id,
         source: SOURCE,
-        kind: line.status.to_owned(),
         happenings,
-    })
+    };
+    Parsed::Report {
+        kind: line.status.to_owned(),
+        report,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn fixture(name: &str) -> Value {
@@ -203,9 +206,10 @@ mod tests {
 
     fn report(line: &Value) -> Report {
         let parsed = super::super::parse(&line.to_string(), Timestamp::EPOCH);
-        let Parsed::Report(report) = parsed else {
+        let Parsed::Report { kind, report } = parsed else {
             panic!("{parsed:?}")
         };
+        assert_eq!(Some(kind.as_str()), line["status"].as_str());
         report
     }
 
@@ -216,7 +220,7 @@ mod tests {
             report.provider_message_id.as_deref(),
             Some("34d9b400-c6dd-5444-820d-fbeb0f1f54cf")
         );
-        assert_eq!((report.source, report.kind.as_str()), ("sns", "SUCCESS"));
+        assert_eq!(report.source, "sns");
         let [happening] = &report.happenings[..] else {
             panic!()
         };

@@ -1,24 +1,28 @@
 //! What providers tell us afterwards: is it genuine, which message is it about, what happened.
 
 mod delivery_log;
+mod json;
 mod key;
 mod provider_text;
 mod ses;
 pub mod sns;
 pub mod webhook;
 
-use serde_json::Value;
-
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
-use crate::store::feedback::Happening;
+use crate::store::feedback::{Happening, Report};
+use json::Json;
 
 /// A provider's text, understood as far as it can be. None of these is an error: what is not
 /// understood is kept and counted, because the provider would only drop it if it were refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parsed {
     /// About one message.
-    Report(Report),
+    Report {
+        /// The provider's word for what happened.
+        kind: String,
+        report: Report,
+    },
     /// A provider tries out the way to us; there is nothing to do.
     Test,
     /// Well formed and of a kind that this version does not know.
@@ -32,28 +36,13 @@ pub enum Parsed {
     Unparsable { why: &'static str },
 }
 
-/// What one text says about one message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// Our own id, where the message carried it and the provider gave it back.
-    pub notification: Option<NotificationId>,
-    /// The provider's id, unique within `source`.
-    pub provider_message_id: Option<String>,
-    /// Whose words these are: the `source` of the events, `ses` or `sns`.
-    pub source: &'static str,
-    /// The provider's word for what happened.
-    pub kind: String,
-    /// Often one; none when the report changes nothing that we keep.
-    pub happenings: Vec<Happening>,
-}
-
 /// Reads the text inside an SNS message: an SES notification or event, or a line of the delivery
 /// status log of SNS.
 pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     if ses::is_test(message) {
         return Parsed::Test;
     }
-    let Ok(value) = serde_json::from_str::<Value>(message) else {
+    let Ok(value) = Json::parse(message) else {
         return Parsed::Unparsable { why: "not JSON" };
     };
     if let Some(kind) = ses::kind(&value) {
@@ -62,7 +51,7 @@ pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     if let Some(line) = delivery_log::Line::read(&value) {
         return delivery_log::parse(&line, received_at);
     }
-    if !value.is_object() {
+    if !matches!(value, Json::Object(_)) {
         return Parsed::Unparsable {
             why: "not a JSON object",
         };

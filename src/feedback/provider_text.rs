@@ -1,7 +1,7 @@
 //! Text that a provider or a remote server wrote: bounded, on one line, and found without trust in
 //! its place.
 
-use serde_json::Value;
+use super::json::Json;
 
 /// In characters. Longer than the replies of mail servers that say anything; they are kept as they
 /// are, addresses too, because operators need the server's own words.
@@ -26,23 +26,26 @@ pub(super) fn word(text: &str) -> String {
 
 /// The text at a JSON pointer. Anything else there counts as absent: providers change the types of
 /// what matters little, and one odd field must not cost us the rest.
-pub(super) fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .filter(|text| !text.trim().is_empty())
+pub(super) fn text_at<'a>(value: &'a Json<'_>, pointer: &str) -> Option<&'a str> {
+    match value.at(pointer) {
+        Some(Json::Text(text)) if !text.trim().is_empty() => Some(text),
+        _ => None,
+    }
 }
 
 /// The list at a JSON pointer; empty when there is none.
-pub(super) fn list_at<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+pub(super) fn list_at<'a, 'text>(value: &'a Json<'text>, pointer: &str) -> &'a [Json<'text>] {
+    match value.at(pointer) {
+        Some(Json::List(values)) => values,
+        _ => &[],
+    }
 }
 
 /// Control characters and line ends become spaces, spaces in a row become one.
 fn bounded(text: &str, max: usize) -> String {
+    if text.len() <= max && is_plain(text) {
+        return text.to_owned();
+    }
     let mut kept = String::new();
     let mut count = 0;
     let words = text.split(|c: char| c.is_control() || c.is_whitespace());
@@ -63,6 +66,12 @@ fn bounded(text: &str, max: usize) -> String {
     kept
 }
 
+/// As almost every text is: one line of visible ASCII, with single spaces in between.
+fn is_plain(text: &str) -> bool {
+    let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    text.bytes().all(visible) && !text.contains("  ") && text.trim().len() == text.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,11 +86,23 @@ mod tests {
         assert_eq!(sentence(&"ab ".repeat(10_000)).chars().count(), TEXT_MAX);
         assert_eq!(word(&format!("{} b", "a".repeat(63))), "a".repeat(63));
         assert_eq!(word(" \n "), "");
+        for text in [
+            "550 5.1.1 no such user",
+            " a",
+            "a ",
+            "a  b",
+            "",
+            "a\tb",
+            "é b",
+        ] {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            assert_eq!(sentence(text), words.join(" "), "{text:?}");
+        }
     }
 
     #[test]
     fn what_is_not_of_the_expected_type_counts_as_absent() {
-        let value = serde_json::json!({"a": {"b": "c", "n": null, "e": " "}, "l": [1]});
+        let value = Json::parse(r#"{"a": {"b": "c", "n": null, "e": " "}, "l": [1]}"#).unwrap();
         assert_eq!(text_at(&value, "/a/b"), Some("c"));
         for pointer in ["/a", "/a/n", "/a/e", "/a/x", "/l"] {
             assert_eq!(text_at(&value, pointer), None, "{pointer}");

@@ -41,14 +41,14 @@ pub fn router(webhook: Webhook) -> Router {
     Router::new()
         .route("/webhooks/sns", post(receive))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(webhook)
+        .with_state(Arc::new(webhook))
 }
 
 /// SNS sets it on messages without envelope, which nothing signs.
 const RAW_DELIVERY: &str = "x-amz-sns-rawdelivery";
 
 async fn receive(
-    State(webhook): State<Webhook>,
+    State(webhook): State<Arc<Webhook>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -73,7 +73,10 @@ async fn receive(
         }
     };
     match judged {
-        Ok((envelope, body)) => webhook.keep(envelope, &body).await,
+        Ok((envelope, body)) => {
+            let text = std::str::from_utf8(&body).expect("an envelope was read from it");
+            webhook.keep(envelope, text).await
+        }
         Err(refusal) => webhook.refuse(&refusal),
     }
 }
@@ -96,7 +99,7 @@ impl Webhook {
     }
 
     /// Keeps the verified message, applies it, and confirms a subscription.
-    async fn keep(&self, envelope: Envelope, body: &[u8]) -> Response {
+    async fn keep(&self, envelope: Envelope, body: &str) -> Response {
         if let Kind::SubscriptionConfirmation(handshake) = &envelope.kind
             && let Err(response) = self.confirm(&envelope, handshake).await
         {
@@ -158,7 +161,7 @@ struct Prepared {
     metric_kind: &'static str,
 }
 
-fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepared {
+fn incoming(envelope: &Envelope, body: &str, received_at: Timestamp) -> Prepared {
     let (kind, metric_kind, report) = match &envelope.kind {
         Kind::Notification { .. } => understand(&envelope.message, received_at),
         Kind::SubscriptionConfirmation(_) | Kind::UnsubscribeConfirmation(_) => {
@@ -177,7 +180,7 @@ fn incoming(envelope: &Envelope, body: &[u8], received_at: Timestamp) -> Prepare
         topic: envelope.topic.as_str().to_owned(),
         received_at,
         kind,
-        body: String::from_utf8_lossy(body).into_owned(),
+        body: body.into(),
         report,
     };
     Prepared {
@@ -199,22 +202,13 @@ fn forget_tracking(message: &mut Incoming) {
 /// What the message inside the envelope says.
 fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
     match super::parse(message, received_at) {
-        Parsed::Report(report) => {
+        Parsed::Report { kind, report } => {
             let metric_kind = report
                 .happenings
                 .first()
                 .map_or("nothing", |h| h.what.kind());
-            let kept = Report {
-                notification: report.notification,
-                provider_message_id: report.provider_message_id,
-                source: report.source,
-                happenings: report.happenings,
-            };
-            (
-                report.kind,
-                metric_kind,
-                Some(kept).filter(|kept| !kept.happenings.is_empty()),
-            )
+            let report = Some(report).filter(|report| !report.happenings.is_empty());
+            (kind, metric_kind, report)
         }
         Parsed::Test => ("test".to_owned(), "test", None),
         Parsed::Unknown { kind, .. } => (kind, "unknown", None),
@@ -292,7 +286,7 @@ mod tests {
             topic: "t".to_owned(),
             received_at: Timestamp::EPOCH,
             kind,
-            body: event.to_owned(),
+            body: event.into(),
             report,
         };
         let tracked = |message: &Incoming| {

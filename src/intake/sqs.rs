@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::settings::{Queue, SqsSettings};
 use crate::api::FieldError;
 use crate::api::ways::{self, Intake, Taken};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::Error;
 use crate::store::buried::NewBuried;
@@ -24,6 +25,7 @@ use crate::store::buried::NewBuried;
 #[derive(Clone, Debug)]
 pub struct Consumer {
     pub intake: Intake,
+    pub clock: Clock,
     pub metrics: Arc<Metrics>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
@@ -169,7 +171,11 @@ impl Consumer {
             Err(error) => return Ok(Err(vec![error])),
         };
         ways::give_keys(&mut request, |index| derived_key(id, index));
-        let tickets = match self.intake.take(business, &request).await? {
+        let tickets = match self
+            .intake
+            .take(business, &request, self.clock.now())
+            .await?
+        {
             Taken::Enqueued(tickets) => tickets,
             Taken::Refused(errors) => return Ok(Err(errors)),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::mail::Mail;
-use super::story::{BounceKind, Happening, Receipt};
+use super::story::{BounceKind, Happening};
 use crate::domain::time::Timestamp;
 
 /// The subject of every SNS notification made of an SES event.
@@ -186,6 +186,14 @@ impl AcceptedMail {
         };
         self.mail.recipients.iter().map(with_address).collect()
     }
+}
+
+/// What the delivery status log says of a text or push message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receipt {
+    Success,
+    /// With the words of the carrier or the push service.
+    Failure(&'static str),
 }
 
 /// Where a directly published message went.

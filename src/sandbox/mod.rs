@@ -1,10 +1,16 @@
 //! A local stand-in for the providers, speaking their real protocols.
 //!
-//! It serves the HTTP APIs of SES and SNS and an SMTP server, and posts real, signed SNS messages
-//! to our webhook. The recipient's address chooses what happens (`story.rs`). The production code
-//! runs unchanged against it: only the endpoints and the trust anchor differ.
+//! It serves the HTTP APIs of SES, SNS, Twilio, FCM and APNs and an SMTP server, posts real, signed
+//! SNS messages to our webhook and signed status callbacks as Twilio does. The recipient's address
+//! chooses what happens (`story.rs`, `direct.rs`). The production code runs unchanged against it:
+//! only the endpoints, the credentials and the trust anchor differ.
 
+mod accounts;
+mod apns_http;
+mod callback;
+mod direct;
 mod envelope;
+mod fcm_http;
 mod feedback;
 mod mail;
 mod poster;
@@ -18,6 +24,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod twilio_http;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,9 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
@@ -35,10 +43,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tower::limit::ConcurrencyLimitLayer;
 
+use self::accounts::Accounts;
+pub use self::accounts::{Credentials, Logins};
 use self::envelope::TOPIC_ARN;
 pub use self::poster::Counts;
 use self::poster::Poster;
-use self::provider::Provider;
+use self::provider::{Pace, Provider};
 pub use self::signer::KeyError;
 use self::signer::Signer;
 use crate::clock::Clock;
@@ -56,7 +66,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the HTTP APIs of SES and SNS listen: a loopback address; port 0 takes a free one.
+    /// Where the HTTP APIs listen: a loopback address; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where the SMTP server listens: a loopback address; port 0 takes a free one.
     pub smtp_listen: SocketAddr,
@@ -112,7 +122,12 @@ impl Sandbox {
     pub async fn start(options: Options, clock: Clock) -> Result<Self, StartError> {
         let (http, http_address) = bind(options.listen).await?;
         let (smtp, smtp_address) = bind(options.smtp_listen).await?;
-        let signer = tokio::task::spawn_blocking(Signer::generate).await??;
+        // Two processors: two keys in the time of one.
+        let (signer, accounts) = tokio::try_join!(
+            tokio::task::spawn_blocking(Signer::generate),
+            tokio::task::spawn_blocking(Accounts::generate),
+        )?;
+        let (signer, accounts) = (signer?, accounts?);
         let http_url = format!("http://{http_address}");
         let certificate_path = format!(
             "/SimpleNotificationService-{}.pem",
@@ -124,9 +139,12 @@ impl Sandbox {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let provider = Arc::new(Provider::new(
             poster,
+            accounts,
             clock,
-            options.latency,
-            options.late,
+            Pace {
+                latency: options.latency,
+                late: options.late,
+            },
             tasks.clone(),
             stop.clone(),
         ));
@@ -153,7 +171,7 @@ impl Sandbox {
         })
     }
 
-    /// The endpoint of SES and of SNS.
+    /// The endpoint of every HTTP API.
     pub fn http_url(&self) -> String {
         self.http_url.clone()
     }
@@ -180,6 +198,16 @@ impl Sandbox {
     /// stories wait for that.
     pub fn set_webhook_url(&self, url: String) {
         self.provider.poster.subscribe(url);
+    }
+
+    /// With which a client of the stand-ins of Twilio, Google and Apple gets in.
+    pub fn credentials(&self) -> Credentials {
+        self.provider.accounts.credentials(&self.http_url)
+    }
+
+    /// How often somebody got in.
+    pub fn logins(&self) -> Logins {
+        self.provider.accounts.logins()
     }
 
     /// What has become of the messages to the webhook.
@@ -224,10 +252,24 @@ fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
         .route("/v2/email/outbound-emails", post(ses_http::send_email))
         .route("/v2/email/account", get(ses_http::get_account))
         .route("/", post(sns_http::query))
+        .route(twilio_http::MESSAGES, post(twilio_http::create))
+        .route(twilio_http::NUMBERS, get(twilio_http::numbers))
+        .route(fcm_http::TOKEN, post(fcm_http::token))
+        .route(fcm_http::SEND, post(fcm_http::send))
+        .route(apns_http::DEVICE, post(apns_http::push))
         .route(certificate_path, get(certificate))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(ConcurrencyLimitLayer::new(REQUESTS_MAX))
         .with_state(provider)
+}
+
+/// A body that fails before its first byte makes the server close the connection with nothing sent:
+/// the status line is still in its buffer then.
+fn hang_up() -> Response {
+    let nothing = futures_util::stream::iter([Err::<Bytes, _>(io::Error::from(
+        io::ErrorKind::ConnectionReset,
+    ))]);
+    Response::new(Body::from_stream(nothing))
 }
 
 async fn certificate(State(provider): State<Arc<Provider>>) -> impl IntoResponse {

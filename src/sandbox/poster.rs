@@ -166,10 +166,10 @@ impl Poster {
         let mut pause = PAUSE_FIRST;
         loop {
             let wait = if self.post(&now.url, &envelope).await == Answer::Ok {
-                self.posted.fetch_add(1, Ordering::Relaxed);
+                self.count_posted();
                 CONFIRMATION_WAIT
             } else {
-                self.retried.fetch_add(1, Ordering::Relaxed);
+                self.count_retried();
                 pause = (pause * 2).min(PAUSE_MAX);
                 pause
             };
@@ -196,6 +196,19 @@ impl Poster {
         }
     }
 
+    /// For other messages to a webhook.
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(super) fn count_posted(&self) {
+        self.posted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count_dropped(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
@@ -215,7 +228,7 @@ impl Poster {
         for attempt in 1..=TRIES_MAX {
             match self.post(url, envelope).await {
                 Answer::Ok => {
-                    self.posted.fetch_add(1, Ordering::Relaxed);
+                    self.count_posted();
                     return;
                 }
                 Answer::Never(status) => {
@@ -223,7 +236,7 @@ impl Poster {
                     break;
                 }
                 Answer::Later if attempt < TRIES_MAX => {
-                    self.retried.fetch_add(1, Ordering::Relaxed);
+                    self.count_retried();
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

@@ -4,16 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::feedback::{AcceptedDirect, AcceptedMail, Destination, SES_SUBJECT};
+use super::accounts::Accounts;
+use super::direct::Admission;
+use super::feedback::{AcceptedMail, SES_SUBJECT};
 use super::mail::Mail;
 use super::poster::Poster;
-use super::story::{Answer, DirectStory, Receipt, Story};
+use super::story::{Answer, Story};
 use super::throttle::Throttled;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -26,9 +30,9 @@ const EARLY_MAX: Duration = Duration::from_secs(3);
 
 pub(super) struct Provider {
     pub poster: Poster,
-    clock: Clock,
-    latency: Duration,
-    late: Duration,
+    pub accounts: Accounts,
+    pub clock: Clock,
+    pub pace: Pace,
     throttled: Mutex<Throttled>,
     free_plays: Arc<Semaphore>,
     accepted_emails: AtomicU64,
@@ -49,14 +53,23 @@ pub(super) enum EmailReply {
     Down,
 }
 
-/// The answer to the request to publish to a phone or a device.
+/// The answer to the request to send to a phone or a device.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DirectReply {
-    Accepted { message_id: String },
-    InvalidNumber,
-    Disabled,
+    Accepted,
+    /// Accepted, but the connection is to be closed without saying so.
+    Lost,
     Throttled,
     Down,
+}
+
+/// How fast stories go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Between two happenings.
+    pub latency: Duration,
+    /// How much later than its happening a late one is told.
+    pub late: Duration,
 }
 
 /// Room for one more story.
@@ -71,17 +84,17 @@ enum Room {
 impl Provider {
     pub(super) fn new(
         poster: Poster,
+        accounts: Accounts,
         clock: Clock,
-        latency: Duration,
-        late: Duration,
+        pace: Pace,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         Self {
             poster,
+            accounts,
             clock,
-            latency,
-            late,
+            pace,
             throttled: Mutex::default(),
             free_plays: Arc::new(Semaphore::new(PLAYS_MAX)),
             accepted_emails: AtomicU64::new(0),
@@ -132,40 +145,35 @@ impl Provider {
         }
     }
 
-    pub(super) fn publish(self: &Arc<Self>, destination: Destination) -> DirectReply {
-        let story = match &destination {
-            Destination::PhoneNumber(number) => DirectStory::of_phone_number(number),
-            Destination::Target(arn) => DirectStory::of_target(arn),
-        };
-        let receipt = match story {
-            DirectStory::InvalidNumber => return DirectReply::InvalidNumber,
-            DirectStory::Disabled => return DirectReply::Disabled,
-            DirectStory::Down => return DirectReply::Down,
-            DirectStory::Accepted(receipt) => receipt,
-        };
-        let at = self.clock.now();
-        let message_id = self.clock.new_uuid(at).to_string();
-        let accepted = AcceptedDirect {
-            destination,
-            message_id: message_id.clone(),
-            at,
-        };
-        if let Some(receipt) = receipt {
+    /// Answers a text or push message; when it is accepted, `play` follows.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        admission: Admission,
+        identity: &str,
+        play: Option<BoxFuture<'static, ()>>,
+    ) -> DirectReply {
+        match admission {
+            Admission::Fail => return DirectReply::Down,
+            Admission::ThrottleFirst if self.throttles(identity) => return DirectReply::Throttled,
+            Admission::Accept | Admission::ThrottleFirst | Admission::Lose => {}
+        }
+        if let Some(play) = play {
             match self.room() {
                 Room::Full => return DirectReply::Throttled,
                 Room::Unheard => {}
-                Room::Free(permit) => {
-                    let play = Arc::clone(self).play_direct(accepted, receipt);
-                    drop(self.spawn(play, permit));
-                }
+                Room::Free(permit) => drop(self.spawn(play, permit)),
             }
         }
-        DirectReply::Accepted { message_id }
+        if admission == Admission::Lose {
+            DirectReply::Lost
+        } else {
+            DirectReply::Accepted
+        }
     }
 
     async fn play_email(self: Arc<Self>, story: Story, accepted: AcceptedMail) {
         let began = Instant::now();
-        for step in story.steps(self.latency, self.late) {
+        for step in story.steps(self.pace.latency, self.pace.late) {
             tokio::time::sleep_until(began + step.told_after).await;
             let at = accepted.at.plus(step.happens_after);
             let event = accepted.event(step.happening, at, &self.ses_id(at));
@@ -173,12 +181,6 @@ impl Provider {
                 .publish(Some(SES_SUBJECT), &event, step.copies)
                 .await;
         }
-    }
-
-    async fn play_direct(self: Arc<Self>, accepted: AcceptedDirect, receipt: Receipt) {
-        tokio::time::sleep(self.latency).await;
-        let record = accepted.log_record(receipt);
-        self.poster.publish(None, &record, 1).await;
     }
 
     fn throttles(&self, identity: &str) -> bool {
@@ -220,8 +222,20 @@ impl Provider {
     }
 }
 
+/// A short text that is the same for the same parts and no others.
+pub(super) fn digest(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&part.len().to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    hex::encode(context.finish())
+}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::sandbox::signer::Signer;
 
@@ -231,19 +245,21 @@ mod tests {
         let signer = Signer::generate().unwrap();
         let poster = Poster::new(signer, String::new(), String::new(), clock.clone()).unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let day = Duration::from_hours(24);
-        let provider = Provider::new(poster, clock, day, day, tasks, stop.clone());
+        let (latency, late) = (Duration::from_hours(24), Duration::from_hours(24));
+        let (accounts, pace) = (Accounts::generate().unwrap(), Pace { latency, late });
+        let provider = Provider::new(poster, accounts, clock, pace, tasks, stop.clone());
         let provider = Arc::new(provider);
-        let publish = || provider.publish(Destination::PhoneNumber("+15005550007".to_owned()));
+        let endless = || Some(std::future::pending().boxed());
+        let send = || provider.take(Admission::Accept, "", endless());
         for _story in 0..PLAYS_MAX {
-            assert!(matches!(publish(), DirectReply::Accepted { .. }));
+            assert_eq!(send(), DirectReply::Accepted);
         }
         assert_eq!(provider.poster.counts().dropped, 0);
-        assert!(matches!(publish(), DirectReply::Accepted { .. }));
+        assert_eq!(send(), DirectReply::Accepted);
         assert_eq!(provider.poster.counts().dropped, 1);
         let token = provider.poster.token();
         assert!(provider.poster.confirm(&token).is_some());
-        assert_eq!(publish(), DirectReply::Throttled);
+        assert_eq!(send(), DirectReply::Throttled);
         stop.cancel();
     }
 }

@@ -1,22 +1,21 @@
 //! The door of Amazon SES: the parts of its HTTP API, version 2, that a sender uses.
 //! <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>
 
-use std::io;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::RECIPIENTS_MAX;
 use super::mail::{Header, Mail, TAGS_MAX, Tag, bare_address, is_plain_name};
 use super::provider::{EmailReply, Provider};
+use super::{RECIPIENTS_MAX, hang_up};
 
 /// The body of a `SendEmail` request, as far as it matters here.
 #[derive(Deserialize)]
@@ -204,20 +203,11 @@ fn error(status: StatusCode, error_type: &'static str, message: &str) -> Respons
     let mut response = json_answer(status, &json!({"message": message}));
     response
         .headers_mut()
-        .insert(ERROR_TYPE, axum::http::HeaderValue::from_static(error_type));
+        .insert(ERROR_TYPE, HeaderValue::from_static(error_type));
     response
 }
 
 fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body.to_string()).into_response()
-}
-
-/// A body that fails before its first byte makes the server close the connection with nothing sent:
-/// the status line is still in its buffer then.
-fn hang_up() -> Response {
-    let nothing = futures_util::stream::iter([Err::<Bytes, _>(io::Error::from(
-        io::ErrorKind::ConnectionReset,
-    ))]);
-    Response::new(Body::from_stream(nothing))
 }

@@ -8,12 +8,15 @@ use axum::extract::State;
 use axum::extract::rejection::FormRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::direct::{Admission, PushStory, TextStory};
 use super::envelope::TOPIC_ARN;
-use super::feedback::Destination;
-use super::provider::{DirectReply, Provider};
+use super::feedback::{AcceptedDirect, Destination, Receipt};
+use super::hang_up;
+use super::provider::{DirectReply, Provider, digest};
 
 /// SNS: 256 KiB for a message, 1,600 characters for a text message.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -84,23 +87,72 @@ fn publish(provider: &Arc<Provider>, query: Query) -> Result<Response, Trouble> 
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Trouble::invalid("Message too long"));
     }
-    let number = match &destination {
-        Destination::PhoneNumber(number) => number.clone(),
-        Destination::Target(_) => String::new(),
+    let (admission, receipt) = story_of(&destination)?;
+    let identity = identity(&destination, &message);
+    let at = provider.clock.now();
+    let message_id = provider.clock.new_uuid(at).to_string();
+    let accepted = AcceptedDirect {
+        destination,
+        message_id: message_id.clone(),
+        at,
     };
-    match provider.publish(destination) {
-        DirectReply::Accepted { message_id } => Ok(answer(
+    let play = receipt.map(|receipt| play(Arc::clone(provider), accepted, receipt).boxed());
+    match provider.take(admission, &identity, play) {
+        DirectReply::Accepted => Ok(answer(
             "Publish",
             &format!("<MessageId>{message_id}</MessageId>"),
         )),
-        DirectReply::InvalidNumber => Err(invalid_number(&number)),
-        DirectReply::Disabled => Err(Trouble::sender(
-            "EndpointDisabled",
-            "Endpoint is disabled".to_owned(),
-        )),
+        DirectReply::Lost => Ok(hang_up()),
         DirectReply::Throttled => Err(Trouble::sender("Throttled", "Rate exceeded".to_owned())),
         DirectReply::Down => Err(Trouble::internal()),
     }
+}
+
+/// What SNS answers, and what its delivery status log says later. The words are SNS's own:
+/// <https://docs.aws.amazon.com/sns/latest/dg/sms_stats_cloudwatch.html>
+fn story_of(destination: &Destination) -> Result<(Admission, Option<Receipt>), Trouble> {
+    match destination {
+        Destination::PhoneNumber(number) => {
+            let story = TextStory::of(number);
+            let receipt = match story {
+                TextStory::Invalid => return Err(invalid_number(number)),
+                TextStory::SentOnly | TextStory::Down => None,
+                TextStory::Blocked => Some("Blocked as spam by phone carrier"),
+                TextStory::Unreachable => Some("Phone is currently unreachable/unavailable"),
+                TextStory::OptedOut => Some("Phone number is opted out"),
+                TextStory::Delivered | TextStory::Throttled | TextStory::LostAnswer => {
+                    return Ok((story.admission(), Some(Receipt::Success)));
+                }
+            };
+            Ok((story.admission(), receipt.map(Receipt::Failure)))
+        }
+        Destination::Target(arn) => {
+            let story = PushStory::of(arn);
+            let receipt = match story {
+                PushStory::Disabled => return Err(Trouble::disabled()),
+                PushStory::Unregistered => Some(Receipt::Failure(
+                    "NotificationErrorResponse(command=8, status=InvalidToken, id=1, cause=null)",
+                )),
+                PushStory::Accepted
+                | PushStory::Throttled
+                | PushStory::LostAnswer
+                | PushStory::Down => None,
+            };
+            Ok((story.admission(), receipt))
+        }
+    }
+}
+
+/// What tells this message from others.
+fn identity(destination: &Destination, message: &str) -> String {
+    let (Destination::PhoneNumber(to) | Destination::Target(to)) = destination;
+    digest(&[to, message])
+}
+
+async fn play(provider: Arc<Provider>, accepted: AcceptedDirect, receipt: Receipt) {
+    tokio::time::sleep(provider.pace.latency).await;
+    let record = accepted.log_record(receipt);
+    provider.poster.publish(None, &record, 1).await;
 }
 
 fn confirm_subscription(provider: &Provider, query: &Query) -> Result<Response, Trouble> {
@@ -152,6 +204,10 @@ impl Trouble {
 
     const fn malformed(why: String) -> Self {
         Self::sender("MalformedQueryString", why)
+    }
+
+    fn disabled() -> Self {
+        Self::sender("EndpointDisabled", "Endpoint is disabled".to_owned())
     }
 
     fn not_found() -> Self {

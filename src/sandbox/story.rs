@@ -1,4 +1,4 @@
-//! Which story an address stands for, and what happens in it, when, and how it is told. Pure.
+//! Which story an email address stands for, and what happens in it, when, and how it is told. Pure.
 
 use std::time::Duration;
 
@@ -199,58 +199,6 @@ fn simulator(name: &str) -> Option<Story> {
     })
 }
 
-/// How a text message or a push message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DirectStory {
-    Accepted(Option<Receipt>),
-    /// `InvalidParameter`: not a number that can be published to.
-    InvalidNumber,
-    /// `EndpointDisabled`: the device's token is dead and SNS knows it.
-    Disabled,
-    /// `InternalError`, always.
-    Down,
-}
-
-/// What the delivery status log says later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Receipt {
-    Success,
-    /// With the provider's own words.
-    Failure(&'static str),
-}
-
-impl DirectStory {
-    /// The last four digits of `+1500555….` choose. The words are SNS's own:
-    /// <https://docs.aws.amazon.com/sns/latest/dg/sms_stats_cloudwatch.html>
-    pub(super) fn of_phone_number(number: &str) -> Self {
-        let failure = |words| Self::Accepted(Some(Receipt::Failure(words)));
-        match number.strip_prefix("+1500555") {
-            Some("0001") => Self::InvalidNumber,
-            Some("0004") => failure("Blocked as spam by phone carrier"),
-            Some("0006") => Self::Accepted(None),
-            Some("0008") => failure("Phone is currently unreachable/unavailable"),
-            Some("0009") => failure("Phone number is opted out"),
-            Some(_) | None => Self::Accepted(Some(Receipt::Success)),
-        }
-    }
-
-    /// How the target ends decides. A push service's acceptance is no proof of delivery, and there
-    /// is no later success: `delivered` is accepted and that is all.
-    pub(super) fn of_target(arn: &str) -> Self {
-        if arn.ends_with("disabled") {
-            Self::Disabled
-        } else if arn.ends_with("unregistered") {
-            Self::Accepted(Some(Receipt::Failure(
-                "NotificationErrorResponse(command=8, status=InvalidToken, id=1, cause=null)",
-            )))
-        } else if arn.ends_with("down") {
-            Self::Down
-        } else {
-            Self::Accepted(None)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,38 +323,5 @@ mod tests {
     fn duplicates_are_told_three_times() {
         let steps = Story::of("duplicate@simulator.test").steps(GAP, LATE);
         assert!(steps.iter().all(|step| step.copies == 3));
-    }
-
-    #[test]
-    fn the_last_digits_choose_the_story_of_a_text_message() {
-        let of = DirectStory::of_phone_number;
-        assert_eq!(of("+15005550001"), DirectStory::InvalidNumber);
-        assert_eq!(of("+15005550006"), DirectStory::Accepted(None));
-        for (number, words) in [
-            ("+15005550004", "Blocked as spam by phone carrier"),
-            ("+15005550008", "Phone is currently unreachable/unavailable"),
-            ("+15005550009", "Phone number is opted out"),
-        ] {
-            assert_eq!(
-                of(number),
-                DirectStory::Accepted(Some(Receipt::Failure(words)))
-            );
-        }
-        for number in ["+15005550007", "+15005550123", "+14155550001", ""] {
-            assert_eq!(of(number), DirectStory::Accepted(Some(Receipt::Success)));
-        }
-    }
-
-    #[test]
-    fn the_end_of_a_target_chooses_the_story_of_a_push_message() {
-        let of = DirectStory::of_target;
-        assert_eq!(of("arn:x/delivered"), DirectStory::Accepted(None));
-        assert_eq!(of("arn:x/1234"), DirectStory::Accepted(None));
-        assert_eq!(of("device-disabled"), DirectStory::Disabled);
-        assert_eq!(of("device-down"), DirectStory::Down);
-        assert!(matches!(
-            of("arn:x/unregistered"),
-            DirectStory::Accepted(Some(Receipt::Failure(_)))
-        ));
     }
 }

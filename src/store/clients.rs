@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::Error;
 use super::db::Tx;
-use super::stmt::{Kind, Rows, sql};
+use super::row::Row;
+use super::stmt::{Kind, Rows, Stmt, sql, storable};
+use super::{Error, Store};
 use crate::domain::time::Timestamp;
 
 /// What an application tells us of a client.
@@ -17,6 +18,151 @@ pub struct ClientRef {
     pub name: Option<String>,
     pub email: Option<String>,
     pub phone: Option<String>,
+}
+
+/// A card as people and programs read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub id: String,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub created_at: Timestamp,
+    /// Since when nothing is sent to the client.
+    pub deactivated_at: Option<Timestamp>,
+}
+
+/// What is to be changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub name: Change,
+    pub email: Change,
+    pub phone: Change,
+    pub deactivated: Option<bool>,
+}
+
+/// Of one field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    #[default]
+    Keep,
+    Empty,
+    To(String),
+}
+
+impl Change {
+    /// What the field is then, where it was empty before.
+    pub fn into_value(self) -> Option<String> {
+        match self {
+            Self::Keep | Self::Empty => None,
+            Self::To(value) => Some(value),
+        }
+    }
+}
+
+impl Store {
+    pub async fn client(&self, business: &str, id: &str) -> Result<Option<Client>, Error> {
+        let mut tx = self.db.read().await?;
+        read(&mut tx, business, id).await
+    }
+
+    /// `None` when there is a client with this id.
+    pub async fn add_client(
+        &self,
+        business: &str,
+        card: &ClientRef,
+        deactivated: bool,
+    ) -> Result<Option<Client>, Error> {
+        let mut tx = self.db.write().await?;
+        let now = self.clock.now();
+        let id = storable(card.id.clone());
+        let stmt = sql(
+            "INSERT INTO clients (uid, business_id, client_id, name, email, phone, created_at, \
+             deactivated_at) VALUES (",
+        )
+        .bind(self.clock.new_uuid(now))
+        .push(", ")
+        .bind(business)
+        .push(", ")
+        .bind(&id)
+        .push(", ")
+        .bind(card.name.clone())
+        .push(", ")
+        .bind(card.email.clone())
+        .push(", ")
+        .bind(card.phone.clone())
+        .push(", ")
+        .bind(now)
+        .push(", ")
+        .bind(deactivated.then_some(now))
+        .push(") ON CONFLICT (business_id, client_id) DO NOTHING");
+        if tx.execute(stmt).await? == 0 {
+            return Ok(None);
+        }
+        let client = read(&mut tx, business, &id).await?;
+        tx.commit().await?;
+        Ok(client)
+    }
+
+    /// The card as it is afterwards; `None` when there is no such client.
+    pub async fn change_client(
+        &self,
+        business: &str,
+        id: &str,
+        changes: &Changes,
+    ) -> Result<Option<Client>, Error> {
+        let mut tx = self.db.write().await?;
+        // In one statement and without a look before, so that no other change is undone.
+        let stmt =
+            set(sql("UPDATE clients SET name = "), &changes.name).push(" ELSE name END, email = ");
+        let stmt = set(stmt, &changes.email).push(" ELSE email END, phone = ");
+        let stmt = set(stmt, &changes.phone)
+            // Who is deactivated already has been so since then.
+            .push(" ELSE phone END, deactivated_at = CASE WHEN ")
+            .bind(changes.deactivated == Some(true))
+            .push(" THEN coalesce(deactivated_at, ")
+            .bind(self.clock.now())
+            .push(") WHEN ")
+            .bind(changes.deactivated == Some(false))
+            .push(" THEN NULL ELSE deactivated_at END WHERE business_id = ")
+            .bind(business)
+            .push(" AND client_id = ")
+            .bind(storable(id.to_owned()));
+        tx.execute(stmt).await?;
+        let client = read(&mut tx, business, id).await?;
+        tx.commit().await?;
+        Ok(client)
+    }
+}
+
+/// The new value where there is one.
+fn set(stmt: Stmt, change: &Change) -> Stmt {
+    stmt.push("CASE WHEN ")
+        .bind(*change != Change::Keep)
+        .push(" THEN ")
+        .bind(change.clone().into_value())
+}
+
+async fn read(tx: &mut Tx, business: &str, id: &str) -> Result<Option<Client>, Error> {
+    let stmt = sql(
+        "SELECT client_id, name, email, phone, created_at, deactivated_at FROM clients \
+         WHERE business_id = ",
+    )
+    .bind(business)
+    .push(" AND client_id = ")
+    .bind(storable(id.to_owned()));
+    tx.optional(stmt).await?.as_ref().map(client).transpose()
+}
+
+fn client(row: &Row) -> Result<Client, Error> {
+    Ok(Client {
+        id: row.text("client_id")?,
+        name: row.opt_text("name")?,
+        email: row.opt_text("email")?,
+        phone: row.opt_text("phone")?,
+        created_at: row.time("created_at")?,
+        deactivated_at: row.opt_time("deactivated_at")?,
+    })
 }
 
 /// A card as it is stored or about to be.

@@ -50,6 +50,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers of the embedded database: pages and the API; more gain nothing on few cores.
 const SQLITE_READERS: u32 = 8;
 
+/// How long SQLite's write-ahead log may grow before it is copied into the database: a checkpoint
+/// flushes both files while every writer waits. In pages of 4 KB; as many as the first block of the
+/// log's index holds (sqlite.org/walformat.html).
+const WAL_PAGES: &str = "4000";
+/// Rows that SQLite's writer hands over without waiting until somebody takes them: those of a batch.
+const ROWS_BUFFERED: usize = 1_000;
+
 /// A longer statement is not kept prepared on SQLite: its text varies with the number of its rows, and
 /// a hundred of them would hold tens of megabytes.
 const KEPT_TEXT_MAX: usize = 4_096;
@@ -94,11 +101,12 @@ impl Db {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .pragma("cache_size", "-16384")
+            .pragma("wal_autocheckpoint", WAL_PAGES)
             .pragma("temp_store", "memory");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone())
+            .connect_with(options.clone().row_buffer_size(ROWS_BUFFERED))
             .await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::Error;
 use super::clients::{self, Card, CardKey};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
 use super::stmt::{Kind, Rows, sql, storable};
+use super::{Error, Store};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
 use crate::domain::id::NotificationId;
-use crate::domain::message::Content;
+use crate::domain::message::{Content, TemplateRef};
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 
@@ -36,6 +37,10 @@ pub struct NewNotification {
     pub type_name: String,
     pub contact_type: String,
     pub content: ContentSource,
+    /// The bytes of the content's attachments, in their order.
+    pub files: Vec<Bytes>,
+    /// What the content was made from.
+    pub template: Option<TemplateRef>,
     pub staff_id: Option<String>,
     pub send_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
@@ -50,6 +55,9 @@ pub enum ContentSource {
     New(Content),
     /// The frozen content of an earlier notification.
     Frozen(Uuid),
+    /// None, because the same was enqueued before under the same key: its template may have changed
+    /// since then.
+    AsBefore,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +102,8 @@ pub enum Why {
     Expired,
     #[error("the key was used before with another body: use a new key for a new notification")]
     KeyConflict,
+    #[error("what this key had enqueued is not there any more")]
+    NotAsBefore,
 }
 
 /// What one more notification weighs in a gathered commit, in bytes of content: a batch of large
@@ -105,7 +115,7 @@ impl Enqueue {
     pub(super) fn weight(&self) -> usize {
         self.notifications
             .iter()
-            .map(|new| 1 + new.content_bytes() / BYTES_PER_ROW)
+            .map(|new| 1 + (new.content_bytes() + new.file_bytes()) / BYTES_PER_ROW)
             .sum()
     }
 
@@ -123,13 +133,19 @@ impl Enqueue {
 }
 
 impl NewNotification {
-    fn content_bytes(&self) -> usize {
+    /// Of its texts: its files are loaded only when it is sent. 0 where they are an earlier
+    /// notification's.
+    pub(super) fn content_bytes(&self) -> usize {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         match &self.content {
             ContentSource::New(Content::Email { text, html, .. }) => length(text) + length(html),
             ContentSource::New(Content::Sms { text } | Content::Push { text, .. }) => text.len(),
-            ContentSource::Frozen(_) => 0,
+            ContentSource::Frozen(_) | ContentSource::AsBefore => 0,
         }
+    }
+
+    fn file_bytes(&self) -> usize {
+        self.files.iter().map(Bytes::len).sum()
     }
 }
 
@@ -179,11 +195,32 @@ fn card_keys(batch: &[Enqueue]) -> impl Iterator<Item = CardKey> {
     keys.into_iter()
 }
 
+impl Store {
+    /// Which of these were enqueued before: the same keys with the same bodies.
+    pub async fn enqueued_before(
+        &self,
+        business: &str,
+        asked: &[&Idempotency],
+    ) -> Result<Vec<bool>, Error> {
+        let mut rows = key_rows();
+        for asked in asked {
+            rows.add([business.into(), (&asked.key).into()]);
+        }
+        let mut tx = self.db.read().await?;
+        let owners = owners(&mut tx, rows).await?;
+        let before = asked.iter().map(|asked| {
+            let owner = owners.get(&(business.to_owned(), storable(asked.key.clone())));
+            owner.is_some_and(|(digest, _)| *digest == asked.body_digest)
+        });
+        Ok(before.collect())
+    }
+}
+
 async fn find_keys(
     tx: &mut Tx,
     batch: &[Enqueue],
 ) -> Result<BTreeMap<(String, String), (Uuid, NotificationId)>, Error> {
-    let mut rows = Rows::new(&[("business_id", Kind::Text), ("key", Kind::Text)]);
+    let mut rows = key_rows();
     for request in batch {
         for idempotency in request
             .notifications
@@ -193,6 +230,18 @@ async fn find_keys(
             rows.add([(&request.business).into(), (&idempotency.key).into()]);
         }
     }
+    owners(tx, rows).await
+}
+
+fn key_rows() -> Rows {
+    Rows::new(&[("business_id", Kind::Text), ("key", Kind::Text)])
+}
+
+/// Digest and id that each of these keys belongs to, if it belongs to one.
+async fn owners(
+    tx: &mut Tx,
+    rows: Rows,
+) -> Result<BTreeMap<(String, String), (Uuid, NotificationId)>, Error> {
     let mut keys = BTreeMap::new();
     if rows.is_empty() {
         return Ok(keys);
@@ -235,6 +284,11 @@ impl<'a> Stage<'a> {
                         why: Why::KeyConflict,
                     });
                 }
+                continue;
+            }
+            if matches!(new.content, ContentSource::AsBefore) {
+                let why = Why::NotAsBefore;
+                refusals.push(Refusal { index, why });
                 continue;
             }
             if new.expires_at.is_some_and(|expires_at| expires_at <= now) {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::Error;
 use super::db::Tx;
 use super::enqueue::{ContentSource, Idempotency, NewNotification};
-use super::jobs::{self, Job};
-use super::stmt::{Kind, Rows, sql};
+use super::jobs::{self, Job, Queued};
+use super::stmt::{Arg, Kind, Rows, sql};
+use super::{Error, files};
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
@@ -28,20 +28,48 @@ pub(super) struct Staged<'a> {
 pub(super) async fn write(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) -> Result<(), Error> {
     write_names(tx, staged, now).await?;
     write_keys(tx, staged, now).await?;
+    files::write(tx, staged, now).await?;
     write_content(tx, staged).await?;
     write_entries(tx, staged).await?;
-    let jobs = staged.iter().map(|Staged { id, new, .. }| {
-        let job = Job {
-            id: *id,
-            method: new.method,
-            lane: new.priority.lane(),
+    let (frozen, new): (Vec<&Staged<'_>>, Vec<_>) = staged
+        .iter()
+        .partition(|s| matches!(s.new.content, ContentSource::Frozen(_)));
+    if !new.is_empty() {
+        tx.execute(jobs::insert(new.iter().map(|s| s.queued(now))))
+            .await?;
+    }
+    if !frozen.is_empty() {
+        let jobs = frozen.iter().map(|s| (s.job(), s.due_at(now)));
+        tx.execute(jobs::put_back(jobs, now)).await?;
+    }
+    Ok(())
+}
+
+impl Staged<'_> {
+    fn job(&self) -> Job {
+        Job {
+            id: self.id,
+            method: self.new.method,
+            lane: self.new.priority.lane(),
             attempts: 0,
             failures: 0,
-        };
-        (job, new.send_at.map_or(now, |at| at.max(now)))
-    });
-    tx.execute(jobs::insert(jobs)).await?;
-    Ok(())
+        }
+    }
+
+    fn due_at(&self, now: Timestamp) -> Timestamp {
+        self.new.send_at.map_or(now, |at| at.max(now))
+    }
+
+    fn queued(&self, now: Timestamp) -> Queued<'_> {
+        let due_at = self.due_at(now);
+        Queued {
+            job: self.job(),
+            business: self.business,
+            due_at,
+            ready: due_at <= now,
+            bytes: i64::try_from(self.new.content_bytes()).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 /// Contact types and staff that are named for the first time.
@@ -129,43 +157,60 @@ async fn write_content(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
         ("text", Kind::Text),
         ("html", Kind::Text),
         ("data", Kind::Json),
+        ("reply_to", Kind::Text),
+        ("attachments", Kind::Json),
     ]);
     for Staged { id, new, .. } in staged {
-        let ContentSource::New(content) = &new.content else {
-            continue;
-        };
-        let (subject, text, html, data) = match content {
-            Content::Email {
-                subject,
-                text,
-                html,
-            } => (Some(subject), text.as_ref(), html, None),
-            Content::Sms { text } => (None, Some(text), &None, None),
-            Content::Push { title, text, data } => (
-                title.as_ref(),
-                Some(text),
-                &None,
-                Some(Json::Object(data.clone())),
-            ),
-        };
-        rows.add([
-            id.uuid().into(),
-            subject.cloned().into(),
-            text.cloned().into(),
-            html.clone().into(),
-            data.into(),
-        ]);
+        if let ContentSource::New(content) = &new.content {
+            rows.add(content_row(id.uuid(), content)?);
+        }
     }
     if rows.is_empty() {
         return Ok(());
     }
     let stmt = sql(
-        "INSERT INTO message_content (id, subject, text, html, data) \
-         SELECT b.id, b.subject, b.text, b.html, b.data FROM ",
+        "INSERT INTO message_content (id, subject, text, html, data, reply_to, attachments) \
+         SELECT b.id, b.subject, b.text, b.html, b.data, b.reply_to, b.attachments FROM ",
     )
     .rows(rows);
     tx.execute(stmt).await?;
     Ok(())
+}
+
+fn content_row(id: Uuid, content: &Content) -> Result<[Arg; 7], Error> {
+    let (mut html_text, mut data_json) = (None, None);
+    let (mut reply_to_text, mut attachments_json) = (None, None);
+    let (head, text) = match content {
+        Content::Email {
+            subject,
+            text,
+            html,
+            reply_to,
+            attachments,
+        } => {
+            html_text.clone_from(html);
+            reply_to_text = reply_to.as_ref().map(ToString::to_string);
+            if !attachments.is_empty() {
+                let json = serde_json::to_value(attachments).map_err(Error::encode)?;
+                attachments_json = Some(json);
+            }
+            (Some(subject.clone()), text.clone())
+        }
+        Content::Sms { text } => (None, Some(text.clone())),
+        Content::Push { title, text, data } => {
+            data_json = Some(Json::Object(data.clone()));
+            (title.clone(), Some(text.clone()))
+        }
+    };
+    Ok([
+        id.into(),
+        head.into(),
+        text.into(),
+        html_text.into(),
+        data_json.into(),
+        reply_to_text.into(),
+        attachments_json.into(),
+    ])
 }
 
 async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
@@ -185,6 +230,8 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
         ("send_at", Kind::Time),
         ("expires_at", Kind::Time),
         ("metadata", Kind::Json),
+        ("template_name", Kind::Text),
+        ("template_version", Kind::Id),
     ]);
     for Staged {
         id,
@@ -197,7 +244,10 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
         let content_id = match new.content {
             ContentSource::New(_) => id.uuid(),
             ContentSource::Frozen(of) => of,
+            // Never staged.
+            ContentSource::AsBefore => continue,
         };
+        let template = new.template.as_ref();
         rows.add([
             id.uuid().into(),
             (*business).into(),
@@ -214,20 +264,27 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
             new.send_at.into(),
             new.expires_at.into(),
             new.metadata.clone().map(Json::Object).into(),
+            template.map(|template| template.name.clone()).into(),
+            template.map(|template| template.version).into(),
         ]);
     }
+    // Who it is from is what the business says now: what is sent later is what is shown.
     let stmt = sql(
         "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, \
          type, contact_type, staff_id, manual, address, content_id, resend_of, priority, send_at, \
-         expires_at, metadata) SELECT b.id, b.business_id, b.client_uid, b.date, b.method, \
+         expires_at, metadata, template_name, template_version, sender, reply_to) \
+         SELECT b.id, b.business_id, b.client_uid, b.date, b.method, \
          'Outbound', b.type, b.contact_type, b.staff_id, ",
     )
     .bind(false)
     .push(
-        ", b.address, b.content_id, b.resend_of, b.priority, b.send_at, b.expires_at, b.metadata \
-         FROM ",
+        ", b.address, b.content_id, b.resend_of, b.priority, b.send_at, b.expires_at, \
+         b.metadata, b.template_name, b.template_version, \
+         CASE b.method WHEN 'email' THEN x.email_from WHEN 'sms' THEN x.sms_from END, \
+         CASE b.method WHEN 'email' THEN x.reply_to END FROM ",
     )
-    .rows(rows);
+    .rows(rows)
+    .push(" LEFT JOIN businesses x ON x.id = b.business_id");
     tx.execute(stmt).await?;
     Ok(())
 }

@@ -81,7 +81,7 @@ impl Error {
     }
 
     /// What was to be written may be the reason: others can still succeed.
-    pub(super) const fn may_lie_in_the_content(&self) -> bool {
+    pub const fn may_lie_in_the_content(&self) -> bool {
         matches!(
             self,
             Self::Statement(_) | Self::Corrupt { .. } | Self::Encode(_)

@@ -3,25 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Error;
 use super::db::Tx;
-use super::fact_parts::PARTS;
+use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
-use super::stmt::{Kind, Rows, sql};
-use crate::domain::event::{Bounce, Event, EventKey, Failure, Severity, What};
-use crate::domain::facts::{Bounced, Clicked, Complained, Delayed, Facts, Failed, Opened, Sent};
+use super::stmt::{Arg, Kind, Rows, sql};
+use super::{Error, lessons};
+use crate::clock::Clock;
+use crate::domain::event::{Event, EventKey, What};
+use crate::domain::facts::{Facts, Sent};
 use crate::domain::id::NotificationId;
-use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 
-/// Appends events to the ledger and merges those that are new into the facts. Returns which were
-/// new. The notifications must exist. A transaction calls this once, so that every writer locks the
-/// ledger before the facts, and both in order of ids.
+/// Appends events to the ledger, merges those that are new into the facts, and keeps what they teach
+/// of their recipients' addresses. Returns which were new. The notifications must exist. A
+/// transaction calls this once, so that every writer locks the ledger before the facts and these
+/// before the suppression list, each in one order.
 pub(super) async fn merge(
     tx: &mut Tx,
+    clock: &Clock,
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
@@ -31,9 +33,11 @@ pub(super) async fn merge(
         .flatten()
         .map(|event| (event.notification, event.key))
         .collect();
+    let teaching = lessons::teaching(new.values().flatten().copied());
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
+    lessons::learn(tx, clock, &teaching, now).await?;
     Ok(happened)
 }
 
@@ -61,11 +65,11 @@ async fn append<'a>(
         rows.add([
             event.notification.uuid().into(),
             event.key.0.into(),
-            event.what.kind().into(),
+            Arg::Word(event.what.kind()),
             event.occurred_at.into(),
             now.into(),
             (&event.source).into(),
-            detail(&event.what)?.into(),
+            detail(&event.what)?,
         ]);
     }
     if rows.is_empty() {
@@ -92,8 +96,8 @@ async fn append<'a>(
 }
 
 /// Makes the facts rows that are missing, and returns those that need no more. An acceptance that is
-/// the first thing known of its message is the hot path: its row is written whole, without a look at
-/// what is there. Other new rows are blank.
+/// the first thing known of its message is the hot path: its row is written whole. Other new rows are
+/// blank.
 ///
 /// All of them in one statement and before any row is locked: two writers that wait for rows of each
 /// other, the one for a new row and the other for an old one, would wait in a circle.
@@ -108,8 +112,6 @@ async fn insert(
             _ => None,
         })
         .collect();
-    let others = new.keys().filter(|id| !accepted.contains_key(id));
-    let known = known(tx, others.copied()).await?;
     let mut rows = Rows::new(&[
         ("notification_id", Kind::Id),
         ("sent_at", Kind::Time),
@@ -118,7 +120,7 @@ async fn insert(
         ("provider_message_id", Kind::Text),
         ("opens_tracked", Kind::Bool),
     ]);
-    for id in new.keys().filter(|id| !known.contains(id)) {
+    for id in new.keys() {
         let sent = accepted.get(id);
         rows.add([
             id.uuid().into(),
@@ -145,21 +147,6 @@ async fn insert(
     Ok(made)
 }
 
-/// Which of these have a facts row.
-async fn known(
-    tx: &mut Tx,
-    notifications: impl Iterator<Item = NotificationId>,
-) -> Result<BTreeSet<NotificationId>, Error> {
-    let rows = Rows::of_ids(notifications.map(NotificationId::uuid));
-    if rows.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let stmt = sql("SELECT f.notification_id FROM ")
-        .rows(rows)
-        .push(" JOIN delivery_facts f ON f.notification_id = b.id");
-    ids(&tx.all(stmt).await?)
-}
-
 fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
     rows.iter()
         .map(|row| row.id("notification_id").map(NotificationId::new))
@@ -168,10 +155,26 @@ fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
 
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
-    if new.is_empty() {
+    let touch = |part: &&Part, events: &[&Event]| {
+        let mut parts = events
+            .iter()
+            .filter_map(|event| fact_parts::of(&event.what));
+        parts.any(|found| found == *part)
+    };
+    let parts = PARTS.into_iter();
+    let parts: Vec<&Part> = parts
+        .filter(|part| new.values().any(|events| touch(part, events)))
+        .collect();
+    if parts.is_empty() {
         return Ok(());
     }
-    let stmt = sql("SELECT f.* FROM ")
+    let selected = parts
+        .iter()
+        .fold(sql("SELECT f.notification_id"), |stmt, part| {
+            stmt.push(part.select)
+        });
+    let stmt = selected
+        .push(" FROM ")
         .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))
         .push(" JOIN delivery_facts f ON f.notification_id = b.id")
         .push(
@@ -181,21 +184,24 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     let mut merged = Vec::new();
     for row in tx.all(stmt).await? {
         let id = NotificationId::new(row.id("notification_id")?);
-        let before = read(&row)?;
+        let mut before = Facts::default();
+        for part in &parts {
+            (part.read)(&row, &mut before)?;
+        }
         let mut after = before.clone();
         for event in new.get(&id).into_iter().flatten() {
             after.apply(event);
         }
         merged.push((id, before, after));
     }
-    for part in &PARTS {
+    for part in parts {
         let mut rows = Rows::new(part.columns);
         let changed = merged
             .iter()
             .filter(|(_, before, after)| (part.changed)(before, after));
         for (id, _, after) in changed {
             let key = std::iter::once(id.uuid().into());
-            rows.push(key.chain((part.values)(after)).collect());
+            rows.push(key.chain((part.values)(after)));
         }
         if rows.is_empty() {
             continue;
@@ -208,13 +214,14 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     Ok(())
 }
 
-/// The `detail` column: what the event says beside its kind.
-pub(super) fn detail(what: &What) -> Result<serde_json::Value, Error> {
-    let mut value = serde_json::to_value(what).map_err(Error::encode)?;
-    if let Some(object) = value.as_object_mut() {
-        object.remove("kind");
-    }
-    Ok(value)
+/// The `detail` column: what the event says beside its kind, which is written first.
+pub(super) fn detail(what: &What) -> Result<Arg, Error> {
+    let text = serde_json::to_string(what).map_err(Error::encode)?;
+    let rest = text
+        .strip_prefix("{\"kind\":\"")
+        .and_then(|rest| rest.strip_prefix(what.kind())?.strip_prefix('"'))
+        .ok_or_else(|| Error::encode("an event that does not begin with its kind"))?;
+    Arg::json(format!("{{{}", rest.trim_start_matches(',')))
 }
 
 /// The event that a ledger row holds.
@@ -229,101 +236,9 @@ pub(super) fn what(row: &Row) -> Result<What, Error> {
 
 /// Facts from a row that holds the columns of `delivery_facts`, all null when there is none.
 pub(super) fn read(row: &Row) -> Result<Facts, Error> {
-    Ok(Facts {
-        sent: sent(row)?,
-        failed: failed(row)?,
-        delivered_at: row.opt_time("delivered_at")?,
-        delayed: delayed(row)?,
-        bounced: bounced(row)?,
-        complained: complained(row)?,
-        opened: opened(row)?,
-        clicked: clicked(row)?,
-        unsubscribed_at: row.opt_time("unsubscribed_at")?,
-    })
-}
-
-fn sent(row: &Row) -> Result<Option<Sent>, Error> {
-    let Some(at) = row.opt_time("sent_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Sent {
-        at,
-        key: EventKey(row.id("sent_key")?),
-        provider: row.text("provider")?,
-        provider_message_id: row.opt_text("provider_message_id")?,
-        opens_tracked: row.bool("opens_tracked")?,
-    }))
-}
-
-fn failed(row: &Row) -> Result<Option<Failed>, Error> {
-    let Some(at) = row.opt_time("failed_at")? else {
-        return Ok(None);
-    };
-    let failure = Failure {
-        category: row.word("failed_category", Category::parse)?,
-        code: row.opt_text("failed_code")?,
-        provider_text: row.opt_text("failed_text")?,
-    };
-    let key = EventKey(row.id("failed_key")?);
-    Ok(Some(Failed { at, key, failure }))
-}
-
-fn delayed(row: &Row) -> Result<Option<Delayed>, Error> {
-    let Some(at) = row.opt_time("delayed_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Delayed {
-        at,
-        key: EventKey(row.id("delayed_key")?),
-        delay_type: row.opt_text("delayed_type")?,
-    }))
-}
-
-fn bounced(row: &Row) -> Result<Option<Bounced>, Error> {
-    let Some(at) = row.opt_time("bounced_at")? else {
-        return Ok(None);
-    };
-    let bounce = Bounce {
-        severity: row.word("bounced_severity", Severity::parse)?,
-        category: row.word("bounced_category", Category::parse)?,
-        subtype: row.opt_text("bounced_subtype")?,
-        status: row.opt_text("bounced_status")?,
-        diagnostic: row.opt_text("bounced_text")?,
-    };
-    let key = EventKey(row.id("bounced_key")?);
-    Ok(Some(Bounced { at, key, bounce }))
-}
-
-fn complained(row: &Row) -> Result<Option<Complained>, Error> {
-    let Some(at) = row.opt_time("complained_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Complained {
-        at,
-        key: EventKey(row.id("complained_key")?),
-        feedback_type: row.opt_text("complained_type")?,
-    }))
-}
-
-fn opened(row: &Row) -> Result<Option<Opened>, Error> {
-    let Some(first_at) = row.opt_time("opened_first_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Opened {
-        first_at,
-        last_at: row.time("opened_last_at")?,
-        count: row.int("opened_count")?,
-        by_person_at: row.opt_time("opened_by_person_at")?,
-    }))
-}
-
-fn clicked(row: &Row) -> Result<Option<Clicked>, Error> {
-    let Some(first_at) = row.opt_time("clicked_first_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Clicked {
-        first_at,
-        last_at: row.time("clicked_last_at")?,
-        count: row.int("clicked_count")?,
-    }))
+    let mut facts = Facts::default();
+    for part in PARTS {
+        (part.read)(row, &mut facts)?;
+    }
+    Ok(facts)
 }

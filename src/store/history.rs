@@ -11,7 +11,8 @@ use super::{Error, Store, facts, feedback};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
-use crate::domain::message::Content;
+use crate::domain::mailbox::Mailbox;
+use crate::domain::message::{Attachment, Content, TemplateRef};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::{Status, statuses};
 use crate::domain::time::Timestamp;
@@ -38,6 +39,12 @@ pub struct Entry {
     pub expires_at: Option<Timestamp>,
     pub metadata: Option<Map<String, Json>>,
     pub manual: bool,
+    /// Who it is from; none: the sender of the settings.
+    pub sender: Option<String>,
+    /// Where answers go unless the content says so itself.
+    pub reply_to: Option<Mailbox>,
+    /// What the content was made from.
+    pub template: Option<TemplateRef>,
     pub facts: Facts,
 }
 
@@ -147,7 +154,8 @@ impl Store {
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
-             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, f.* \
+             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
+             l.reply_to, l.template_name, l.template_version, f.* \
              FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \
              LEFT JOIN staff s ON s.business_id = l.business_id AND s.staff_id = l.staff_id \
@@ -211,7 +219,8 @@ impl Store {
     ) -> Result<Option<Content>, Error> {
         let mut tx = self.db.read().await?;
         let stmt = sql(
-            "SELECT l.method, m.subject, m.text, m.html, m.data FROM contact_log l \
+            "SELECT l.method, m.subject, m.text, m.html, m.data, m.reply_to, m.attachments \
+             FROM contact_log l \
              JOIN message_content m ON m.id = l.content_id WHERE l.id = ",
         )
         .bind(id.uuid())
@@ -395,6 +404,9 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         expires_at: row.opt_time("expires_at")?,
         metadata,
         manual: row.bool("manual")?,
+        sender: row.opt_text("sender")?,
+        reply_to: mailbox(row, "reply_to")?,
+        template: template(row)?,
         facts: facts::read(row)?,
     })
 }
@@ -422,6 +434,8 @@ pub(super) fn content(row: &Row, method: Method) -> Result<Option<Content>, Erro
                 subject,
                 text,
                 html,
+                reply_to: mailbox(row, "reply_to")?,
+                attachments: attachments(row)?,
             }
         }
         (Method::Sms, _, Some(text)) => Content::Sms { text },
@@ -435,4 +449,25 @@ pub(super) fn content(row: &Row, method: Method) -> Result<Option<Content>, Erro
         _ => return Ok(None),
     };
     Ok(Some(content))
+}
+
+pub(super) fn mailbox(row: &Row, column: &'static str) -> Result<Option<Mailbox>, Error> {
+    let text = row.opt_text(column)?;
+    let mailbox = text.map(|text| Mailbox::parse(&text)).transpose();
+    mailbox.map_err(|why| Error::corrupt(column, why))
+}
+
+fn attachments(row: &Row) -> Result<Vec<Attachment>, Error> {
+    let Some(json) = row.opt_json("attachments")? else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_value(json).map_err(|why| Error::corrupt("attachments", why))
+}
+
+fn template(row: &Row) -> Result<Option<TemplateRef>, Error> {
+    let version = row.opt_id("template_version")?;
+    let name = row.opt_text("template_name")?;
+    Ok(name
+        .zip(version)
+        .map(|(name, version)| TemplateRef { name, version }))
 }

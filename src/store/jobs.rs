@@ -1,16 +1,17 @@
-//! The queue: jobs are claimed in batches, a claim is one row, and the jobs of a dead worker's
-//! claim come back as attempts of unknown outcome.
+//! The queue: jobs are claimed in batches, and a claim is one row.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::bars::{self, Asked};
 use super::db::Tx;
 use super::history;
-use super::record;
+use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
+use super::turns::{self, Lane, Taken};
 use super::{Error, Store, facts};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, Failure, What};
@@ -18,7 +19,9 @@ use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
 use crate::domain::reason::Category;
+use crate::domain::suppression::{Bar, is_bulk};
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// A batch of jobs in one worker's hands.
 #[derive(Debug)]
@@ -32,10 +35,16 @@ pub struct Claim {
 pub struct Claimed {
     pub job: Job,
     pub expires_at: Option<Timestamp>,
+    /// Of its content.
+    pub bytes: u64,
     /// A provider or its feedback already shows that the message went: an earlier attempt of
     /// unknown outcome is resolved, and nothing is to be sent.
     pub has_gone: bool,
-    /// `None` when the stored message cannot be read any more.
+    /// It must not be sent to its recipient.
+    pub bar: Option<Bar>,
+    /// Its recipient may end messages like it.
+    pub is_bulk: bool,
+    /// `None` when the stored message cannot be read any more. Without the bytes of its attachments.
     pub message: Option<Outgoing>,
 }
 
@@ -58,6 +67,8 @@ pub struct Wanted<'a> {
     pub provider: &'a str,
     pub method: Method,
     pub limit: usize,
+    /// Of content: what is more stays in the queue, but for a first message that is larger alone.
+    pub bytes_max: u64,
     pub lease: Duration,
 }
 
@@ -71,9 +82,6 @@ pub struct Depth {
     pub oldest_due_at: Timestamp,
 }
 
-/// Dead claims taken up in one transaction; each may hold a whole batch.
-const RESCUED_CLAIMS_MAX: i64 = 10;
-
 impl Store {
     /// Takes up to `limit` due jobs, higher lanes first. The claim is committed, and with it the
     /// record that an attempt may begin, before any provider is called.
@@ -84,19 +92,34 @@ impl Store {
     async fn claim_once(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let mut jobs = Vec::new();
-        for lane in Priority::ALL {
-            let left = wanted.limit.saturating_sub(jobs.len());
+        let readied = self.turns.make_ready(&mut tx, now).await?;
+        let (mut taken, mut shares) = (Vec::new(), Vec::new());
+        for priority in Priority::ALL {
+            let left = wanted.limit.saturating_sub(taken.len());
             if left > 0 {
-                jobs.append(&mut take_due(&mut tx, wanted.method, lane, now, left).await?);
+                let lane = Lane {
+                    method: wanted.method,
+                    priority,
+                };
+                let mut share = self.turns.take(&mut tx, lane, left).await?;
+                taken.append(&mut share.taken);
+                shares.push(share);
             }
         }
-        if jobs.is_empty() {
+        if taken.is_empty() {
+            if readied > 0 {
+                tx.commit().await?;
+            }
+            self.turns.go_on(&shares, &[]);
             return Ok(None);
+        }
+        let over = turns::cut(&mut taken, wanted.bytes_max);
+        if !over.is_empty() {
+            tx.execute(insert(over.iter().map(queued))).await?;
         }
         let id = ClaimId::new(self.clock.new_uuid(now));
         let stmt = sql(
-            "INSERT INTO claims (id, worker, provider, claimed_at, lease_until, jobs) VALUES (",
+            "INSERT INTO claims (id, worker, provider, claimed_at, beats, lease_ms, jobs) VALUES (",
         )
         .bind(id.uuid())
         .push(", ")
@@ -106,78 +129,19 @@ impl Store {
         .push(", ")
         .bind(now)
         .push(", ")
-        .bind(now.plus(wanted.lease))
+        .bind(0_i64)
         .push(", ")
-        .bind(jobs_as_json(&jobs))
+        .bind(i64::try_from(wanted.lease.as_millis()).unwrap_or(i64::MAX))
+        .push(", ")
+        .bind(as_json(taken.iter().map(|taken| taken.job)))
         .push(")");
         tx.execute(stmt).await?;
-        let jobs = load(&mut tx, jobs).await?;
+        let jobs = load(&mut tx, &taken, now).await?;
+        fault::at(Step::Claiming);
         tx.commit().await?;
+        fault::at(Step::Claimed);
+        self.turns.go_on(&shares, &taken);
         Ok(Some(Claim { id, jobs }))
-    }
-
-    /// Heartbeat: extends these claims. Returns those that are still there.
-    pub async fn extend_claims(
-        &self,
-        held: &[ClaimId],
-        lease: Duration,
-    ) -> Result<Vec<ClaimId>, Error> {
-        if held.is_empty() {
-            return Ok(Vec::new());
-        }
-        super::again(async || {
-            let mut tx = self.db.write().await?;
-            // Locked in the order in which recorders lock them.
-            let stmt = sql("WITH mine AS MATERIALIZED (SELECT c.id FROM ")
-                .rows(Rows::of_ids(held.iter().map(|claim| claim.uuid())))
-                .push(" JOIN claims c ON c.id = b.id ORDER BY c.id")
-                .push(tx.dialect().lock(" FOR UPDATE OF c"))
-                .push(") UPDATE claims SET lease_until = ")
-                .bind(self.clock.now().plus(lease))
-                .push(" WHERE id IN (SELECT id FROM mine) RETURNING id");
-            let mut alive = Vec::new();
-            for row in tx.all(stmt).await? {
-                alive.push(ClaimId::new(row.id("id")?));
-            }
-            tx.commit().await?;
-            Ok(alive)
-        })
-        .await
-    }
-
-    /// Takes up the claims whose lease ran out: their jobs without an outcome become attempts of
-    /// unknown outcome, tried again after `grace` unless feedback shows meanwhile that they went.
-    /// Returns how many jobs came back.
-    pub async fn rescue(&self, grace: Duration) -> Result<usize, Error> {
-        super::again(|| self.rescue_once(grace)).await
-    }
-
-    async fn rescue_once(&self, grace: Duration) -> Result<usize, Error> {
-        let mut tx = self.db.write().await?;
-        let now = self.clock.now();
-        let stmt = sql("WITH dead AS MATERIALIZED (SELECT id FROM claims WHERE lease_until < ")
-            .bind(now)
-            .push(" ORDER BY lease_until LIMIT ")
-            .bind(RESCUED_CLAIMS_MAX)
-            .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
-            .push(
-                ") DELETE FROM claims WHERE id IN (SELECT id FROM dead) \
-                 RETURNING provider, claimed_at, jobs",
-            );
-        let mut rescued = 0;
-        for row in tx.all(stmt).await? {
-            let jobs = jobs_from_json(&row.opt_json("jobs")?.unwrap_or_default())?;
-            let lost = without_outcome(&mut tx, jobs).await?;
-            rescued += lost.len();
-            let dead = record::Dead {
-                provider: &row.text("provider")?,
-                claimed_at: row.time("claimed_at")?,
-                due_at: now.plus(grace),
-            };
-            record::as_unknown(&mut tx, &lost, dead, now).await?;
-        }
-        tx.commit().await?;
-        Ok(rescued)
     }
 
     /// Takes a waiting job out of the queue and records the cancellation. `false` when there is
@@ -202,18 +166,36 @@ impl Store {
             return Ok(false);
         }
         let now = self.clock.now();
-        facts::merge(&mut tx, &[cancellation(id, now)], now).await?;
+        facts::merge(&mut tx, &self.clock, &[cancellation(id, now)], now).await?;
         tx.commit().await?;
         Ok(true)
     }
 
-    /// How many jobs wait, and for how long.
-    pub async fn depth(&self) -> Result<Vec<Depth>, Error> {
+    /// How many jobs wait in each lane, up to `counted_max` each, and for how long. Empty lanes are
+    /// left out.
+    pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, \
-             MIN(due_at) AS oldest FROM jobs GROUP BY method, lane");
+        let mut lanes = Rows::new(&[("method", Kind::Text), ("lane", Kind::Int)]);
+        for method in Method::SENT_BY_US {
+            for lane in Priority::ALL {
+                lanes.add([method.as_str().into(), i64::from(lane.lane()).into()]);
+            }
+        }
+        let stmt = sql(
+            "SELECT b.method, b.lane, (SELECT CAST(COUNT(*) AS bigint) FROM (SELECT 1 FROM jobs j \
+             WHERE j.method = b.method AND j.lane = b.lane LIMIT ",
+        )
+        .bind(counted_max)
+        .push(
+            ") AS due) AS waiting, (SELECT MIN(j.due_at) FROM jobs j WHERE j.method = b.method \
+             AND j.lane = b.lane) AS oldest FROM ",
+        )
+        .rows(lanes);
         let mut depths = Vec::new();
         for row in tx.all(stmt).await? {
+            let Some(oldest_due_at) = row.opt_time("oldest")? else {
+                continue;
+            };
             let lane = row.int("lane")?;
             let lane = Priority::ALL
                 .into_iter()
@@ -222,28 +204,10 @@ impl Store {
                 method: row.word("method", Method::parse)?,
                 lane: lane.ok_or_else(|| Error::corrupt("lane", "no such lane"))?,
                 waiting: row.int("waiting")?,
-                oldest_due_at: row.time("oldest")?,
+                oldest_due_at,
             });
         }
         Ok(depths)
-    }
-
-    /// When the next job of this method is due; `None` when none waits.
-    pub async fn next_due(&self, method: Method) -> Result<Option<Timestamp>, Error> {
-        let mut tx = self.db.read().await?;
-        let mut next = None;
-        for lane in Priority::ALL {
-            let stmt = sql("SELECT due_at FROM jobs WHERE method = ")
-                .bind(method.as_str())
-                .push(" AND lane = ")
-                .bind(i64::from(lane.lane()))
-                .push(" ORDER BY due_at LIMIT 1");
-            if let Some(row) = tx.optional(stmt).await? {
-                let due = row.time("due_at")?;
-                next = Some(next.map_or(due, |known: Timestamp| known.min(due)));
-            }
-        }
-        Ok(next)
     }
 }
 
@@ -262,112 +226,164 @@ fn cancellation(id: NotificationId, now: Timestamp) -> Event {
     }
 }
 
-/// Deletes due jobs of a lane and returns them, the longest due first.
-async fn take_due(
-    tx: &mut Tx,
-    method: Method,
-    lane: Priority,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<Job>, Error> {
-    let stmt = sql("WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE method = ")
-        .bind(method.as_str())
-        .push(" AND lane = ")
-        .bind(i64::from(lane.lane()))
-        .push(" AND due_at <= ")
-        .bind(now)
-        .push(" ORDER BY due_at, id LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
-        .push(
-            ") DELETE FROM jobs WHERE id IN (SELECT id FROM due) \
-             RETURNING id, method, lane, due_at, attempts, failures",
-        );
-    let mut jobs = Vec::new();
-    for row in tx.all(stmt).await? {
-        let job = Job {
-            id: NotificationId::new(row.id("id")?),
-            method: row.word("method", Method::parse)?,
-            lane: small(row.int("lane")?),
-            attempts: small(row.int("attempts")?),
-            failures: small(row.int("failures")?),
-        };
-        jobs.push((row.time("due_at")?, job));
-    }
-    jobs.sort_unstable_by_key(|(due_at, job)| (*due_at, job.id));
-    Ok(jobs.into_iter().map(|(_, job)| job).collect())
-}
-
-/// A counter that never reaches the limit of its type in practice.
-fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
-    T::try_from(value).unwrap_or_default()
+/// A message as it is stored, with what decides whether it may be sent.
+struct Loaded {
+    business: String,
+    contact_type: String,
+    is_bulk: bool,
+    client_is_deactivated: bool,
+    expires_at: Option<Timestamp>,
+    has_gone: bool,
+    message: Option<Outgoing>,
 }
 
 /// The messages of claimed jobs, in the order of the jobs.
-async fn load(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Claimed>, Error> {
+async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
-        "SELECT l.id, l.method, l.address, l.expires_at, m.subject, m.text, m.html, \
-         m.data, f.sent_at, \
+        "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
+         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
+         m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
     )
-    .rows(Rows::of_ids(jobs.iter().map(|job| job.id.uuid())))
+    .rows(Rows::of_ids(taken.iter().map(|taken| taken.job.id.uuid())))
     .push(
         " JOIN contact_log l ON l.id = b.id \
+         LEFT JOIN clients c ON c.uid = l.client_uid \
          LEFT JOIN message_content m ON m.id = l.content_id \
          LEFT JOIN delivery_facts f ON f.notification_id = l.id",
     );
-    let mut found = std::collections::BTreeMap::new();
+    let mut found = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let id = NotificationId::new(row.id("id")?);
-        let method = row.word("method", Method::parse)?;
-        let has_gone = row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some();
-        let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
-        // What cannot be read must not hold up the rest of the batch.
-        let message = match (to, history::content(&row, method)) {
-            (Some(to), Ok(Some(content))) => Some(Outgoing { id, to, content }),
-            _ => None,
-        };
-        found.insert(id, (row.opt_time("expires_at")?, has_gone, message));
+        found.insert(id, loaded(&row, id)?);
     }
-    let claimed = jobs.into_iter().map(|job| {
-        let (expires_at, has_gone, message) = found.remove(&job.id).unwrap_or((None, false, None));
+    let asked = found.iter().filter_map(|(id, loaded)| {
+        Some(Asked {
+            id: *id,
+            business: &loaded.business,
+            to: &loaded.message.as_ref()?.to,
+            contact_type: &loaded.contact_type,
+            is_bulk: loaded.is_bulk,
+        })
+    });
+    let reasons = bars::find(tx, asked, now).await?;
+    let claimed = taken.iter().map(|Taken { job, bytes, .. }| {
+        let loaded = found.remove(&job.id);
+        let deactivated = loaded.as_ref().is_some_and(|it| it.client_is_deactivated);
+        let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
-            job,
-            expires_at,
-            has_gone,
-            message,
+            job: *job,
+            bytes: bytes.unsigned_abs(),
+            expires_at: loaded.as_ref().and_then(|it| it.expires_at),
+            has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
+            bar: deactivated
+                .then_some(Bar::ClientDeactivated)
+                .or_else(suppressed),
+            is_bulk: loaded.as_ref().is_some_and(|it| it.is_bulk),
+            message: loaded.and_then(|it| it.message),
         }
     });
     Ok(claimed.collect())
 }
 
-/// The jobs of a dead claim whose attempt has no outcome on record.
-async fn without_outcome(tx: &mut Tx, jobs: Vec<Job>) -> Result<Vec<Job>, Error> {
-    let mut rows = Rows::new(&[("id", Kind::Id), ("attempt", Kind::Int)]);
-    for job in &jobs {
-        rows.add([job.id.uuid().into(), i64::from(job.attempts + 1).into()]);
+fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
+    let method = row.word("method", Method::parse)?;
+    let contact_type = row.text("contact_type")?;
+    Ok(Loaded {
+        business: row.text("business_id")?,
+        is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
+        contact_type,
+        client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
+        expires_at: row.opt_time("expires_at")?,
+        has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
+        // What cannot be read must not hold up the rest of the batch.
+        message: outgoing(row, id, method).unwrap_or(None),
+    })
+}
+
+/// The message of an entry; `None` when it has no content or its address is none.
+fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outgoing>, Error> {
+    let to = Address::parse(method, &row.opt_text("address")?.unwrap_or_default()).ok();
+    let (Some(to), Some(content)) = (to, history::content(row, method)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Outgoing {
+        id,
+        to,
+        content,
+        unsubscribe: None,
+        expires_at: row.opt_time("expires_at")?,
+        sender: row.opt_text("sender")?,
+        reply_to: history::mailbox(row, "business_reply_to")?,
+        files: Vec::new(),
+    }))
+}
+
+fn queued(taken: &Taken) -> Queued<'_> {
+    Queued {
+        job: taken.job,
+        business: &taken.business,
+        due_at: taken.due_at,
+        ready: true,
+        bytes: taken.bytes,
     }
-    let stmt = sql("SELECT a.notification_id FROM ")
-        .rows(rows)
-        .push(" JOIN delivery_attempts a ON a.notification_id = b.id AND a.attempt = b.attempt");
-    let mut known = BTreeSet::new();
-    for row in tx.all(stmt).await? {
-        known.insert(NotificationId::new(row.id("notification_id")?));
-    }
-    Ok(jobs
-        .into_iter()
-        .filter(|job| !known.contains(&job.id))
-        .collect())
+}
+
+/// A job as it is put into the queue.
+pub(super) struct Queued<'a> {
+    pub(super) job: Job,
+    pub(super) business: &'a str,
+    pub(super) due_at: Timestamp,
+    pub(super) ready: bool,
+    pub(super) bytes: i64,
 }
 
 /// Puts jobs into the queue.
-pub(super) fn insert(jobs: impl IntoIterator<Item = (Job, Timestamp)>) -> Stmt {
+pub(super) fn insert<'a>(jobs: impl IntoIterator<Item = Queued<'a>>) -> Stmt {
+    let mut rows = Rows::new(&[
+        ("id", Kind::Id),
+        ("business_id", Kind::Text),
+        ("method", Kind::Text),
+        ("lane", Kind::Int),
+        ("due_at", Kind::Time),
+        ("ready", Kind::Bool),
+        ("attempts", Kind::Int),
+        ("failures", Kind::Int),
+        ("bytes", Kind::Int),
+    ]);
+    for queued in jobs {
+        let job = queued.job;
+        rows.add([
+            job.id.uuid().into(),
+            queued.business.into(),
+            job.method.as_str().into(),
+            i64::from(job.lane).into(),
+            queued.due_at.into(),
+            queued.ready.into(),
+            i64::from(job.attempts).into(),
+            i64::from(job.failures).into(),
+            queued.bytes.into(),
+        ]);
+    }
+    sql(
+        "INSERT INTO jobs (id, business_id, method, lane, due_at, ready, attempts, failures, bytes) \
+         SELECT b.id, b.business_id, b.method, b.lane, b.due_at, b.ready, b.attempts, b.failures, \
+         b.bytes FROM ",
+    )
+    .rows(rows)
+    .push(" WHERE true ON CONFLICT (id) DO NOTHING")
+}
+
+/// Puts jobs into the queue whose entries are written: what else is to be known of them is looked
+/// up there.
+pub(super) fn put_back(jobs: impl IntoIterator<Item = (Job, Timestamp)>, now: Timestamp) -> Stmt {
     let mut rows = Rows::new(&[
         ("id", Kind::Id),
         ("method", Kind::Text),
         ("lane", Kind::Int),
         ("due_at", Kind::Time),
+        ("ready", Kind::Bool),
         ("attempts", Kind::Int),
         ("failures", Kind::Int),
     ]);
@@ -377,20 +393,25 @@ pub(super) fn insert(jobs: impl IntoIterator<Item = (Job, Timestamp)>) -> Stmt {
             job.method.as_str().into(),
             i64::from(job.lane).into(),
             due_at.into(),
+            (due_at <= now).into(),
             i64::from(job.attempts).into(),
             i64::from(job.failures).into(),
         ]);
     }
     sql(
-        "INSERT INTO jobs (id, method, lane, due_at, attempts, failures) \
-         SELECT b.id, b.method, b.lane, b.due_at, b.attempts, b.failures FROM ",
+        "INSERT INTO jobs (id, business_id, method, lane, due_at, ready, attempts, failures, bytes) \
+         SELECT b.id, l.business_id, b.method, b.lane, b.due_at, b.ready, b.attempts, b.failures, \
+         coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.html), 0) FROM ",
     )
     .rows(rows)
-    .push(" WHERE true ON CONFLICT (id) DO NOTHING")
+    .push(
+        " JOIN contact_log l ON l.id = b.id LEFT JOIN message_content m ON m.id = l.content_id \
+         WHERE true ON CONFLICT (id) DO NOTHING",
+    )
 }
 
-pub(super) fn jobs_as_json(jobs: &[Job]) -> Json {
-    jobs.iter()
+pub(super) fn as_json(jobs: impl IntoIterator<Item = Job>) -> Json {
+    jobs.into_iter()
         .map(|job| {
             json!([
                 job.id.to_string(),
@@ -403,7 +424,7 @@ pub(super) fn jobs_as_json(jobs: &[Job]) -> Json {
         .collect()
 }
 
-fn jobs_from_json(jobs: &Json) -> Result<Vec<Job>, Error> {
+pub(super) fn from_json(jobs: &Json) -> Result<Vec<Job>, Error> {
     type Fields = (Uuid, String, u8, u32, u32);
     let jobs: Vec<Fields> =
         serde::Deserialize::deserialize(jobs).map_err(|e| Error::corrupt("jobs", e))?;

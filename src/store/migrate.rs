@@ -17,10 +17,34 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0001_first.sql"),
     ),
     (
+        2,
+        "queue",
+        include_str!("../../migrations/sqlite/0002_queue.sql"),
+        include_str!("../../migrations/postgres/0002_queue.sql"),
+    ),
+    (
+        4,
+        "suppressions",
+        include_str!("../../migrations/sqlite/0004_suppressions.sql"),
+        include_str!("../../migrations/postgres/0004_suppressions.sql"),
+    ),
+    (
+        5,
+        "content",
+        include_str!("../../migrations/sqlite/0005_content.sql"),
+        include_str!("../../migrations/postgres/0005_content.sql"),
+    ),
+    (
         6,
         "ways in",
         include_str!("../../migrations/sqlite/0006_ways_in.sql"),
         include_str!("../../migrations/postgres/0006_ways_in.sql"),
+    ),
+    (
+        7,
+        "feedback",
+        include_str!("../../migrations/sqlite/0007_feedback.sql"),
+        include_str!("../../migrations/postgres/0007_feedback.sql"),
     ),
 ];
 

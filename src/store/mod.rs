@@ -2,8 +2,11 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+mod bars;
 pub mod buried;
-mod clients;
+pub mod businesses;
+pub mod claims;
+pub mod clients;
 mod db;
 pub mod enqueue;
 mod entries;
@@ -11,16 +14,26 @@ mod error;
 mod fact_parts;
 mod facts;
 pub mod feedback;
+mod files;
 mod group;
 pub mod history;
 pub mod jobs;
 pub mod keys;
+mod lessons;
 mod migrate;
+pub mod opt_outs;
+mod pg_json;
 mod pg_time;
 pub mod record;
+pub mod retention;
 mod row;
+mod secrets;
 mod stmt;
 pub mod story;
+pub mod suppressions;
+pub mod templates;
+mod turns;
+pub mod unmatched;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,6 +47,7 @@ use db::Db;
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
+use turns::Turns;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
 #[derive(Clone, Debug)]
@@ -42,6 +56,7 @@ pub struct Store {
     clock: Clock,
     enqueues: Group<Enqueue, Enqueued>,
     feedback: Group<Incoming, Kept>,
+    turns: Turns,
 }
 
 /// Rows of one gathered enqueue commit: more gain nothing (design: 500 to 1,000).
@@ -90,6 +105,7 @@ impl Store {
             clock,
             enqueues,
             feedback,
+            turns: Turns::default(),
         })
     }
 

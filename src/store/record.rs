@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store, facts, feedback};
+use super::{Error, Store, claims, facts, feedback, unmatched};
+use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
-use crate::domain::id::ClaimId;
+use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::time::Timestamp;
+use crate::fault::{self, Step};
 
 /// What became of one claimed job.
 #[derive(Clone, Debug)]
@@ -86,24 +88,69 @@ impl Store {
             .iter()
             .filter(|done| held.contains(&done.claim))
             .collect();
+        let again = again(&mut tx, &mine).await?;
         write_attempts(&mut tx, &mine).await?;
-        write_facts(&mut tx, batch, &mine, now).await?;
-        let again = mine.iter().filter_map(|done| match done.then {
-            Then::Again { due_at } => Some((next_job(done), due_at)),
-            Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
-        });
-        let again: Vec<(Job, Timestamp)> = again.collect();
+        write_facts(&mut tx, &self.clock, batch, &mine, now).await?;
         if !again.is_empty() {
-            tx.execute(jobs::insert(again)).await?;
+            tx.execute(jobs::put_back(again, now)).await?;
         }
         for left in left.iter().filter(|left| held.contains(&left.claim)) {
             let released = |done: &Done| done.claim == left.claim && done.tried.is_none();
             let rewrite = left.rewrite || batch.iter().any(released);
             shrink(&mut tx, left, rewrite).await?;
         }
+        fault::at(Step::Recording);
         tx.commit().await?;
+        fault::at(Step::Recorded);
         Ok(batch.len() - mine.len())
     }
+}
+
+/// The jobs that go back into the queue. When the answer to a commit was lost, the same batch comes
+/// again, while another worker may have claimed meanwhile what the first commit put back: so only
+/// the attempts that are not on record yet count, and of what was released without an attempt, the
+/// jobs that their claim still lists.
+async fn again(tx: &mut Tx, mine: &[&Done]) -> Result<Vec<(Job, Timestamp)>, Error> {
+    let due = |done: &&&Done| matches!(done.then, Then::Again { .. });
+    let (tried, released): (Vec<&Done>, Vec<&Done>) = mine
+        .iter()
+        .filter(due)
+        .partition(|done| done.tried.is_some());
+    let attempted = tried.iter().map(|done| done.job).collect();
+    let fresh = claims::without_outcome(tx, attempted).await?;
+    let fresh: BTreeSet<NotificationId> = fresh.into_iter().map(|job| job.id).collect();
+    let listed = listed(tx, released.iter().map(|done| done.claim).collect()).await?;
+    let tried = tried
+        .into_iter()
+        .filter(|done| fresh.contains(&done.job.id));
+    let released = released
+        .into_iter()
+        .filter(|done| listed.contains(&(done.claim, done.job.id)));
+    let again = tried.chain(released).filter_map(|done| match done.then {
+        Then::Again { due_at } => Some((next_job(done), due_at)),
+        Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
+    });
+    Ok(again.collect())
+}
+
+/// The jobs that these claims list.
+async fn listed(
+    tx: &mut Tx,
+    claims: BTreeSet<ClaimId>,
+) -> Result<BTreeSet<(ClaimId, NotificationId)>, Error> {
+    let mut listed = BTreeSet::new();
+    if claims.is_empty() {
+        return Ok(listed);
+    }
+    let stmt = sql("SELECT c.id, c.jobs FROM ")
+        .rows(Rows::of_ids(claims.into_iter().map(ClaimId::uuid)))
+        .push(" JOIN claims c ON c.id = b.id");
+    for row in tx.all(stmt).await? {
+        let claim = ClaimId::new(row.id("id")?);
+        let jobs = jobs::from_json(&row.opt_json("jobs")?.unwrap_or_default())?;
+        listed.extend(jobs.into_iter().map(|job| (claim, job.id)));
+    }
+    Ok(listed)
 }
 
 /// What remains of a claim after its jobs were recorded.
@@ -112,7 +159,7 @@ async fn shrink(tx: &mut Tx, left: &Left, rewrite: bool) -> Result<(), Error> {
         sql("DELETE FROM claims WHERE id = ").bind(left.claim.uuid())
     } else if rewrite {
         sql("UPDATE claims SET jobs = ")
-            .bind(jobs::jobs_as_json(&left.jobs))
+            .bind(jobs::as_json(left.jobs.iter().copied()))
             .push(" WHERE id = ")
             .bind(left.claim.uuid())
     } else {
@@ -234,7 +281,7 @@ pub(super) async fn as_unknown(
         (job, dead.due_at)
     });
     if !lost.is_empty() {
-        tx.execute(jobs::insert(again)).await?;
+        tx.execute(jobs::put_back(again, now)).await?;
     }
     Ok(())
 }
@@ -243,15 +290,16 @@ pub(super) async fn as_unknown(
 /// said of these messages before we knew them.
 async fn write_facts(
     tx: &mut Tx,
+    clock: &Clock,
     batch: &[Done],
     mine: &[&Done],
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut events: Vec<Event> = batch.iter().filter_map(acceptance).collect();
-    let waiting = feedback::take_unmatched(tx, &events).await?;
+    let waiting = unmatched::take(tx, &events).await?;
     events.extend(waiting);
     events.extend(mine.iter().filter_map(|done| failure(done, now)));
-    facts::merge(tx, &events, now).await?;
+    facts::merge(tx, clock, &events, now).await?;
     Ok(())
 }
 

@@ -47,6 +47,10 @@ impl Row {
         get!(self, column, bool)
     }
 
+    pub(crate) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, Error> {
+        get!(self, column, Vec<u8>)
+    }
+
     pub(crate) fn id(&self, column: &'static str) -> Result<Uuid, Error> {
         self.opt_id(column)?
             .ok_or_else(|| Error::corrupt(column, "no value"))

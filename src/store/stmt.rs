@@ -1,14 +1,19 @@
 //! A statement: literal pieces of SQL and bound values. Written once, rendered per dialect; text
 //! can only grow from `&'static str`, so no value can become SQL.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use sqlx::Arguments;
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgBindIterExt as _};
 use sqlx::sqlite::SqliteArguments;
 use uuid::Uuid;
 
 use super::Error;
+use super::pg_json::PgJson;
 use super::pg_time::PgTime;
 use crate::domain::time::Timestamp;
 
@@ -26,6 +31,14 @@ impl Dialect {
             Self::Postgres => clause,
         }
     }
+
+    /// After a text that is compared byte by byte, as SQLite compares all.
+    pub(crate) const fn bytewise(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " COLLATE \"C\"",
+        }
+    }
 }
 
 /// A value of one of the column types that both databases have. SQLite keeps ids as hyphenated
@@ -33,11 +46,18 @@ impl Dialect {
 #[derive(Clone, Debug)]
 pub(crate) enum Arg {
     Text(Option<String>),
+    /// A text of our own.
+    Word(&'static str),
+    /// A long text that others hold too.
+    Shared(Arc<str>),
     Int(Option<i64>),
     Bool(bool),
     Id(Option<Uuid>),
     Time(Option<Timestamp>),
-    Json(Option<Json>),
+    /// As text.
+    Json(Option<String>),
+    /// Files. Never in more than [`VALUES_MAX`] values: the JSON form cannot hold them.
+    Bytes(Bytes),
 }
 
 /// The column types of [`Rows`].
@@ -49,6 +69,7 @@ pub(crate) enum Kind {
     Id,
     Time,
     Json,
+    Bytes,
 }
 
 /// Many rows of values as one table named `b`: `UNNEST` of arrays on PostgreSQL, whose text does not
@@ -56,40 +77,48 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     columns: &'static [(&'static str, Kind)],
-    rows: Vec<Vec<Arg>>,
+    /// Row after row.
+    values: Vec<Arg>,
 }
 
 impl Rows {
     pub(crate) fn new(columns: &'static [(&'static str, Kind)]) -> Self {
         Self {
             columns,
-            rows: Vec::new(),
+            values: Vec::new(),
         }
     }
 
     /// Values in the order of the columns.
     pub(crate) fn add<const N: usize>(&mut self, values: [Arg; N]) {
         debug_assert_eq!(N, self.columns.len(), "one value a column");
-        self.rows.push(values.into());
+        self.values.extend(values);
     }
 
     /// The same, where the columns are known only at run time.
-    pub(crate) fn push(&mut self, values: Vec<Arg>) {
-        debug_assert_eq!(values.len(), self.columns.len(), "one value a column");
-        self.rows.push(values);
-    }
-
-    /// How many values the rows hold.
-    fn size(&self) -> usize {
-        self.rows.len().saturating_mul(self.columns.len())
+    pub(crate) fn push(&mut self, values: impl IntoIterator<Item = Arg>) {
+        self.values.extend(values);
+        debug_assert_eq!(
+            self.values.len() % self.columns.len(),
+            0,
+            "one value a column"
+        );
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.values.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.values.len() / self.columns.len()
+    }
+
+    fn rows(&self) -> std::slice::Chunks<'_, Arg> {
+        self.values.chunks(self.columns.len())
+    }
+
+    fn column(&self, index: usize) -> impl Iterator<Item = &Arg> {
+        self.values.iter().skip(index).step_by(self.columns.len())
     }
 
     pub(crate) fn of_ids(ids: impl IntoIterator<Item = Uuid>) -> Self {
@@ -164,11 +193,11 @@ impl Stmt {
                     add_sqlite(&mut args, arg)?;
                     text.push('?');
                 }
-                Piece::Rows(rows) if (1..=VALUES_MAX).contains(&rows.size()) => {
+                Piece::Rows(rows) if (1..=VALUES_MAX).contains(&rows.values.len()) => {
                     push_values(&mut text, &mut args, rows)?;
                 }
                 Piece::Rows(rows) => {
-                    let json = serde_json::to_string(&rows.rows).map_err(Error::encode)?;
+                    let json = serde_json::to_string(&rows).map_err(Error::encode)?;
                     args.add(json).map_err(Error::encode)?;
                     push_json_each(&mut text, rows.columns);
                 }
@@ -188,7 +217,7 @@ impl Stmt {
                     add_postgres(&mut args, arg)?;
                     push_number(&mut text, args.len());
                 }
-                Piece::Rows(rows) => push_unnest(&mut text, &mut args, rows)?,
+                Piece::Rows(rows) => push_unnest(&mut text, &mut args, &rows)?,
             }
         }
         tracing::trace!(text, "statement");
@@ -203,12 +232,14 @@ fn push_number(text: &mut String, number: usize) {
 
 fn add_sqlite(args: &mut SqliteArguments, arg: Arg) -> Result<(), Error> {
     match arg {
-        Arg::Text(v) => args.add(v),
+        Arg::Text(v) | Arg::Json(v) => args.add(v),
+        Arg::Word(v) => args.add(v),
+        Arg::Shared(v) => args.add(v),
         Arg::Int(v) => args.add(v),
         Arg::Bool(v) => args.add(v),
         Arg::Id(v) => args.add(v.map(|id| id.as_hyphenated().to_string())),
         Arg::Time(v) => args.add(v.map(Timestamp::as_millis)),
-        Arg::Json(v) => args.add(v.map(|json| json.to_string())),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -216,11 +247,14 @@ fn add_sqlite(args: &mut SqliteArguments, arg: Arg) -> Result<(), Error> {
 fn add_postgres(args: &mut PgArguments, arg: Arg) -> Result<(), Error> {
     match arg {
         Arg::Text(v) => args.add(v),
+        Arg::Word(v) => args.add(v),
+        Arg::Shared(v) => args.add(v.as_ref()),
         Arg::Int(v) => args.add(v),
         Arg::Bool(v) => args.add(v),
         Arg::Id(v) => args.add(v),
         Arg::Time(v) => args.add(v.map(PgTime)),
-        Arg::Json(v) => args.add(v),
+        Arg::Json(v) => args.add(v.as_deref().map(PgJson)),
+        Arg::Bytes(v) => args.add(Vec::from(v)),
     }
     .map_err(Error::encode)
 }
@@ -240,16 +274,16 @@ fn push_values(text: &mut String, args: &mut SqliteArguments, rows: Rows) -> Res
         text.push_str(name);
     }
     text.push_str(" FROM (VALUES ");
-    for (i, row) in rows.rows.into_iter().enumerate() {
-        text.push_str(if i == 0 { "(" } else { ", (" });
-        for (j, arg) in row.into_iter().enumerate() {
-            text.push_str(if j == 0 { "" } else { ", " });
-            add_sqlite(args, arg)?;
-            text.push('?');
-        }
-        text.push(')');
+    let row = format!("({}?)", "?, ".repeat(rows.columns.len() - 1));
+    for i in 0..rows.len() {
+        text.push_str(if i == 0 { "" } else { ", " });
+        text.push_str(&row);
     }
     text.push_str(")) AS b");
+    args.reserve(rows.values.len(), 0);
+    for value in rows.values {
+        add_sqlite(args, value)?;
+    }
     Ok(())
 }
 
@@ -265,37 +299,33 @@ fn push_json_each(text: &mut String, columns: &[(&str, Kind)]) {
     text.push_str(" FROM json_each(?)) AS b");
 }
 
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows())
+    }
+}
+
 /// As SQLite keeps it, inside the JSON of [`Rows`].
 impl Serialize for Arg {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Text(v) => v.serialize(serializer),
+            Self::Text(v) | Self::Json(v) => v.serialize(serializer),
+            Self::Word(v) => v.serialize(serializer),
+            Self::Shared(v) => v.as_ref().serialize(serializer),
             Self::Int(v) => v.serialize(serializer),
             Self::Bool(v) => i64::from(*v).serialize(serializer),
             Self::Id(v) => v.serialize(serializer),
             Self::Time(v) => v.map(Timestamp::as_millis).serialize(serializer),
-            // As text: the column is text.
-            Self::Json(v) => v.as_ref().map(ToString::to_string).serialize(serializer),
+            Self::Bytes(_) => Err(S::Error::custom("bytes in too many rows")),
         }
     }
 }
 
 /// `UNNEST($1, $2) AS b(id, due_at)`: one array a column.
-fn push_unnest(text: &mut String, args: &mut PgArguments, rows: Rows) -> Result<(), Error> {
-    let count = rows.rows.len();
-    let mut columns: Vec<Vec<Arg>> = rows
-        .columns
-        .iter()
-        .map(|_| Vec::with_capacity(count))
-        .collect();
-    for row in rows.rows {
-        for (column, arg) in columns.iter_mut().zip(row) {
-            column.push(arg);
-        }
-    }
+fn push_unnest(text: &mut String, args: &mut PgArguments, rows: &Rows) -> Result<(), Error> {
     text.push_str("UNNEST(");
-    for (i, ((_, kind), column)) in rows.columns.iter().zip(columns).enumerate() {
-        add_array(args, *kind, column)?;
+    for (i, (_, kind)) in rows.columns.iter().enumerate() {
+        add_array(args, *kind, || rows.column(i))?;
         text.push_str(if i == 0 { "" } else { ", " });
         push_number(text, args.len());
     }
@@ -308,29 +338,28 @@ fn push_unnest(text: &mut String, args: &mut PgArguments, rows: Rows) -> Result<
     Ok(())
 }
 
-fn add_array(args: &mut PgArguments, kind: Kind, column: Vec<Arg>) -> Result<(), Error> {
-    macro_rules! column_of {
-        ($variant:ident) => {{
-            let mut values = Vec::with_capacity(column.len());
-            for arg in column {
-                let Arg::$variant(value) = arg else {
-                    return Err(Error::encode("a value in a column of another type"));
-                };
-                values.push(value);
-            }
-            values
+fn add_array<'a, C: Iterator<Item = &'a Arg>>(
+    args: &mut PgArguments,
+    kind: Kind,
+    column: impl Fn() -> C,
+) -> Result<(), Error> {
+    if column().any(|value| !value.is_of(kind)) {
+        return Err(Error::encode("a value in a column of another type"));
+    }
+    macro_rules! array {
+        ($variant:pat => $value:expr) => {{
+            let values = column().map(|arg| if let $variant = arg { $value } else { None });
+            args.add(values.bind_iter())
         }};
     }
     match kind {
-        Kind::Text => args.add(column_of!(Text)),
-        Kind::Int => args.add(column_of!(Int)),
-        Kind::Bool => args.add(column_of!(Bool)),
-        Kind::Id => args.add(column_of!(Id)),
-        Kind::Time => {
-            let times = column_of!(Time).into_iter();
-            args.add(times.map(|time| time.map(PgTime)).collect::<Vec<_>>())
-        }
-        Kind::Json => args.add(column_of!(Json)),
+        Kind::Text => args.add(column().map(Arg::text).bind_iter()),
+        Kind::Int => array!(Arg::Int(v) => *v),
+        Kind::Bool => array!(Arg::Bool(v) => Some(*v)),
+        Kind::Id => array!(Arg::Id(v) => *v),
+        Kind::Time => array!(Arg::Time(v) => v.map(PgTime)),
+        Kind::Json => array!(Arg::Json(v) => v.as_deref().map(PgJson)),
+        Kind::Bytes => array!(Arg::Bytes(v) => Some(v.as_ref())),
     }
     .map_err(Error::encode)
 }
@@ -342,6 +371,44 @@ pub(super) fn storable(text: String) -> String {
         text.replace('\0', "\u{FFFD}")
     } else {
         text
+    }
+}
+
+impl Arg {
+    const fn is_of(&self, kind: Kind) -> bool {
+        match self {
+            Self::Text(_) | Self::Word(_) | Self::Shared(_) => matches!(kind, Kind::Text),
+            Self::Int(_) => matches!(kind, Kind::Int),
+            Self::Bool(_) => matches!(kind, Kind::Bool),
+            Self::Id(_) => matches!(kind, Kind::Id),
+            Self::Time(_) => matches!(kind, Kind::Time),
+            Self::Json(_) => matches!(kind, Kind::Json),
+            Self::Bytes(_) => matches!(kind, Kind::Bytes),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => text.as_deref(),
+            Self::Word(text) => Some(text),
+            Self::Shared(text) => Some(text),
+            Self::Int(_)
+            | Self::Bool(_)
+            | Self::Id(_)
+            | Self::Time(_)
+            | Self::Json(_)
+            | Self::Bytes(_) => None,
+        }
+    }
+
+    /// JSON that is text already.
+    pub(super) fn json(text: String) -> Result<Self, Error> {
+        // So a NUL is written; and so ends a backslash before the same letters, which is as rare.
+        if text.contains("\\u0000") {
+            let value: Json = serde_json::from_str(&text).map_err(Error::encode)?;
+            return Ok(value.into());
+        }
+        Ok(Self::Json(Some(text)))
     }
 }
 
@@ -375,6 +442,7 @@ into_arg! {
     Option<Uuid> => |v| Arg::Id(v);
     Timestamp => |v| Arg::Time(Some(v));
     Option<Timestamp> => |v| Arg::Time(v);
-    Json => |v| Arg::Json(Some(storable_json(v)));
-    Option<Json> => |v| Arg::Json(v.map(storable_json));
+    Json => |v| Arg::Json(Some(storable_json(v).to_string()));
+    Option<Json> => |v| Arg::Json(v.map(|v| storable_json(v).to_string()));
+    Bytes => |v| Arg::Bytes(v);
 }

@@ -2,7 +2,7 @@
 //! the pages.
 
 use super::history::{Attempt, Entry, Story};
-use crate::domain::event::{Event, What};
+use crate::domain::event::{Bounce, Event, Failure, What};
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -73,24 +73,53 @@ impl Happened<'_> {
             What::Bounced(_) | What::Rejected(_) | What::Undelivered(_) | What::GaveUp(_) => 5,
             What::Opened { .. } => 6,
             What::Clicked { .. } => 7,
-            What::Complained { .. } | What::ComplaintWithdrawn | What::Unsubscribed { .. } => 8,
+            What::Complained { .. }
+            | What::ComplaintWithdrawn
+            | What::Unsubscribed { .. }
+            | What::Resubscribed => 8,
+        }
+    }
+}
+
+/// Why a message bounced or failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble<'a> {
+    pub category: Category,
+    /// For staff.
+    pub sentence: &'static str,
+    pub remedy: Option<&'static str>,
+    /// The provider's own words.
+    pub provider_text: Option<&'a str>,
+}
+
+impl<'a> From<&'a Bounce> for Trouble<'a> {
+    fn from(bounce: &'a Bounce) -> Self {
+        Self {
+            category: bounce.category,
+            sentence: bounce.category.sentence(),
+            remedy: bounce.category.remedy(),
+            provider_text: bounce.diagnostic.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Failure> for Trouble<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        Self {
+            category: failure.category,
+            sentence: failure.sentence(),
+            remedy: failure.remedy(),
+            provider_text: failure.provider_text.as_deref(),
         }
     }
 }
 
 impl Entry {
-    /// Why it bounced or failed, if one of these statuses holds: the category, and the provider's
-    /// own words.
-    pub fn trouble(&self) -> Option<(Category, Option<&str>)> {
+    /// Why it bounced or failed, if one of these statuses holds.
+    pub fn trouble(&self) -> Option<Trouble<'_>> {
         self.statuses().into_iter().find_map(|status| match status {
-            Status::Bounced => {
-                let bounce = &self.facts.bounced.as_ref()?.bounce;
-                Some((bounce.category, bounce.diagnostic.as_deref()))
-            }
-            Status::Failed => {
-                let failure = &self.facts.failed.as_ref()?.failure;
-                Some((failure.category, failure.provider_text.as_deref()))
-            }
+            Status::Bounced => Some(Trouble::from(&self.facts.bounced.as_ref()?.bounce)),
+            Status::Failed => Some(Trouble::from(&self.facts.failed.as_ref()?.failure)),
             Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
         })
     }

@@ -16,11 +16,10 @@ use aws_sdk_sesv2::config::{
 use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::settings::{Problem, check_endpoint, check_timeout};
-use super::words::{impersonal, one_line};
-use crate::domain::event::Failure;
+use super::answer::{Answer, Fault, RETRY_AFTER_MAX, chain};
+use super::settings::{Problem, check_endpoint, check_timeouts};
+use super::words::impersonal;
 use crate::domain::outcome::{Outcome, Trouble};
-use crate::domain::reason::Category;
 
 /// How to reach one AWS service, taken from its section of the configuration.
 #[derive(Debug)]
@@ -37,15 +36,7 @@ pub struct Access<'a> {
 impl Access<'_> {
     pub fn validate(&self, problems: &mut Vec<Problem>) {
         check_endpoint(problems, "endpoint_url", self.endpoint_url);
-        check_timeout(problems, "connect_timeout_ms", self.connect_timeout_ms);
-        check_timeout(problems, "timeout_ms", self.timeout_ms);
-        if self.connect_timeout_ms >= self.timeout_ms {
-            // The other way round a connection that was never made would look like a lost answer.
-            problems.push(Problem::new(
-                "timeout_ms",
-                "must be longer than connect_timeout_ms",
-            ));
-        }
+        check_timeouts(problems, self.connect_timeout_ms, self.timeout_ms);
         if self.key_id.is_some() != self.key_secret.is_some() {
             problems.push(Problem::new(
                 "secret_access_key",
@@ -110,30 +101,6 @@ impl Intercept for Departure {
     }
 }
 
-/// How a call failed, as far as it decides what may have happened to the message.
-#[derive(Debug, PartialEq)]
-pub(super) enum Fault {
-    /// No connection: nothing was sent.
-    NotSent(String),
-    /// The request could not be made: credentials or configuration.
-    Setup(String),
-    /// The request was on the wire, and no answer that could be read came back.
-    Lost(String),
-    Answered(Answer),
-}
-
-/// A service's error answer.
-#[derive(Debug, PartialEq, Default)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) code: Option<String>,
-    pub(super) text: String,
-    pub(super) retry_after: Option<Duration>,
-}
-
-/// A server may ask for patience, but not for more than this.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-
 impl Fault {
     pub(super) fn of<E>(error: &SdkError<E, HttpResponse>, departure: &Departure) -> Self
     where
@@ -175,18 +142,6 @@ fn was_never_connected(chain: &str) -> bool {
     chain.contains("client error (Connect)") || chain.contains("HTTP connect timeout occurred")
 }
 
-/// The error and its causes in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
 /// Codes with which AWS says that it does not accept who we are or what we may do.
 const ACCESS_CODES: [&str; 16] = [
     "AccessDenied",
@@ -221,46 +176,18 @@ const THROTTLE_CODES: [&str; 7] = [
 /// What an answer means whatever the service; the services look at their own codes first.
 pub(super) fn common(answer: &Answer) -> Outcome {
     let code = answer.code.as_deref().unwrap_or_default();
-    let why = answer.trouble();
-    if THROTTLE_CODES.contains(&code) || answer.status == 429 {
+    if THROTTLE_CODES.contains(&code) {
         return Outcome::Throttled {
             after: answer.retry_after,
-            why,
+            why: answer.trouble(),
         };
     }
     if ACCESS_CODES.contains(&code) {
-        return Outcome::Broken { why };
+        return Outcome::Broken {
+            why: answer.trouble(),
+        };
     }
-    match answer.status {
-        // A gateway gave up waiting: what is behind it may have done the work (RFC 9110 15.6.5).
-        504 => Outcome::Unknown { why },
-        413 => Outcome::Rejected(answer.failure(Category::ContentRejected)),
-        // Not our service, or not as us: wrong address, proxy, redirect.
-        300..=399 | 401 | 403 | 404 | 405 | 407 => Outcome::Broken { why },
-        // 5xx; and what we have never heard of may be about this message or about all of them:
-        // neither give the message up at once nor stop the others.
-        _ => Outcome::TryLater {
-            after: answer.retry_after,
-            why,
-        },
-    }
-}
-
-/// The outcome of a call that failed, `classify` being the service's own table.
-pub(super) fn outcome(fault: Fault, classify: impl FnOnce(&Answer) -> Outcome) -> Outcome {
-    match fault {
-        Fault::NotSent(text) => Outcome::TryLater {
-            after: None,
-            why: Trouble::new(None, impersonal(&text)),
-        },
-        Fault::Setup(text) => Outcome::Broken {
-            why: Trouble::new(None, impersonal(&text)),
-        },
-        Fault::Lost(text) => Outcome::Unknown {
-            why: Trouble::new(None, impersonal(&text)),
-        },
-        Fault::Answered(answer) => classify(&answer),
-    }
+    answer.by_status()
 }
 
 /// The verdict of a call that sends nothing. A key that may send and nothing else is a good key.
@@ -277,27 +204,5 @@ pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
             Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError") => Ok(()),
             _ => Err(answer.trouble()),
         },
-    }
-}
-
-impl Answer {
-    pub(super) fn trouble(&self) -> Trouble {
-        let text = match &self.code {
-            Some(code) => format!("{code}: {}", self.text),
-            None => format!("HTTP {}: {}", self.status, self.text),
-        };
-        let status = self.status.to_string();
-        Trouble::new(
-            Some(self.code.as_deref().unwrap_or(&status)),
-            impersonal(&text),
-        )
-    }
-
-    pub(super) fn failure(&self, category: Category) -> Failure {
-        Failure {
-            category,
-            code: self.code.clone().or_else(|| Some(self.status.to_string())),
-            provider_text: Some(one_line(&self.text)),
-        }
     }
 }

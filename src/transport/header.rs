@@ -37,6 +37,44 @@ pub(super) fn phrase(name: &str, value: &str) -> String {
     }
 }
 
+/// A parameter after the value of a header, such as the name of a file, on lines of its own: a quoted
+/// string where that is possible, else percent-encoded in pieces (RFC 2231 3 and 4).
+pub(super) fn parameter(name: &str, value: &str) -> String {
+    let printable = value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let column = name.len() + " =\"\"".len();
+    // Many readers take what looks like an encoded word in a quoted string for one.
+    if printable && !value.contains("=?") && column + value.len() <= LINE_LENGTH_MAX {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        return format!(";\r\n {name}=\"{value}\"");
+    }
+    let mut parameter = String::with_capacity(value.len() * 4);
+    let (mut piece, mut number) = (String::from("utf-8''"), 0_u32);
+    let mut end = |piece: &mut String| {
+        write!(parameter, ";\r\n {name}*{number}*={piece}")
+            .expect("writing to a String cannot fail");
+        number += 1;
+        piece.clear();
+    };
+    // Some readers decode each piece by itself, so a character is whole in one of them.
+    for character in value.chars() {
+        if piece.len() > PIECE_LENGTH_MAX {
+            end(&mut piece);
+        }
+        if character.is_ascii_alphanumeric() || "-._~".contains(character) {
+            piece.push(character);
+            continue;
+        }
+        for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+            write!(piece, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    end(&mut piece);
+    parameter
+}
+
+/// With the name and number of a piece before it, a line of usual length.
+const PIECE_LENGTH_MAX: usize = 55;
+
 /// Visible ASCII words with single spaces between them, and nothing that a reader could take for
 /// an encoded word: what survives folding and unfolding untouched.
 fn is_plain(value: &str) -> bool {
@@ -132,6 +170,17 @@ mod tests {
         assert_eq!(phrase("From", r#"O"Neil \ Co"#), r#""O\"Neil \\ Co""#);
         assert!(phrase("From", "Praxis Dr. Müller").starts_with("=?utf-8?b?"));
         assert!(phrase("From", &"n".repeat(500)).starts_with("=?utf-8?b?"));
+    }
+
+    #[test]
+    fn a_parameter_is_quoted_or_percent_encoded_in_pieces() {
+        let plain = ";\r\n filename=\"in \\\"voice\\\" \\\\.pdf\"";
+        assert_eq!(parameter("filename", r#"in "voice" \.pdf"#), plain);
+        let accents = ";\r\n filename*0*=utf-8''%C3%A9%3D%3F.pdf";
+        assert_eq!(parameter("filename", "é=?.pdf"), accents);
+        let long = parameter("filename", &"é".repeat(100));
+        assert!(long.contains("\r\n filename*9*=%"), "{long}");
+        assert!(long.split("\r\n").all(|line| line.len() < 80), "{long}");
     }
 
     proptest! {

@@ -1,21 +1,19 @@
 //! One email as bytes: the same for every provider that takes a whole message (RFC 5322, MIME).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use lettre::message::header::ContentTransferEncoding;
-use lettre::message::{Body, Mailbox};
 use serde::Deserialize;
 
-use super::header;
 use super::settings::Problem;
+use super::{body, header};
 use crate::domain::event::Failure;
-use crate::domain::id::NotificationId;
+use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::domain::unsubscribe::Unsubscribe;
 
-/// RFC 5322 2.1.1: a line MUST be at most 998 characters without its CRLF.
-const LINE_LENGTH_MAX: usize = 998;
 /// Headers of a message of ours, the subject apart.
 const HEADERS_LENGTH_TYPICAL: usize = 700;
 
@@ -48,35 +46,52 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn parse(from: &str) -> Result<Self, Problem> {
-        let wrong = || {
-            Problem::new(
-                "from",
-                "is not a mailbox: write it like Bookings <bookings@example.com>",
-            )
-        };
-        if from.chars().any(char::is_control) {
-            return Err(wrong());
-        }
-        let mailbox: Mailbox = from.trim().parse().map_err(|_not_a_mailbox| wrong())?;
-        let domain = domain_to_ascii(mailbox.email.domain()).ok_or_else(wrong)?;
-        let local = mailbox.email.user();
-        if !local.is_ascii() {
-            return Err(Problem::new(
-                "from",
-                "needs an ASCII name before the @: many servers refuse others",
-            ));
-        }
-        let address = format!("{local}@{domain}");
-        let header = match mailbox.name.as_deref().map(str::trim) {
-            None | Some("") => address.clone(),
-            Some(name) => format!("{}\r\n <{address}>", header::phrase("From", name)),
-        };
-        Ok(Self {
-            header,
-            address,
+        let mailbox = Mailbox::parse(from).map_err(|why| Problem::new("from", why.to_string()))?;
+        let domain = "has a domain that the DNS cannot know";
+        Self::of(&mailbox).ok_or_else(|| Problem::new("from", domain))
+    }
+
+    /// `None` when the DNS knows no such domain.
+    fn of(mailbox: &Mailbox) -> Option<Self> {
+        let (local, domain) = mailbox.address().rsplit_once('@')?;
+        let domain = domain_to_ascii(domain)?;
+        Some(Self {
+            header: mailbox_header("From", mailbox)?,
+            address: format!("{local}@{domain}"),
             domain,
         })
     }
+
+    /// Of this message: its own sender, else this one, which is that of the settings.
+    pub(super) fn of_message<'a>(&'a self, outgoing: &Outgoing) -> Result<Cow<'a, Self>, Failure> {
+        let Some(own) = &outgoing.sender else {
+            return Ok(Cow::Borrowed(self));
+        };
+        let own = Mailbox::parse(own).ok().as_ref().and_then(Self::of);
+        own.map(Cow::Owned).ok_or_else(|| {
+            let text = "the business's own sender is no address that mail can come from";
+            sender_refused(Some("OwnSender"), text)
+        })
+    }
+}
+
+/// A business's own sender is refused: that concerns its messages and nobody else's.
+pub(super) fn sender_refused(code: Option<&str>, text: &str) -> Failure {
+    Failure {
+        category: Category::Credentials,
+        code: code.map(str::to_owned),
+        provider_text: Some(text.to_owned()),
+    }
+}
+
+/// The value of a header that names a mailbox; `None` when the DNS knows no such domain.
+fn mailbox_header(name: &str, mailbox: &Mailbox) -> Option<String> {
+    let (local, domain) = mailbox.address().rsplit_once('@')?;
+    let address = format!("{local}@{}", domain_to_ascii(domain)?);
+    Some(match mailbox.name() {
+        None => address,
+        Some(shown) => format!("{}\r\n <{address}>", header::phrase(name, shown)),
+    })
 }
 
 /// Where a message goes, as providers want it: the domain in ASCII (IDNA).
@@ -133,6 +148,8 @@ pub(super) fn build(
         subject,
         text,
         html,
+        reply_to,
+        attachments: _,
     } = &outgoing.content
     else {
         return Err(refused("WrongMethod", "only email can be sent this way"));
@@ -141,12 +158,30 @@ pub(super) fn build(
     if subject.contains(['\r', '\n', '\0']) {
         return Err(refused("SubjectLineBreak", "the subject has a line break"));
     }
+    let reply_to = reply_to.as_ref().or(outgoing.reply_to.as_ref());
+    let reply_to = reply_to
+        .map(|mailbox| {
+            mailbox_header("Reply-To", mailbox).ok_or_else(|| {
+                let text = "the address for answers has a domain that the DNS cannot know";
+                refused("ReplyTo", text)
+            })
+        })
+        .transpose()?;
     let bodies = text.as_ref().map_or(0, String::len) + html.as_ref().map_or(0, String::len);
-    let mut out = String::with_capacity(HEADERS_LENGTH_TYPICAL + subject.len() + bodies * 9 / 8);
+    let files: usize = outgoing
+        .files
+        .iter()
+        .map(|file| body::encoded_length(file))
+        .sum();
+    let capacity = HEADERS_LENGTH_TYPICAL + subject.len() + bodies * 9 / 8 + files;
+    let mut out = String::with_capacity(capacity);
     let id = outgoing.id;
     let mut headers = || -> std::fmt::Result {
         write!(out, "From: {}\r\n", sender.header)?;
         write!(out, "To: {}\r\n", recipient.address)?;
+        if let Some(reply_to) = &reply_to {
+            write!(out, "Reply-To: {reply_to}\r\n")?;
+        }
         write!(
             out,
             "Subject: {}\r\n",
@@ -156,125 +191,30 @@ pub(super) fn build(
         // The same for every attempt, so that a receiver can see a repetition for what it is.
         write!(out, "Message-ID: <{id}@{}>\r\n", sender.domain)?;
         write!(out, "X-Sendtrail-Id: {id}\r\n")?;
+        if let Some(Unsubscribe { link, mailto }) = &outgoing.unsubscribe {
+            // RFC 2369 3.2: the first that the reader's program can use; RFC 8058 3.1.
+            write!(out, "List-Unsubscribe: <{link}>")?;
+            if let Some(mailto) = mailto {
+                write!(out, ",\r\n <{mailto}>")?;
+            }
+            out.write_str("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")?;
+        }
         for (name, value) in extra {
             write!(out, "{name}: {value}\r\n")?;
         }
         out.write_str("MIME-Version: 1.0\r\n")
     };
     headers().expect("writing to a String cannot fail");
-    match (text, html) {
-        (Some(text), Some(html)) => push_alternative(&mut out, id, text, html),
-        (Some(text), None) => push_whole(&mut out, "text/plain", text),
-        (None, Some(html)) => push_whole(&mut out, "text/html", html),
-        (None, None) => return Err(refused("NoBody", "the message has neither text nor html")),
-    }
+    body::push(&mut out, outgoing)?;
     Ok(out)
 }
 
-fn refused(code: &str, text: &str) -> Failure {
+pub(super) fn refused(code: &str, text: &str) -> Failure {
     Failure {
         category: Category::ContentRejected,
         code: Some(code.to_owned()),
         provider_text: Some(text.to_owned()),
     }
-}
-
-/// Plain first: readers show the last alternative that they understand (RFC 2046 5.1.4).
-fn push_alternative(out: &mut String, id: NotificationId, text: &str, html: &str) {
-    // `=_` occurs in no quoted-printable or base64 text, and no content can name an id that is
-    // given to it only when it is taken in.
-    let boundary = format!("=_{id}");
-    let parts = [("text/plain", text), ("text/html", html)];
-    out.push_str("Content-Type: multipart/alternative;\r\n boundary=\"");
-    out.push_str(&boundary);
-    out.push_str("\"\r\n\r\n");
-    for (kind, body) in parts {
-        out.push_str("--");
-        out.push_str(&boundary);
-        out.push_str("\r\n");
-        push_part(out, kind, body);
-        out.push_str("\r\n");
-    }
-    out.push_str("--");
-    out.push_str(&boundary);
-    out.push_str("--\r\n");
-}
-
-/// The only part of a message. The message must end in CRLF; in quoted-printable that can be one
-/// that is not part of the text.
-fn push_whole(out: &mut String, kind: &str, text: &str) {
-    let encoding = push_part(out, kind, text);
-    if !out.ends_with("\r\n") {
-        out.push_str(match encoding {
-            Encoding::QuotedPrintable => "=\r\n",
-            Encoding::SevenBit | Encoding::Base64 => "\r\n",
-        });
-    }
-}
-
-fn push_part(out: &mut String, kind: &str, text: &str) -> Encoding {
-    let text = crlf(text);
-    let encoding = transfer_encoding(&text);
-    out.push_str("Content-Type: ");
-    out.push_str(kind);
-    out.push_str("; charset=utf-8\r\nContent-Transfer-Encoding: ");
-    out.push_str(match encoding {
-        Encoding::SevenBit => "7bit",
-        Encoding::QuotedPrintable => "quoted-printable",
-        Encoding::Base64 => "base64",
-    });
-    out.push_str("\r\n\r\n");
-    match encoding {
-        Encoding::SevenBit => out.push_str(&text),
-        Encoding::QuotedPrintable => {
-            push_encoded(out, text, ContentTransferEncoding::QuotedPrintable);
-        }
-        Encoding::Base64 => push_encoded(out, text, ContentTransferEncoding::Base64),
-    }
-    encoding
-}
-
-fn push_encoded(out: &mut String, text: String, encoding: ContentTransferEncoding) {
-    let body = Body::new_with_encoding(text, encoding)
-        .expect("quoted-printable and base64 can carry any text");
-    out.push_str(std::str::from_utf8(body.as_ref()).expect("both encodings are ASCII"));
-}
-
-#[derive(Clone, Copy)]
-enum Encoding {
-    SevenBit,
-    QuotedPrintable,
-    Base64,
-}
-
-/// The most readable encoding that is safe: as it is when it can be, base64 when most would be
-/// escaped.
-fn transfer_encoding(text: &str) -> Encoding {
-    let lines_fit = text.split("\r\n").all(|line| line.len() <= LINE_LENGTH_MAX);
-    let printable = |b: u8| matches!(b, b'\t' | b'\r' | b'\n' | b' '..=b'~');
-    let unprintable = text.bytes().filter(|b| !printable(*b)).count();
-    if unprintable == 0 && lines_fit {
-        Encoding::SevenBit
-    } else if unprintable <= text.len() / 3 {
-        Encoding::QuotedPrintable
-    } else {
-        Encoding::Base64
-    }
-}
-
-/// Every line end, whatever it was, as CRLF.
-fn crlf(text: &str) -> String {
-    let mut lines = String::with_capacity(text.len() + text.len() / 32);
-    let mut rest = text;
-    while let Some(at) = rest.find(['\r', '\n']) {
-        let (line, end) = rest.split_at(at);
-        lines.push_str(line);
-        lines.push_str("\r\n");
-        let length = if end.starts_with("\r\n") { 2 } else { 1 };
-        rest = end.split_at(length).1;
-    }
-    lines.push_str(rest);
-    lines
 }
 
 /// RFC 5322 3.3, in UTC.

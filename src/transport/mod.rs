@@ -1,8 +1,15 @@
 //! How messages leave: one module per provider.
 
+mod answer;
+mod apns;
 mod aws;
+mod body;
+mod fcm;
 mod header;
+mod http;
+mod jwt;
 mod mime;
+mod push;
 pub mod segments;
 mod ses;
 mod settings;
@@ -10,17 +17,23 @@ mod smtp;
 mod sns;
 #[cfg(test)]
 mod tests;
+pub mod twilio;
 mod words;
 
+pub use apns::{Apns, ApnsSettings};
 pub use aws::Access as AwsAccess;
+pub use fcm::{Fcm, FcmSettings};
 pub use mime::EmailSettings;
 pub use ses::{Ses, SesSettings};
 pub use settings::Problem;
 pub use smtp::{Smtp, SmtpSettings};
 pub use sns::{SmsType, SnsPush, SnsSettings, SnsSms};
+pub use twilio::{Twilio, TwilioSettings};
 
+use crate::domain::address::Address;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
+use push::Service;
 
 /// One way for messages of one method to leave. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
@@ -29,6 +42,9 @@ pub enum Transport {
     Smtp(Smtp),
     SnsSms(SnsSms),
     SnsPush(SnsPush),
+    Twilio(Twilio),
+    Fcm(Fcm),
+    Apns(Apns),
 }
 
 impl Transport {
@@ -40,6 +56,9 @@ impl Transport {
             Self::Smtp(smtp) => smtp.send(message).await,
             Self::SnsSms(sns) => sns.send(message).await,
             Self::SnsPush(sns) => sns.send(message).await,
+            Self::Twilio(twilio) => twilio.send(message).await,
+            Self::Fcm(fcm) => fcm.send(message).await,
+            Self::Apns(apns) => apns.send(message).await,
         }
     }
 
@@ -49,6 +68,20 @@ impl Transport {
             Self::Ses(_) => "ses",
             Self::Smtp(_) => "smtp",
             Self::SnsSms(_) | Self::SnsPush(_) => "sns",
+            Self::Twilio(_) => "twilio",
+            Self::Fcm(_) => "fcm",
+            Self::Apns(_) => "apns",
+        }
+    }
+
+    /// The recipient is of the kind that this provider serves. Push targets tell by their form
+    /// which service they belong to; emails and numbers go by any provider of their method.
+    pub fn serves(&self, to: &Address) -> bool {
+        match self {
+            Self::Ses(_) | Self::Smtp(_) | Self::SnsSms(_) | Self::Twilio(_) => true,
+            Self::SnsPush(_) => Service::of(to.as_str()) == Service::Sns,
+            Self::Fcm(_) => Service::of(to.as_str()) == Service::Fcm,
+            Self::Apns(_) => Service::of(to.as_str()) == Service::Apns,
         }
     }
 
@@ -56,7 +89,12 @@ impl Transport {
     pub fn opens_tracked(&self, content: &Content) -> bool {
         match self {
             Self::Ses(ses) => ses.opens_tracked(content),
-            Self::Smtp(_) | Self::SnsSms(_) | Self::SnsPush(_) => false,
+            Self::Smtp(_)
+            | Self::SnsSms(_)
+            | Self::SnsPush(_)
+            | Self::Twilio(_)
+            | Self::Fcm(_)
+            | Self::Apns(_) => false,
         }
     }
 
@@ -67,6 +105,9 @@ impl Transport {
             Self::Smtp(smtp) => smtp.check().await,
             Self::SnsSms(sns) => sns.check().await,
             Self::SnsPush(sns) => sns.check().await,
+            Self::Twilio(twilio) => twilio.check().await,
+            Self::Fcm(fcm) => fcm.check().await,
+            Self::Apns(apns) => apns.check().await,
         }
     }
 }

@@ -8,7 +8,8 @@ use aws_sdk_sesv2::types::{Destination, EmailContent, MessageTag, RawMessage};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::aws::{self, Access, Answer, Departure, Fault};
+use super::answer::{self, Answer, Fault, accepted};
+use super::aws::{self, Access, Departure};
 use super::mime::{self, EmailSettings, Recipient, Sender};
 use super::settings::Problem;
 use crate::clock::Clock;
@@ -127,10 +128,11 @@ impl Ses {
                 return Err(mime::utf8_address_refused());
             }
             let date = self.clock.now();
-            let raw = mime::build(&self.sender, &recipient, message, date, &[])?;
-            Ok((recipient, raw))
+            let sender = self.sender.of_message(message)?;
+            let raw = mime::build(&sender, &recipient, message, date, &[])?;
+            Ok((sender, recipient, raw))
         });
-        let (recipient, raw) = match mail {
+        let (sender, recipient, raw) = match mail {
             Ok(mail) => mail,
             Err(failure) => return Outcome::Rejected(failure),
         };
@@ -146,7 +148,7 @@ impl Ses {
         let call = self
             .client
             .send_email()
-            .from_email_address(&self.sender.address)
+            .from_email_address(&sender.address)
             .destination(
                 Destination::builder()
                     .to_addresses(recipient.address)
@@ -159,7 +161,9 @@ impl Ses {
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), |answer| {
+                of_own_sender(message, answer).unwrap_or_else(|| classify(answer))
+            }),
         }
     }
 
@@ -186,21 +190,21 @@ impl Ses {
     }
 }
 
-/// SES names every message that it takes. A success that names none came from something else.
-fn accepted(message_id: Option<String>) -> Outcome {
-    match message_id.filter(|id| !id.is_empty()) {
-        Some(id) => Outcome::Accepted {
-            provider_message_id: Some(id),
-        },
-        None => Outcome::Unknown {
-            why: Trouble::new(None, "the answer was a success without a message id"),
-        },
-    }
-}
-
 /// The daily quota is counted over the last 24 hours, so a little of it comes back all the time:
 /// ask again once an hour.
 pub(super) const DAILY_QUOTA_PAUSE: Duration = Duration::from_hours(1);
+
+/// SES refuses a sender that nobody has verified. When it is one business's own, the others can go
+/// on.
+fn of_own_sender(message: &Outgoing, answer: &Answer) -> Option<Outcome> {
+    let about_the_sender = match answer.code.as_deref() {
+        Some("MessageRejected") => answer.text.to_ascii_lowercase().contains("not verified"),
+        Some("MailFromDomainNotVerifiedException") => true,
+        _ => false,
+    };
+    (message.sender.is_some() && about_the_sender)
+        .then(|| Outcome::Rejected(answer.failure(Category::Credentials)))
+}
 
 /// The errors of `SendEmail` (SES API reference, version 2).
 fn classify(answer: &Answer) -> Outcome {

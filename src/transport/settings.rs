@@ -30,6 +30,19 @@ pub(super) fn check_timeout(problems: &mut Vec<Problem>, key: &'static str, mill
     }
 }
 
+/// The time-outs of an HTTP API: for connecting, and for the whole request.
+pub(super) fn check_timeouts(problems: &mut Vec<Problem>, connect_ms: u64, whole_ms: u64) {
+    check_timeout(problems, "connect_timeout_ms", connect_ms);
+    check_timeout(problems, "timeout_ms", whole_ms);
+    if connect_ms >= whole_ms {
+        // The other way round a connection that was never made would look like a lost answer.
+        problems.push(Problem::new(
+            "timeout_ms",
+            "must be longer than connect_timeout_ms",
+        ));
+    }
+}
+
 /// `http://` or `https://` and a host.
 pub(super) fn check_endpoint(problems: &mut Vec<Problem>, key: &'static str, url: Option<&str>) {
     let Some(url) = url else { return };
@@ -41,4 +54,34 @@ pub(super) fn check_endpoint(problems: &mut Vec<Problem>, key: &'static str, url
             "is not an address: write it like https://email.eu-west-1.amazonaws.com",
         ));
     }
+}
+
+/// An address to which secrets go as they are: `https://`, or this machine itself.
+pub(super) fn check_private_endpoint(
+    problems: &mut Vec<Problem>,
+    key: &'static str,
+    url: Option<&str>,
+) {
+    let Some(url) = url else { return };
+    match reqwest::Url::parse(url) {
+        Ok(url) if url.scheme() == "https" && url.has_host() => {}
+        Ok(url) if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) => {}
+        Ok(url) if url.scheme() == "http" => problems.push(Problem::new(
+            key,
+            "would send the credentials in the clear: use https://",
+        )),
+        Ok(_) | Err(_) => problems.push(Problem::new(
+            key,
+            "is not an address: it begins with https://",
+        )),
+    }
+}
+
+/// The host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_matches(['[', ']']);
+    bare == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }

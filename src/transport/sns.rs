@@ -4,14 +4,16 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::aws::{self, Access, Answer, Departure, Fault};
+use super::answer::{self, Answer, Fault, accepted, refused};
+use super::aws::{self, Access, Departure};
+use super::push::{Payloads, is_arn, not_a_device};
 use super::settings::Problem;
-use crate::domain::event::Failure;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
+use crate::domain::sms_sender::{self, SmsSender};
 
 /// The section `[sns]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -74,12 +76,8 @@ impl SnsSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.access().validate(&mut problems);
-        let fits = |id: &str| {
-            (1..=11).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && id.bytes().any(|b| b.is_ascii_alphabetic())
-        };
-        if self.sms_sender_id.as_deref().is_some_and(|id| !fits(id)) {
+        let name = self.sms_sender_id.as_deref();
+        if name.is_some_and(|name| !sms_sender::is_name(name)) {
             problems.push(Problem::new(
                 "sms_sender_id",
                 "must have 1 to 11 letters, digits and hyphens, one letter at least",
@@ -135,14 +133,26 @@ impl SnsSms {
             .phone_number(message.to.as_str())
             .message(text)
             .message_attributes("AWS.SNS.SMS.SMSType", self.sms_type.clone());
-        if let Some(sender_id) = &self.sender_id {
-            call = call.message_attributes("AWS.SNS.SMS.SenderID", sender_id.clone());
-        }
+        let own = message.sender.as_deref();
+        call = match own.and_then(|sender| SmsSender::parse(sender).ok()) {
+            Some(SmsSender::Number(number)) => {
+                call.message_attributes("AWS.MM.SMS.OriginationNumber", text_attribute(&number))
+            }
+            Some(SmsSender::Name(name)) => {
+                call.message_attributes("AWS.SNS.SMS.SenderID", text_attribute(&name))
+            }
+            None => match &self.sender_id {
+                Some(name) => call.message_attributes("AWS.SNS.SMS.SenderID", name.clone()),
+                None => call,
+            },
+        };
         let departure = Departure::default();
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), |answer| {
+                of_own_sender(message, answer).unwrap_or_else(|| classify(answer))
+            }),
         }
     }
 
@@ -181,20 +191,14 @@ impl SnsPush {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
-        let Content::Push { title, text, data } = &message.content else {
-            return Outcome::Rejected(refused("WrongMethod", "only push can be sent this way"));
-        };
-        if !is_device(message.to.as_str()) {
-            return Outcome::Rejected(Failure {
-                category: Category::InvalidAddress,
-                code: Some("NotADevice".to_owned()),
-                provider_text: None,
-            });
-        }
-        let body = match push_body(title.as_deref(), text, data) {
-            Ok(body) => body,
+        let payloads = match Payloads::of(message) {
+            Ok(payloads) => payloads,
             Err(failure) => return Outcome::Rejected(failure),
         };
+        if !is_device(message.to.as_str()) {
+            return Outcome::Rejected(not_a_device());
+        }
+        let body = push_body(payloads);
         let call = self
             .client
             .publish()
@@ -205,7 +209,7 @@ impl SnsPush {
         let call = call.customize().interceptor(departure.clone());
         match Box::pin(call.send()).await {
             Ok(answer) => accepted(answer.message_id),
-            Err(error) => aws::outcome(Fault::of(&error, &departure), classify),
+            Err(error) => answer::outcome(Fault::of(&error, &departure), classify),
         }
     }
 
@@ -228,72 +232,30 @@ impl SnsPush {
 /// itself refuses. `Publish` takes topics too; our own credentials may well reach the one that
 /// reports to us, and what is published there passes for the provider's word.
 fn is_device(target: &str) -> bool {
-    if !target.to_ascii_lowercase().starts_with("arn:") {
+    if !is_arn(target) {
         return true;
     }
     let parts: Vec<&str> = target.split(':').collect();
     matches!(parts.as_slice(), ["arn", _, "sns", _, _, resource] if resource.starts_with("endpoint/"))
 }
 
-/// FCM and APNs both refuse payloads above 4,096 bytes, and would tell us only long after SNS has
-/// accepted the message.
-const PAYLOAD_BYTES_MAX: usize = 4096;
-
 /// The message of `MessageStructure=json`: one payload for each platform, each JSON inside a JSON
 /// string (SNS developer guide, "Sending platform-specific payloads").
-fn push_body(
-    title: Option<&str>,
-    text: &str,
-    data: &Map<String, Value>,
-) -> Result<String, Failure> {
-    let notification = match title {
-        Some(title) => json!({ "title": title, "body": text }),
-        None => json!({ "body": text }),
-    };
-    // FCM takes only strings as data.
-    let strings: Map<String, Value> = data
-        .iter()
-        .map(|(key, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (key.clone(), Value::String(text))
-        })
-        .collect();
-    let fcm = json!({ "fcmV1Message": { "message": {
-        "notification": notification.clone(), "data": strings,
-    } } });
-    let mut apns = data.clone();
-    // Last, so that data cannot take the place of what is shown.
-    apns.insert("aps".to_owned(), json!({ "alert": notification }));
-    let (fcm, apns) = (fcm.to_string(), Value::Object(apns).to_string());
-    let longest = fcm.len().max(apns.len());
-    if longest > PAYLOAD_BYTES_MAX {
-        let text = format!("the push message has {longest} bytes, above {PAYLOAD_BYTES_MAX}");
-        return Err(refused("PayloadTooLarge", &text));
-    }
+fn push_body(payloads: Payloads) -> String {
+    let Payloads { text, fcm, apns } = payloads;
+    let fcm = json!({ "fcmV1Message": { "message": fcm } }).to_string();
     let body = json!({ "default": text, "GCM": fcm, "APNS": apns.clone(), "APNS_SANDBOX": apns });
-    Ok(body.to_string())
+    body.to_string()
 }
 
-fn refused(code: &str, text: &str) -> Failure {
-    Failure {
-        category: Category::ContentRejected,
-        code: Some(code.to_owned()),
-        provider_text: Some(text.to_owned()),
-    }
-}
-
-/// SNS names every message that it takes. A success that names none came from something else.
-fn accepted(message_id: Option<String>) -> Outcome {
-    match message_id.filter(|id| !id.is_empty()) {
-        Some(id) => Outcome::Accepted {
-            provider_message_id: Some(id),
-        },
-        None => Outcome::Unknown {
-            why: Trouble::new(None, "the answer was a success without a message id"),
-        },
-    }
+/// A number or name that is not the account's, or not for this country, when it is a business's own.
+fn of_own_sender(message: &Outgoing, answer: &Answer) -> Option<Outcome> {
+    let text = answer.text.to_ascii_lowercase();
+    let about_the_sender = ["origination", "senderid", "sender id"]
+        .iter()
+        .any(|words| text.contains(words));
+    (message.sender.is_some() && answer.status == 400 && about_the_sender)
+        .then(|| Outcome::Rejected(answer.failure(Category::Credentials)))
 }
 
 /// The errors of `Publish` (SNS API reference).

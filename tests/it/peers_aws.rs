@@ -59,6 +59,11 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::new(clock.new_uuid(clock.now())),
         to: Address::parse(method, to).unwrap(),
         content,
+        unsubscribe: None,
+        expires_at: None,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -87,6 +92,8 @@ async fn email_needs_a_verified_sender_and_is_then_accepted() {
         subject: "Grüße".to_owned(),
         text: Some("Hello Ana".to_owned()),
         html: Some("<p>Hello Ana</p>".to_owned()),
+        reply_to: None,
+        attachments: Vec::new(),
     };
     let mail = outgoing(Method::Email, "ana@example.com", content);
 

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use sendtrail::clock::Clock;
 use sendtrail::domain::address::Address;
 use sendtrail::domain::id::NotificationId;
-use sendtrail::domain::message::{Content, Outgoing};
+use sendtrail::domain::mailbox::Mailbox;
+use sendtrail::domain::message::{Attachment, Content, Outgoing};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::outcome::Outcome;
 use sendtrail::domain::time::Timestamp;
@@ -45,7 +47,14 @@ fn outgoing(to: &str, subject: &str, text: Option<&str>, html: Option<&str>) -> 
             subject: subject.to_owned(),
             text: text.map(str::to_owned),
             html: html.map(str::to_owned),
+            reply_to: None,
+            attachments: Vec::new(),
         },
+        unsubscribe: None,
+        expires_at: None,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -78,9 +87,24 @@ struct Read {
     date: String,
     text: Option<String>,
     html: Option<String>,
+    reply_to: Option<String>,
+    /// The content types of all parts, outermost first.
+    structure: Vec<String>,
+    files: Vec<ReadFile>,
     multipart: bool,
     defects: Vec<String>,
     longest_line: usize,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadFile {
+    name: String,
+    content_type: String,
+    content_id: Option<String>,
+    disposition: String,
+    parameters: BTreeMap<String, String>,
+    sha256: String,
+    size: usize,
 }
 
 /// All messages in the folder, by id, once there are so many.
@@ -189,6 +213,7 @@ async fn a_mail_reader_reads_what_was_to_be_sent() {
             subject,
             text,
             html,
+            ..
         } = &mail.content
         else {
             unreachable!()
@@ -216,6 +241,177 @@ async fn a_mail_reader_reads_what_was_to_be_sent() {
         assert_eq!(lines(&read.html), lines(html), "{subject}");
     }
     drop(sink);
+}
+
+/// A mail with these files: name, content type, content id, bytes.
+fn with_files(mut mail: Outgoing, files: &[(&str, &str, Option<&str>, Vec<u8>)]) -> Outgoing {
+    let Content::Email { attachments, .. } = &mut mail.content else {
+        unreachable!()
+    };
+    for (name, content_type, content_id, bytes) in files {
+        attachments.push(Attachment {
+            name: (*name).to_owned(),
+            content_type: (*content_type).to_owned(),
+            content_id: content_id.map(str::to_owned),
+            size: u64::try_from(bytes.len()).unwrap(),
+            sha256: hex::encode(digest(&SHA256, bytes)),
+        });
+        mail.files.push(bytes.clone().into());
+    }
+    mail
+}
+
+/// Whatever has gone wrong with files: names, types, all bytes, sizes around a line of base64.
+fn mails_with_files() -> Vec<Outgoing> {
+    let all: Vec<u8> = (0..=255).collect();
+    let plain = |html| outgoing("ana@example.com", "files", Some("text\n"), html);
+    let named = |name| with_files(plain(None), &[(name, "application/pdf", None, all.clone())]);
+    let mut mails = vec![
+        named("invoice.pdf"),
+        named("Faktura – září 2027 📄.pdf"),
+        named(&"a very long name of a file ".repeat(7)),
+        named(&"очень длинное имя файла ".repeat(8)),
+        named("quotes \" and ; and = and ' and % and *0*.pdf"),
+        named("=?utf-8?q?encoded?=.pdf"),
+        named(".hidden"),
+        with_files(
+            plain(Some("<p>Hi <img src=\"cid:logo@x\"></p>")),
+            &[
+                ("logo.png", "image/png", Some("logo@x"), all.repeat(300)),
+                ("unused.png", "image/png", Some("other"), all.clone()),
+                (
+                    "day.ics",
+                    "text/calendar; method=REQUEST; charset=utf-8",
+                    None,
+                    b"BEGIN\r\n.\r\n".to_vec(),
+                ),
+            ],
+        ),
+        with_files(
+            outgoing(
+                "ana@example.com",
+                "only html",
+                None,
+                Some("<img src=\"cid:a\">"),
+            ),
+            &[("a.gif", "image/gif", Some("a"), all.clone())],
+        ),
+        with_files(
+            outgoing(
+                "ana@example.com",
+                "no html for its picture",
+                Some("x"),
+                None,
+            ),
+            &[("a.gif", "image/gif", Some("a"), all.clone())],
+        ),
+        with_files(
+            plain(None),
+            &[(
+                "big.bin",
+                "application/octet-stream",
+                None,
+                all.repeat(20_000),
+            )],
+        ),
+    ];
+    for size in [1, 2, 3, 56, 57, 58, 113, 114, 115] {
+        let bytes = all[..size].to_vec();
+        mails.push(with_files(
+            plain(None),
+            &[("x", "application/octet-stream", None, bytes)],
+        ));
+    }
+    mails
+}
+
+#[tokio::test]
+async fn a_mail_reader_finds_the_files_that_were_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let template = format!("{}/mail.", folder.path().display());
+    let port = free_port();
+    let _sink = smtp_sink(port, &["-d", &template]);
+    let transport = transport(port);
+    let mut mails = mails_with_files();
+    mails[0].sender = Some("Other Shop <shop@other.example>".to_owned());
+    mails[0].reply_to = Mailbox::parse("\"Answers, please\" <answers@other.example>").ok();
+    if let Content::Email { reply_to, .. } = &mut mails[1].content {
+        *reply_to = Mailbox::parse("Dr. Müller <m@müller.example>").ok();
+    }
+    mails[1].reply_to = mails[0].reply_to.clone();
+    for mail in &mails {
+        let outcome = transport.send(mail).await;
+        assert_eq!(outcome.as_str(), "accepted", "{outcome:?}");
+    }
+    let found = read_mail(folder.path(), mails.len());
+    for mail in &mails {
+        let read = &found[&mail.id.to_string()];
+        let Content::Email { attachments, .. } = &mail.content else {
+            unreachable!()
+        };
+        assert_eq!(
+            read.defects,
+            Vec::<String>::new(),
+            "{:?}",
+            attachments[0].name
+        );
+        assert!(read.longest_line <= 998);
+        assert_eq!(read.files.len(), attachments.len());
+        for (file, sent) in read.files.iter().zip(attachments) {
+            assert_eq!(file.name, sent.name.trim());
+            assert_eq!(file.sha256, sent.sha256, "{}", sent.name);
+            assert_eq!(u64::try_from(file.size).unwrap(), sent.size);
+            let essence = sent.content_type.split(';').next().unwrap();
+            assert_eq!(file.content_type, essence);
+            let id = sent.content_id.as_ref().map(|id| format!("<{id}>"));
+            assert_eq!(file.content_id, id);
+            let inline = if id.is_some() { "inline" } else { "attachment" };
+            assert_eq!(file.disposition, inline);
+        }
+    }
+    let read = |index: usize| &found[&mails[index].id.to_string()];
+    assert_eq!(
+        (read(0).from.as_str(), read(0).from_name.as_str()),
+        ("shop@other.example", "Other Shop")
+    );
+    assert!(read(0).message_id.ends_with("@other.example>"));
+    let answers = "\"Answers, please\" <answers@other.example>";
+    assert_eq!(read(0).reply_to.as_deref(), Some(answers));
+    let own = "\"Dr. Müller\" <m@xn--mller-kva.example>";
+    assert_eq!(
+        read(1).reply_to.as_deref(),
+        Some(own),
+        "the content's before the business's"
+    );
+    assert_eq!(read(2).reply_to, None);
+    assert_eq!(read(2).from, "info@example.com");
+    let structure = [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "image/png",
+        "text/calendar",
+    ];
+    assert_eq!(read(7).structure, structure);
+    assert_eq!(read(7).text.as_deref(), Some("text\n"));
+    let calendar = read(7)
+        .files
+        .iter()
+        .find(|file| file.name == "day.ics")
+        .unwrap();
+    assert_eq!(calendar.parameters["method"], "REQUEST");
+    assert_eq!(
+        read(8).structure,
+        ["multipart/related", "text/html", "image/gif"]
+    );
+    assert_eq!(
+        read(9).structure,
+        ["multipart/mixed", "text/plain", "image/gif"]
+    );
 }
 
 #[tokio::test]
@@ -274,6 +470,60 @@ async fn replies_of_an_independent_server_are_understood() {
         {
             assert_eq!(provider_message_id.as_deref(), Some("SCRIPTED1"));
         }
+    }
+}
+
+/// A certificate for localhost that signs itself, and its key, in files.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let signed = params.self_signed(&pair).unwrap();
+    std::fs::write(&certificate, signed.pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+#[tokio::test]
+async fn an_independent_server_takes_messages_over_tls_from_who_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(folder.path());
+    for (kind, url) in [
+        ("starttls", "smtp://localhost:PORT?tls=required"),
+        ("implicit", "smtps://localhost:PORT"),
+    ] {
+        let port = free_port();
+        let mut command = Command::new(peers_python());
+        command.arg(peer_file("secure_smtp.py"));
+        command.arg(port.to_string()).args([&certificate, &key]);
+        command.arg(kind);
+        let _server = Process::spawn(command).listening(port);
+        let with_password = |password: &str| {
+            let settings = SmtpSettings {
+                url: Some(url.replace("PORT", &port.to_string()).into()),
+                username: Some("user".to_owned()),
+                password: Some(password.into()),
+                tls_ca_file: Some(certificate.clone()),
+                ..SmtpSettings::default()
+            };
+            let from = "info@example.com".to_owned();
+            let smtp = Smtp::new(&settings, &EmailSettings { from }, clock());
+            Transport::Smtp(smtp.unwrap())
+        };
+        let mail = outgoing("ana@example.com", "x", Some("x"), None);
+        let known = with_password("secret");
+        // One connection for all of them.
+        for expected in ["LINE-1-1", "LINE-1-2", "LINE-1-3"] {
+            let outcome = known.send(&mail).await;
+            let provider_message_id = Some(expected.to_owned());
+            let accepted = Outcome::Accepted {
+                provider_message_id,
+            };
+            assert_eq!(outcome, accepted, "{kind}");
+        }
+        known.check().await.unwrap();
+        let outcome = with_password("guess").send(&mail).await;
+        assert_eq!(outcome.as_str(), "broken", "{kind}: {outcome:?}");
     }
 }
 

@@ -7,6 +7,7 @@ Prints one JSON object for each message, by the value of its header X-Sendtrail-
 
 import email
 import email.policy
+import hashlib
 import json
 import sys
 
@@ -20,9 +21,23 @@ for name in sys.argv[1:]:
         part = message.get_body((kind,))
         if part is not None:
             bodies[kind] = part.get_content().replace("\r\n", "\n")
+    files = [
+        {
+            "name": part.get_filename(),
+            "content_type": part.get_content_type(),
+            "content_id": part["content-id"] and str(part["content-id"]),
+            "disposition": part.get_content_disposition(),
+            "parameters": dict(part["content-type"].params),
+            "sha256": hashlib.sha256(part.get_payload(decode=True)).hexdigest(),
+            "size": len(part.get_payload(decode=True)),
+        }
+        for part in message.walk()
+        if part.get_content_disposition() is not None
+    ]
     defects = [str(defect) for part in message.walk() for defect in part.defects]
-    for header in ("subject", "from", "to", "date"):
-        defects += [str(defect) for defect in message[header].defects]
+    for part in message.walk():
+        for value in part.values():
+            defects += [str(defect) for defect in value.defects]
     found[message["X-Sendtrail-Id"]] = {
         "subject": str(message["subject"]),
         "from": message["from"].addresses[0].addr_spec,
@@ -32,6 +47,9 @@ for name in sys.argv[1:]:
         "date": message["date"].datetime.isoformat(),
         "text": bodies.get("plain"),
         "html": bodies.get("html"),
+        "reply_to": message["reply-to"] and str(message["reply-to"]),
+        "structure": [part.get_content_type() for part in message.walk()],
+        "files": files,
         "multipart": message.is_multipart(),
         "defects": defects,
         "longest_line": max(len(line) for line in raw.splitlines()),

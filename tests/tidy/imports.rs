@@ -68,6 +68,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("domain", Some(&[])),
     ("clock", Some(&["domain"])),
     ("telemetry", Some(&["domain"])),
+    ("fault", Some(&[])),
     ("store", Some(&["domain"])),
     ("transport", Some(&["domain"])),
     ("sandbox", Some(&["domain"])),
@@ -100,7 +101,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
 ];
 
 /// May be named by every module but `domain` and, to keep them free of circles, each other.
-const AMBIENT: &[&str] = &["clock", "telemetry"];
+const AMBIENT: &[&str] = &["clock", "telemetry", "fault"];
 
 fn imports_go_downwards(tree: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();

@@ -23,7 +23,6 @@ use crate::api::ways::{Intake, Taken, faults, give_keys};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Enqueue {
@@ -36,7 +35,7 @@ pub(super) struct Enqueue {
     #[arg(long, default_value = "default")]
     business: String,
     /// Check every line and enqueue nothing. What the database knows is not checked: addresses on
-    /// cards, keys used before.
+    /// cards, keys used before, templates.
     #[arg(long)]
     dry_run: bool,
     /// Stop after more wrong lines than this: the file is probably another one than was meant.
@@ -81,7 +80,7 @@ pub(super) async fn run(settings: &Settings, command: Enqueue) -> anyhow::Result
     let mut run = Run {
         bar: bar(source.length()),
         rejected: Rejected::at(rejected),
-        store,
+        intake: store.map(Intake::new),
         clock,
         source,
         count: Count::default(),
@@ -90,8 +89,8 @@ pub(super) async fn run(settings: &Settings, command: Enqueue) -> anyhow::Result
     let ended = run.until_its_end().await;
     run.bar.finish_and_clear();
     let code = run.report(ended?);
-    if let Some(store) = run.store {
-        store.close().await;
+    if let Some(intake) = run.intake {
+        intake.store.close().await;
     }
     Ok(code)
 }
@@ -100,7 +99,7 @@ struct Run {
     command: Enqueue,
     source: Source,
     /// None: a dry run.
-    store: Option<Store>,
+    intake: Option<Intake>,
     clock: Clock,
     rejected: Rejected,
     bar: ProgressBar,
@@ -204,7 +203,7 @@ impl Run {
             .iter()
             .filter_map(|record| record.json.as_ref().ok());
         let request = json!({"notifications": notifications.collect::<Vec<_>>()});
-        let Some(store) = &self.store else {
+        let Some(intake) = &self.intake else {
             let errors = faults(&request, self.clock.now());
             return Ok(if errors.is_empty() {
                 Ok(())
@@ -212,11 +211,10 @@ impl Run {
                 Err(errors)
             });
         };
-        let intake = Intake {
-            store: store.clone(),
-            clock: self.clock.clone(),
-        };
-        let tickets = match intake.take(&self.command.business, &request).await? {
+        let tickets = match intake
+            .take(&self.command.business, &request, self.clock.now())
+            .await?
+        {
             Taken::Enqueued(tickets) => tickets,
             Taken::Refused(errors) => return Ok(Err(errors)),
         };
@@ -238,7 +236,7 @@ impl Run {
                 ));
             }
         });
-        if self.store.is_some() {
+        if self.intake.is_some() {
             self.rejected.add(&record.text)?;
         }
         Ok(())
@@ -251,10 +249,10 @@ impl Run {
             say(json!({
                 "file": self.command.file, "lines": count.lines, "enqueued": count.enqueued,
                 "duplicates": count.duplicates, "rejected": count.rejected, "rejected_file": rejected,
-                "dry_run": self.store.is_none(), "finished": end == End::Reached,
+                "dry_run": self.intake.is_none(), "finished": end == End::Reached,
                 "last_line": count.last_line,
             }));
-        } else if self.store.is_none() {
+        } else if self.intake.is_none() {
             let right = count.lines - count.rejected;
             say(format_args!(
                 "{} lines: {right} right, {} wrong; nothing was enqueued",

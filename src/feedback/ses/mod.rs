@@ -8,10 +8,8 @@ mod bounce;
 mod tests;
 mod user_agent;
 
-use serde_json::Value;
-
 use super::provider_text::{list_at, long, sentence, text_at, word};
-use super::{Happening, Parsed, Report, key};
+use super::{Happening, Json, Parsed, Report, key};
 use crate::domain::event::{Bounce, Failure, What};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
@@ -31,11 +29,11 @@ pub(super) fn is_test(message: &str) -> bool {
 }
 
 /// SES's word for what happened, if the object is one of SES's.
-pub(super) fn kind(value: &Value) -> Option<&str> {
+pub(super) fn kind<'a>(value: &'a Json<'_>) -> Option<&'a str> {
     text_at(value, "/eventType").or_else(|| text_at(value, "/notificationType"))
 }
 
-pub(super) fn parse(value: &Value, word_for_it: &str, received_at: Timestamp) -> Parsed {
+pub(super) fn parse(value: &Json<'_>, word_for_it: &str, received_at: Timestamp) -> Parsed {
     if word_for_it == IDENTITY_TEST {
         return Parsed::Test;
     }
@@ -60,18 +58,21 @@ pub(super) fn parse(value: &Value, word_for_it: &str, received_at: Timestamp) ->
         message,
         received_at,
     };
-    Parsed::Report(Report {
+    let report = Report {
         happenings: event.happenings(kind),
         notification,
         provider_message_id,
         source: SOURCE,
+    };
+    Parsed::Report {
         kind: word_for_it.to_owned(),
-    })
+        report,
+    }
 }
 
 /// The tag, which event publishing gives back; else the header, which identity notifications give
 /// back when they are told to include headers.
-fn notification(value: &Value) -> Option<NotificationId> {
+fn notification(value: &Json<'_>) -> Option<NotificationId> {
     let from_tag = text_at(value, TAG).and_then(|id| NotificationId::parse(id.trim()));
     from_tag.or_else(|| {
         list_at(value, "/mail/headers")
@@ -117,7 +118,7 @@ impl Kind {
 }
 
 struct Event<'a> {
-    value: &'a Value,
+    value: &'a Json<'a>,
     /// SES's word for what happened.
     kind: &'a str,
     /// What identifies the message in keys: SES's id of it.
@@ -165,7 +166,7 @@ impl Event<'_> {
 
     /// A happening that SES gave an id of its own, for one recipient; the id is the same in both
     /// formats.
-    fn reported(&self, object: &str, recipient: &Value, what: What) -> Happening {
+    fn reported(&self, object: &str, recipient: &Json<'_>, what: What) -> Happening {
         let id = text_at(self.value, &format!("/{object}/feedbackId"));
         let address = text_at(recipient, "/emailAddress").unwrap_or_default();
         let address = address.trim().to_lowercase();
@@ -182,9 +183,9 @@ impl Event<'_> {
     }
 
     /// The recipients in a report. A report that lists none is still about the message's own.
-    fn recipients(&self, pointer: &str) -> &[Value] {
+    fn recipients(&self, pointer: &str) -> &[Json<'_>] {
         match list_at(self.value, pointer) {
-            [] => &[Value::Null],
+            [] => &[Json::Null],
             listed => listed,
         }
     }
@@ -267,7 +268,7 @@ impl Event<'_> {
     }
 
     /// A bounce report may also tell of recipients whose mail has not failed (RFC 3464, 2.3.3).
-    fn bounce_of(&self, recipient: &Value) -> Option<What> {
+    fn bounce_of(&self, recipient: &Json<'_>) -> Option<What> {
         let status = text_at(recipient, "/status");
         let diagnostic = text_at(recipient, "/diagnosticCode");
         let action = text_at(recipient, "/action").map(|action| action.trim().to_lowercase());
@@ -336,8 +337,8 @@ impl Event<'_> {
         };
         let all = self
             .value
-            .pointer("/subscription/newTopicPreferences/unsubscribeAll")
-            == Some(&Value::Bool(true));
+            .at("/subscription/newTopicPreferences/unsubscribeAll")
+            == Some(&Json::Bool(true));
         let before = opted_out("oldTopicPreferences");
         let left = opted_out("newTopicPreferences")
             .into_iter()

@@ -28,7 +28,7 @@ fn received() -> Timestamp {
 
 fn report_of(value: &Value) -> Report {
     let parsed = parse_text(&value.to_string(), received());
-    let Parsed::Report(report) = parsed else {
+    let Parsed::Report { report, .. } = parsed else {
         panic!("{parsed:?}")
     };
     report
@@ -73,7 +73,7 @@ fn every_fixture_is_understood_and_names_its_message() {
                 assert_eq!(notification, NotificationId::parse(NOTIFICATION));
                 assert_eq!(provider_message_id.as_deref(), Some(MESSAGE));
             }
-            Parsed::Report(report) => {
+            Parsed::Report { report, .. } => {
                 assert_eq!(
                     report.provider_message_id.as_deref(),
                     Some(MESSAGE),

@@ -1,12 +1,11 @@
 //! The envelope: an SNS message as posted to an HTTP endpoint, read strictly and not yet believed.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::super::json::Json;
 use super::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
@@ -79,12 +78,11 @@ impl Envelope {
         if body.len() > BODY_MAX {
             return Err(Refusal::TooLarge);
         }
-        let object: Object =
-            serde_json::from_slice(body).map_err(|_text_may_hold_data| Refusal::NotJson)?;
-        if object.repeated {
-            return Err(Refusal::RepeatedKey);
-        }
-        let mut fields = Fields(object.values);
+        let text = std::str::from_utf8(body).map_err(|_not_text| Refusal::NotJson)?;
+        let Ok(Json::Object(members)) = Json::parse(text) else {
+            return Err(Refusal::NotJson);
+        };
+        let mut fields = Fields::read(members)?;
         if fields.lacks("Type") || fields.lacks("Signature") {
             return Err(Refusal::RawDelivery);
         }
@@ -193,7 +191,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-fn kind(fields: &mut Fields) -> Result<Kind, Refusal> {
+fn kind(fields: &mut Fields<'_>) -> Result<Kind, Refusal> {
     match fields.take("Type")?.as_str() {
         "Notification" => Ok(Kind::Notification {
             subject: subject(fields)?,
@@ -207,7 +205,7 @@ fn kind(fields: &mut Fields) -> Result<Kind, Refusal> {
     }
 }
 
-fn subject(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+fn subject(fields: &mut Fields<'_>) -> Result<Option<String>, Refusal> {
     if fields.lacks("Subject") {
         return Ok(None);
     }
@@ -221,7 +219,7 @@ fn subject(fields: &mut Fields) -> Result<Option<String>, Refusal> {
     Ok(Some(subject))
 }
 
-fn handshake(fields: &mut Fields) -> Result<Handshake, Refusal> {
+fn handshake(fields: &mut Fields<'_>) -> Result<Handshake, Refusal> {
     Ok(Handshake {
         token: fields.short("Token", TOKEN_MAX)?,
         subscribe_url: fields.short("SubscribeURL", ADDRESS_MAX)?,
@@ -260,17 +258,33 @@ fn timestamp(text: &str) -> Result<Timestamp, Refusal> {
 }
 
 /// The fields not taken yet. Those that nobody takes are tolerated.
-struct Fields(BTreeMap<String, Value>);
+struct Fields<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
-impl Fields {
+impl<'a> Fields<'a> {
+    /// A name that occurs twice is refused: two readers may take two different fields for the one.
+    fn read(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Result<Self, Refusal> {
+        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(Refusal::RepeatedKey);
+        }
+        Ok(Self(members))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(found, _)| found == name)
+    }
+
     /// SNS writes an absent subject as `null` in some of its forms.
     fn lacks(&self, name: &str) -> bool {
-        self.0.get(name).is_none_or(Value::is_null)
+        let found = self.position(name).and_then(|i| self.0.get(i));
+        found.is_none_or(|(_, value)| *value == Json::Null)
     }
 
     fn take(&mut self, name: &'static str) -> Result<String, Refusal> {
-        match self.0.remove(name) {
-            Some(Value::String(text)) => Ok(text),
+        let found = self.position(name).map(|i| self.0.swap_remove(i));
+        match found {
+            Some((_, Json::Text(text))) => Ok(text.into_owned()),
             None => Err(Refusal::Field {
                 name,
                 fault: "is missing",
@@ -295,42 +309,9 @@ impl Fields {
     }
 }
 
-/// A JSON object that knows whether a key occurred twice. Nesting is limited by the parser (128).
-struct Object {
-    values: BTreeMap<String, Value>,
-    repeated: bool,
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-        let mut object = Object {
-            values: BTreeMap::new(),
-            repeated: false,
-        };
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            object.repeated |= object.values.insert(key, value).is_some();
-        }
-        Ok(object)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -31,7 +31,8 @@ pub struct SnsSettings {
     /// Topics sign with version 1 (SHA-1) until their attribute `SignatureVersion` is set to 2.
     pub accept_signature_v1: bool,
     /// Older messages are refused. SNS repeats a message for 3600 s at most, whatever its delivery
-    /// policy. What makes replay harmless is that the store keeps a `MessageId` once only.
+    /// policy; queueing for a limited rate comes on top, so a limit of as much would refuse the last
+    /// try. What makes replay harmless is that the store keeps a `MessageId` once only.
     pub max_age_seconds: u64,
     /// How far this machine's clock may be behind that of SNS.
     pub future_skew_seconds: u64,
@@ -42,7 +43,7 @@ impl Default for SnsSettings {
         Self {
             topics: Vec::new(),
             accept_signature_v1: true,
-            max_age_seconds: 3600,
+            max_age_seconds: 7200,
             future_skew_seconds: 900,
         }
     }

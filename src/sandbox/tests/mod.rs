@@ -1,8 +1,10 @@
 //! The sandbox spoken to as the product speaks to it: by the real SDKs, lettre and a webhook.
 
 mod email;
+mod push;
 mod smtp;
 mod sns;
+mod twilio;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};

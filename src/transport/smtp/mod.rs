@@ -7,6 +7,7 @@ mod settings;
 mod tls;
 mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,12 +73,12 @@ impl Smtp {
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
-        let (recipient, content) = match self.inner.content(message) {
+        let (sender, recipient, content) = match self.inner.content(message) {
             Ok(mail) => mail,
             Err(failure) => return Outcome::Rejected(failure),
         };
         let parcel = Parcel {
-            from: &self.inner.sender.address,
+            from: &sender.address,
             to: &recipient.address,
             needs_utf8: recipient.needs_utf8(),
             content: &content,
@@ -85,7 +86,7 @@ impl Smtp {
         let _permit = self.inner.pool.permit().await;
         match self.inner.hand_over(&parcel).await {
             Ok(outcome) => outcome,
-            Err(fault) => outcome(fault),
+            Err(fault) => outcome(fault, message.sender.is_some()),
         }
     }
 
@@ -101,8 +102,9 @@ impl Smtp {
 }
 
 impl Inner {
-    /// The message with its envelope's recipient, dot-stuffed and with its final dot.
-    fn content(&self, message: &Outgoing) -> Result<(Recipient, String), Failure> {
+    /// The message with its envelope's sender and recipient, dot-stuffed and with its final dot.
+    fn content(&self, message: &Outgoing) -> Result<(Cow<'_, Sender>, Recipient, String), Failure> {
+        let sender = self.sender.of_message(message)?;
         let recipient = Recipient::new(message)?;
         let tags = format!("notification_id={}", message.id);
         let mut extra = Vec::new();
@@ -113,12 +115,12 @@ impl Inner {
             }
         }
         let date = self.clock.now();
-        let mut content = mime::build(&self.sender, &recipient, message, date, &extra)?;
+        let mut content = mime::build(&sender, &recipient, message, date, &extra)?;
         if content.contains("\r\n.") {
             content = content.replace("\r\n.", "\r\n..");
         }
         content.push_str(".\r\n");
-        Ok((recipient, content))
+        Ok((sender, recipient, content))
     }
 
     /// Over a kept connection or a new one. A kept one that turns out to be closed is no reason to
@@ -155,8 +157,10 @@ fn accepted(reply: &Reply) -> Outcome {
     }
 }
 
-fn outcome(fault: Fault) -> Outcome {
+/// `own_sender`: the message is from a business's own address, not from that of the settings.
+fn outcome(fault: Fault, own_sender: bool) -> Outcome {
     match fault {
+        Fault::Refused { stage, reply } if own_sender => reply.outcome_of_own_sender(stage),
         Fault::Refused { stage, reply } => reply.outcome(stage),
         Fault::Cut { text, .. } => Outcome::TryLater {
             after: None,

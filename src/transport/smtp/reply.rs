@@ -3,6 +3,7 @@
 use crate::domain::event::Failure;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
+use crate::transport::mime::sender_refused;
 use crate::transport::ses::DAILY_QUOTA_PAUSE;
 use crate::transport::words::{impersonal, one_line};
 
@@ -51,6 +52,20 @@ impl Reply {
         })
     }
 
+    /// The same for a message from a business's own address: when it is that address that the server
+    /// does not want, the messages of the others can go on.
+    pub(super) fn outcome_of_own_sender(&self, stage: Stage) -> Outcome {
+        let text = self.text.to_ascii_lowercase();
+        let about_the_address = matches!(self.enhanced(), Some((1, 7 | 8)))
+            || text.contains("not verified")
+            || (stage == Stage::Sender && matches!(self.code, 550 | 551 | 553 | 554));
+        if self.code < 500 || !about_the_address || self.is_about_access() {
+            return self.outcome(stage);
+        }
+        let code = self.code.to_string();
+        Outcome::Rejected(sender_refused(Some(&code), &one_line(&self.text)))
+    }
+
     /// The server closes the connection after this reply (RFC 5321 3.8).
     pub(super) fn closes_the_connection(&self) -> bool {
         self.code == 421
@@ -93,17 +108,9 @@ impl Reply {
     /// Nothing is wrong with the message: the server does not want us, our sender or our commands.
     fn is_about_us(&self, stage: Stage) -> bool {
         let text = self.text.to_ascii_lowercase();
-        // 502 to 504: it does not speak what we speak. 530 to 538: authentication (RFC 4954 6).
-        let by_code = matches!(self.code, 502 | 503 | 504 | 530 | 534 | 535 | 538);
-        // 5.1.7, 5.1.8: the sender's address. 5.7.8 to 5.7.11: authentication and encryption.
-        let by_enhanced = matches!(self.enhanced(), Some((1, 7 | 8) | (7, 8 | 9 | 11)));
-        let by_words = [
-            "relay access denied",
-            "relaying denied",
-            "not verified",
-        ]
-        .iter()
-        .any(|words| text.contains(words))
+        // 5.1.7, 5.1.8: the sender's address.
+        let by_enhanced = matches!(self.enhanced(), Some((1, 7 | 8)));
+        let by_words = text.contains("not verified")
             // Of a recipient, Exchange and Postfix say it as well.
             || (stage != Stage::Recipient && text.contains("access denied"));
         let by_stage = match stage {
@@ -111,7 +118,18 @@ impl Reply {
             Stage::Sender => !self.is_too_large(),
             Stage::Recipient | Stage::Message => false,
         };
-        by_code || by_enhanced || by_words || by_stage
+        self.is_about_access() || by_enhanced || by_words || by_stage
+    }
+
+    /// The server does not want us, whoever the message is from.
+    fn is_about_access(&self) -> bool {
+        let text = self.text.to_ascii_lowercase();
+        // 502 to 504: it does not speak what we speak. 530 to 538: authentication (RFC 4954 6).
+        matches!(self.code, 502 | 503 | 504 | 530 | 534 | 535 | 538)
+            // 5.7.8 to 5.7.11: authentication and encryption.
+            || matches!(self.enhanced(), Some((7, 8 | 9 | 11)))
+            || text.contains("relay access denied")
+            || text.contains("relaying denied")
     }
 
     fn is_too_large(&self) -> bool {

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::transport::ses::check_configuration_set;
-use crate::transport::settings::{Problem, check_timeout};
+use crate::transport::settings::{Problem, check_timeout, is_loopback};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -215,13 +215,6 @@ fn security(url: &Url) -> Result<(Security, u16), Problem> {
         )),
         _ => Err(Problem::new("url", "must begin with smtp:// or smtps://")),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn percent_decoded(text: &str) -> Result<String, Problem> {

@@ -1,16 +1,24 @@
 //! The transports against servers that do exactly what a script says.
 
+mod apns;
+mod apns_connection;
+mod fake_h2;
 mod fake_http;
 mod fake_smtp;
+mod fcm;
 mod mime;
+mod sender;
 mod ses;
 mod smtp;
 mod smtp_pool;
 mod smtp_tls;
 mod sns;
+mod twilio;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::{EmailSettings, Transport};
@@ -41,6 +49,11 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         id: NotificationId::parse(ID).unwrap(),
         to: Address::parse(method, to).unwrap(),
         content,
+        unsubscribe: None,
+        expires_at: None,
+        sender: None,
+        reply_to: None,
+        files: Vec::new(),
     }
 }
 
@@ -49,6 +62,8 @@ fn text_email(to: &str, text: &str) -> Outgoing {
         subject: "See you on Monday".to_owned(),
         text: Some(text.to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     outgoing(Method::Email, to, content)
 }
@@ -76,6 +91,46 @@ async fn send(transport: &Transport, message: &Outgoing) -> Outcome {
     tokio::time::timeout(PATIENCE, transport.send(message))
         .await
         .expect("a transport always comes back")
+}
+
+/// A recorded answer: status, headers in their form on the wire, body.
+fn recorded(file: &str) -> (u16, String, String) {
+    let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let headers = fixture["headers"].as_object().into_iter().flatten();
+    let lines = headers.map(|(name, value)| format!("{name}: {}", value.as_str().unwrap()));
+    let mut lines: Vec<String> = lines.collect();
+    lines.push(String::new());
+    let headers = lines.join("\r\n");
+    let body = match fixture["body_text"].as_str() {
+        Some(text) => text.to_owned(),
+        None => fixture["body"].to_string(),
+    };
+    let status = fixture["status"].as_u64().unwrap();
+    (status.try_into().unwrap(), headers, body)
+}
+
+/// The recorded errors of a provider, by the names of their files.
+fn recorded_errors(folder: &str) -> Vec<String> {
+    let path = format!("{}/tests/fixtures/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(path).unwrap();
+    let mut names: Vec<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("error_"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The three parts of a JSON Web Token, the last one checked with `verify`.
+fn read_token(token: &str, verify: impl Fn(&[u8], &[u8]) -> bool) -> (Value, Value) {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (header, claims) = signed.split_once('.').unwrap();
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+    assert!(verify(signed.as_bytes(), &decoded(signature)), "{token}");
+    let json = |part: &str| serde_json::from_slice(&decoded(part)).unwrap();
+    (json(header), json(claims))
 }
 
 /// The word of an outcome, with the category of a rejection and the code.

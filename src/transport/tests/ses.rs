@@ -309,6 +309,8 @@ async fn opens_are_reported_only_for_html_and_only_where_they_are_tracked() {
         subject: "x".to_owned(),
         text: None,
         html: Some("<p>x</p>".to_owned()),
+        reply_to: None,
+        attachments: Vec::new(),
     };
     let off = transport(&settings("http://127.0.0.1:1")).await;
     let tracking = SesSettings {
@@ -330,6 +332,8 @@ async fn a_subject_with_a_line_break_never_leaves() {
             subject: subject.to_owned(),
             text: Some("x".to_owned()),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         };
         let message = outgoing(Method::Email, "ana@example.com", content);
         let transport = transport(&settings("http://127.0.0.1:1")).await;

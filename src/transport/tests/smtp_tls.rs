@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::fake_smtp::Step::{Hear, Say};
-use super::fake_smtp::{ENVELOPE, FakeSmtp, GREETING, MESSAGE, Step, follow};
+use super::fake_smtp::{ENVELOPE, FakeSmtp, GREETING, MESSAGE, PIPELINED_GREETING, Step, follow};
 use super::{clock, email, email_settings, send};
 use crate::domain::outcome::Outcome;
 use crate::transport::{Smtp, SmtpSettings, Transport};
@@ -96,6 +96,28 @@ async fn a_message_goes_over_tls_by_either_way() {
     let all = [&GREETING[..], &rest].concat();
     let outcome = over_tls("smtps://localhost:PORT", vec![], all, true).await;
     assert_eq!(outcome.as_str(), "accepted", "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_envelope_is_one_write_under_tls_too() {
+    let envelope = [
+        Hear("MAIL FROM:<bookings@example.com>"),
+        Hear("RCPT TO:<ana@example.com>"),
+        Hear("DATA"),
+        Say("250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go ahead"),
+    ];
+    for (url, clear, greeting) in [
+        (
+            "smtp://localhost:PORT?tls=required",
+            starttls(),
+            &PIPELINED_GREETING[1..],
+        ),
+        ("smtps://localhost:PORT", vec![], &PIPELINED_GREETING),
+    ] {
+        let secret = [greeting, &envelope, &MESSAGE].concat();
+        let outcome = over_tls(url, clear, secret, true).await;
+        assert_eq!(outcome.as_str(), "accepted", "{url}: {outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::fake_http::{Answer, FakeHttp, answer};
-use super::{email, push, send, sms, told};
+use super::{ID, email, push, send, sms, told};
 use crate::domain::address::Address;
 use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
@@ -104,7 +104,7 @@ async fn a_push_message_has_a_payload_for_each_platform() {
     );
     assert_eq!(
         fcm["data"],
-        json!({"booking": "8812", "count": "2", "aps": "mine"})
+        json!({"booking": "8812", "count": "2", "aps": "mine", "notification_id": ID})
     );
     for key in ["APNS", "APNS_SANDBOX"] {
         let apns = inner(key);
@@ -113,6 +113,7 @@ async fn a_push_message_has_a_payload_for_each_platform() {
             (&apns["booking"], &apns["count"]),
             (&json!("8812"), &json!(2))
         );
+        assert_eq!(apns["notification_id"], ID);
     }
 }
 

@@ -260,8 +260,8 @@ async fn hostile_text_survives_as_data() {
     let content = api.get(&format!("/v1/notifications/{id}/content")).await;
     assert_eq!(
         content.json(),
-        json!({"method": "email", "subject": hostile, "text": format!("{hostile}\r\n\tx"),
-               "html": hostile})
+        json!({"method": "email", "from": null, "reply_to": null, "subject": hostile,
+               "text": format!("{hostile}\r\n\tx"), "html": hostile, "attachments": []})
     );
     let path = "/v1/clients/..%2F..%2Fetc%2Fpasswd'%22/history";
     let history = api.get(path).await.json();

@@ -48,7 +48,8 @@ async fn a_fresh_entry_has_every_field_of_the_contract() {
             "method": "email", "type": "Booking confirmation",
             "contact_type": "Client Notifications", "status": "Awaiting Send",
             "statuses": ["Awaiting Send"], "reason": null, "channel": "Outbound",
-            "to": "ana@example.com", "description": null, "resend_of": null, "resendable": true,
+            "to": "ana@example.com", "description": null, "resend_of": null, "template": null,
+            "resendable": true,
             "provider": null, "provider_message_id": null, "attempts": 0,
             "next_attempt_at": "2027-01-01T09:30:00.000Z",
             "send_at": "2027-01-01T09:30:00.000Z", "expires_at": null, "facts": {},
@@ -211,6 +212,7 @@ async fn every_kind_of_feedback_is_in_the_timeline_and_in_the_facts() {
         },
         What::ComplaintWithdrawn,
         What::Unsubscribed { how: None },
+        What::Resubscribed,
     ];
     for (minute, what) in whats.into_iter().enumerate() {
         api.report(&id, &format!("2027-01-01T10:0{minute}:00Z"), what)
@@ -227,7 +229,8 @@ async fn every_kind_of_feedback_is_in_the_timeline_and_in_the_facts() {
             "clicked",
             "complained",
             "complaint_withdrawn",
-            "unsubscribed"
+            "unsubscribed",
+            "resubscribed"
         ]
     );
     assert_eq!(entry["statuses"], json!(["Opened"]), "a click implies it");
@@ -247,7 +250,7 @@ async fn content_is_shown_as_it_was_sent() {
     for (body, content) in [
         (
             sms(json!({})),
-            json!({"method": "sms", "text": "See you on Monday"}),
+            json!({"method": "sms", "from": null, "text": "See you on Monday"}),
         ),
         (
             push(json!({})),

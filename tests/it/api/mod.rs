@@ -1,8 +1,14 @@
 //! The JSON API, called in this process.
 
 mod access;
+mod attachments;
+mod business;
+mod clients;
 mod enqueue;
 mod entries;
 mod history;
+mod rendering;
 mod resend;
+mod suppressions;
+mod templates;
 pub(crate) mod validation;

@@ -155,7 +155,7 @@ async fn what_waits_can_be_cancelled_and_is_never_sent() {
         assert_eq!(events[1]["source"], "application");
     }
     api.clock.set(at("2027-01-03T09:00:00Z"));
-    assert!(api.store.depth().await.unwrap().is_empty());
+    assert!(api.store.depth(9).await.unwrap().is_empty());
 }
 
 #[tokio::test]

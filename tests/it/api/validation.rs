@@ -120,12 +120,22 @@ fn cases_of_the_content() -> Cases {
         (
             json!({"template": {"name": "x"}}),
             "/template",
-            "send content",
+            "one of them",
         ),
         (
-            json!({"template": {"name": "x"}, "content": null}),
-            "/template",
-            "send content",
+            json!({"content": {"subject": "x", "text": "x", "reply_to": "nobody"}}),
+            "/content/reply_to",
+            "not a mailbox",
+        ),
+        (
+            json!({"content": {"subject": "x", "text": "x", "reply_to": "a@b.c\r\nBcc: d@e.f"}}),
+            "/content/reply_to",
+            "not a mailbox",
+        ),
+        (
+            json!({"content": {"subject": "x", "text": "x", "attachments": {}}}),
+            "/content/attachments",
+            "list",
         ),
     ]
 }

@@ -5,6 +5,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 
+use super::mails;
 use crate::api::validation::{good_bodies, wrong_bodies};
 use crate::support::api::{email, push, sms};
 
@@ -17,6 +18,8 @@ pub(super) fn chosen() -> Vec<String> {
         .chain(times())
         .chain(addresses())
         .chain(data())
+        .chain(mails::mailboxes())
+        .chain(mails::files())
         .chain(requests());
     let texts = changed.map(|body| body.to_string());
     texts.chain(written()).collect()
@@ -318,6 +321,8 @@ const FIELDS: &[&str] = &[
     "/content/text",
     "/content/html",
     "/content/data",
+    "/content/reply_to",
+    "/content/attachments",
     "/template",
     "/staff_id",
     "/send_at",

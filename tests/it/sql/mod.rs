@@ -3,5 +3,6 @@
 mod agree;
 mod bodies;
 mod caller;
+mod mails;
 mod rights;
 mod transaction;

@@ -14,7 +14,7 @@ use sendtrail::store::jobs::{Claim, Wanted};
 
 use super::make::{
     BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, nothing_left,
-    push, send_one, sent, sms, tried, wanted,
+    push, sent, sms, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
@@ -31,7 +31,6 @@ both! {
     a_waiting_job_is_cancelled_a_claimed_one_is_not,
     what_is_known_to_have_gone_is_not_cancelled,
     depth_tells_how_many_wait_and_since_when,
-    next_due_is_the_earliest_of_all_lanes,
 }
 
 fn ids(claim: &Claim) -> Vec<NotificationId> {
@@ -129,6 +128,8 @@ async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
         subject: "See you on Monday".to_owned(),
         text: Some("Dear C-1".to_owned()),
         html: None,
+        reply_to: None,
+        attachments: Vec::new(),
     };
     assert_eq!(message.content, expected);
 }
@@ -223,12 +224,15 @@ async fn a_heartbeat_extends_the_claims_that_are_held_alone(db: &TestDb) {
         };
         claims.push(db.store.claim(wanted).await.unwrap().unwrap().id);
     }
-    db.pass(LEASE / 2);
-    let held = &claims[..2];
-    assert_eq!(db.store.extend_claims(held, LEASE).await.unwrap().len(), 2);
-    assert_eq!(db.store.extend_claims(&[], LEASE).await.unwrap(), []);
-    db.pass(LEASE / 2 + Duration::from_millis(1));
-    assert_eq!(db.store.rescue(Duration::ZERO).await.unwrap(), 1);
+    let pulses = db.store.pulses().await.unwrap();
+    let (held, lease) = (&claims[..2], pulses[0].lease);
+    assert_eq!((pulses.len(), lease), (3, LEASE));
+    assert_eq!(db.store.beat(held).await.unwrap().len(), 2);
+    assert_eq!(db.store.beat(&[]).await.unwrap(), []);
+    // Whoever saw the claims before the heartbeat takes those alone that had none.
+    let rescued = db.store.rescue(&pulses, Duration::ZERO).await.unwrap();
+    assert_eq!(rescued.jobs, 1);
+    assert!(rescued.workers.contains("worker-2"), "{rescued:?}");
     let workers = db.texts("SELECT DISTINCT worker FROM claims").await;
     assert_eq!(workers, ["worker-1"]);
 }
@@ -277,14 +281,14 @@ async fn what_is_known_to_have_gone_is_not_cancelled(db: &TestDb) {
 }
 
 async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
-    assert!(db.store.depth().await.unwrap().is_empty());
+    assert!(db.store.depth(9).await.unwrap().is_empty());
     let first = db.clock.now();
     let mut bulk = sms("C-1");
     bulk.priority = Priority::Bulk;
     enqueued(&db.store, vec![email("C-1"), bulk.clone(), bulk]).await;
     db.pass(Duration::from_secs(5));
     enqueued(&db.store, vec![email("C-1")]).await;
-    let mut depths = db.store.depth().await.unwrap();
+    let mut depths = db.store.depth(9).await.unwrap();
     depths.sort_by_key(|depth| depth.lane);
     let found: Vec<_> = depths
         .iter()
@@ -295,25 +299,9 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
         (Method::Sms, Priority::Bulk, 2, first),
     ];
     assert_eq!(found, expected);
-}
-
-async fn next_due_is_the_earliest_of_all_lanes(db: &TestDb) {
-    assert_eq!(db.store.next_due(Method::Email).await.unwrap(), None);
-    let now = db.clock.now();
-    let mut high = email("C-1");
-    high.priority = Priority::High;
-    high.send_at = Some(now.plus(Duration::from_mins(1)));
-    let mut bulk = email("C-1");
-    bulk.priority = Priority::Bulk;
-    bulk.send_at = Some(now.plus(Duration::from_secs(30)));
-    enqueued(&db.store, vec![high, bulk.clone(), sms("C-1")]).await;
-    assert_eq!(
-        db.store.next_due(Method::Email).await.unwrap(),
-        bulk.send_at
+    let counted = db.store.depth(1).await.unwrap();
+    assert!(
+        counted.iter().all(|depth| depth.waiting == 1),
+        "{counted:?}"
     );
-    assert_eq!(db.store.next_due(Method::Sms).await.unwrap(), Some(now));
-    db.pass(Duration::from_secs(30));
-    send_one(&db.store, now, "p").await;
-    let left = Some(now.plus(Duration::from_mins(1)));
-    assert_eq!(db.store.next_due(Method::Email).await.unwrap(), left);
 }

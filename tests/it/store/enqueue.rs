@@ -83,7 +83,7 @@ impl AsNew for ContentSource {
     fn as_new(&self) -> Option<&Content> {
         match self {
             Self::New(content) => Some(content),
-            Self::Frozen(_) => None,
+            Self::Frozen(_) | Self::AsBefore => None,
         }
     }
 }
@@ -422,6 +422,8 @@ async fn hostile_texts_are_kept(db: &TestDb) {
         subject: text.to_owned(),
         text: Some(long.clone()),
         html: Some(text.to_owned()),
+        reply_to: None,
+        attachments: Vec::new(),
     };
     new.content = ContentSource::New(content(nasty));
     let id = enqueued(&db.store, vec![new.clone()]).await[0];

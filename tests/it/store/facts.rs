@@ -73,6 +73,7 @@ pub(super) fn one_of_each() -> Vec<What> {
         What::Unsubscribed {
             how: text("one-click"),
         },
+        What::Resubscribed,
         What::Undelivered(failure(Category::Unsubscribed)),
         What::GaveUp(failure(Category::Expired)),
     ]

@@ -8,6 +8,7 @@ use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::reason::Category;
 use sendtrail::domain::status::Status;
 use sendtrail::store::feedback::Kept;
+use sendtrail::store::unmatched::Sweep;
 use uuid::Uuid;
 
 use super::make::{BUSINESS, delivered, email, enqueued, happening, incoming, opened, send_one};
@@ -20,15 +21,13 @@ both! {
     our_own_id_decides_and_the_providers_helps_out,
     feedback_before_the_send_waits_for_it,
     an_unknown_notification_is_kept,
-    the_sweep_finds_what_two_connections_missed,
     what_says_nothing_of_a_notification_is_noted,
     hostile_feedback_is_kept,
     every_kind_of_event_comes_back_as_it_was,
     a_message_that_cannot_be_written_does_not_fail_its_neighbours,
-    counting_stops_at_its_limit,
 }
 
-async fn facts(db: &TestDb, id: NotificationId) -> Facts {
+pub(super) async fn facts(db: &TestDb, id: NotificationId) -> Facts {
     let entry = db.store.entry(BUSINESS, id).await.unwrap().unwrap();
     let story = db.store.story(id).await.unwrap();
     assert_eq!(entry.facts, Facts::fold(&story.events));
@@ -43,7 +42,7 @@ async fn a_message_is_kept_as_it_came(db: &TestDb) {
         None,
         vec![happening(1, db.clock.now(), delivered())],
     );
-    message.body = r#"{"Type": "Notification"}"#.to_owned();
+    message.body = r#"{"Type": "Notification"}"#.into();
     let kept = db.store.keep_feedback(message.clone()).await.unwrap();
     assert_eq!(kept, Kept::Applied { new_events: 1 });
     let rows = db
@@ -181,36 +180,14 @@ async fn an_unknown_notification_is_kept(db: &TestDb) {
         .await;
     assert_eq!(rows, [unknown.to_string()]);
     assert_eq!(db.count("delivery_events").await, 0);
-    assert_eq!(db.store.sweep_unmatched().await.unwrap(), 0);
+    assert_eq!(
+        db.store
+            .sweep_unmatched(&mut Sweep::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(db.store.count_unmatched(10).await.unwrap(), 1);
-}
-
-async fn the_sweep_finds_what_two_connections_missed(db: &TestDb) {
-    let ids = enqueued(&db.store, vec![email("C-1"); 2]).await;
-    let now = db.clock.now();
-    for (i, by) in ["p-0", "p-1", "never sent"].into_iter().enumerate() {
-        let key = u128::try_from(i).unwrap();
-        let message = incoming(by, None, Some(by), vec![happening(key, now, opened())]);
-        db.store.keep_feedback(message).await.unwrap();
-    }
-    // The send is recorded by a connection that does not see the waiting events.
-    db.execute("CREATE TABLE hidden AS SELECT * FROM unmatched_events")
-        .await;
-    db.execute("DELETE FROM unmatched_events").await;
-    send_one(&db.store, now, "p-0").await;
-    send_one(&db.store, now, "p-1").await;
-    db.execute("INSERT INTO unmatched_events SELECT * FROM hidden")
-        .await;
-    let other = db.another_store().await;
-    let sweeps = futures_util::future::join(db.store.sweep_unmatched(), other.sweep_unmatched());
-    let (a, b) = Box::pin(sweeps).await;
-    assert_eq!(a.unwrap() + b.unwrap(), 2);
-    for id in ids {
-        assert_eq!(facts(db, id).await.opened.unwrap().count, 1);
-    }
-    assert_eq!(db.store.count_unmatched(10).await.unwrap(), 1);
-    assert_eq!(db.store.sweep_unmatched().await.unwrap(), 0);
-    other.close().await;
 }
 
 async fn what_says_nothing_of_a_notification_is_noted(db: &TestDb) {
@@ -245,7 +222,7 @@ async fn hostile_feedback_is_kept(db: &TestDb) {
         None,
         vec![happening(1, db.clock.now(), bounce)],
     );
-    message.body = "\0{\"a\": \"\\u0000\"}".repeat(10_000);
+    message.body = "\0{\"a\": \"\\u0000\"}".repeat(10_000).into();
     message.kind = "\0".to_owned();
     let kept = db.store.keep_feedback(message.clone()).await.unwrap();
     assert_eq!(kept, Kept::Applied { new_events: 1 });
@@ -300,14 +277,4 @@ async fn a_message_that_cannot_be_written_does_not_fail_its_neighbours(db: &Test
         assert_eq!(kept.is_ok(), i != 11, "{i}: {kept:?}");
     }
     assert_eq!(facts(db, id).await.opened.unwrap().count, 19);
-}
-
-async fn counting_stops_at_its_limit(db: &TestDb) {
-    assert_eq!(db.store.count_unmatched(2).await.unwrap(), 0);
-    let now = db.clock.now();
-    let many = (0..5).map(|i| happening(i, now, opened())).collect();
-    let message = incoming("m", None, Some("p"), many);
-    db.store.keep_feedback(message).await.unwrap();
-    assert_eq!(db.store.count_unmatched(2).await.unwrap(), 2);
-    assert_eq!(db.store.count_unmatched(9).await.unwrap(), 5);
 }

@@ -7,6 +7,7 @@ use sendtrail::domain::event::{EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
+use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
 use sendtrail::store::enqueue::{
@@ -15,7 +16,10 @@ use sendtrail::store::enqueue::{
 use sendtrail::store::feedback::{Happening, Incoming, Report};
 use sendtrail::store::jobs::{Claim, Claimed, Wanted};
 use sendtrail::store::record::{Done, Left, Then, Tried};
+use sendtrail::store::suppressions::NewSuppression;
 use uuid::Uuid;
+
+use crate::support::db::TestDb;
 
 pub(crate) const BUSINESS: &str = "default";
 pub(crate) const LEASE: Duration = Duration::from_mins(1);
@@ -40,7 +44,11 @@ pub(crate) fn email(client: &str) -> NewNotification {
             subject: "See you on Monday".to_owned(),
             text: Some(format!("Dear {client}")),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
+        files: Vec::new(),
+        template: None,
         staff_id: None,
         send_at: None,
         expires_at: None,
@@ -109,12 +117,55 @@ pub(crate) async fn enqueued(
         .collect()
 }
 
+/// Enqueues for a business that is there.
+pub(crate) async fn of(
+    store: &Store,
+    business: &str,
+    notifications: Vec<NewNotification>,
+) -> Vec<NotificationId> {
+    let request = Enqueue {
+        business: business.to_owned(),
+        notifications,
+    };
+    let answer = store.enqueue(request).await.unwrap();
+    tickets(answer)
+        .into_iter()
+        .map(|ticket| ticket.id)
+        .collect()
+}
+
+/// Copies of a waiting job, as a database can make them quickly.
+pub(crate) async fn backlog(db: &TestDb, business: &str, count: usize) {
+    of(&db.store, business, vec![email("C-1")]).await;
+    let (series, id) = if db.is_postgres() {
+        (
+            format!("generate_series(1, {count}) AS s(n)"),
+            "CAST('00000000-0000-7000-9000-' || lpad(to_hex(s.n), 12, '0') AS uuid)",
+        )
+    } else {
+        (
+            format!(
+                "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}) \
+                 SELECT n FROM s) AS s"
+            ),
+            "'00000000-0000-7000-9000-' || printf('%012x', s.n)",
+        )
+    };
+    db.execute(&format!(
+        "INSERT INTO jobs (id, business_id, method, lane, due_at, ready, attempts, failures, bytes) \
+         SELECT {id}, j.business_id, j.method, j.lane, j.due_at, j.ready, 0, 0, 0 \
+         FROM (SELECT * FROM jobs WHERE business_id = '{business}' LIMIT 1) AS j, {series}"
+    ))
+    .await;
+}
+
 pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
     Wanted {
         worker: WORKER,
         provider: "ses",
         method,
         limit,
+        bytes_max: u64::MAX,
         lease: LEASE,
     }
 }
@@ -123,6 +174,13 @@ pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
 pub(crate) async fn claimed(store: &Store) -> Claim {
     let claim = store.claim(wanted(Method::Email, 10)).await.unwrap();
     claim.expect("a due job")
+}
+
+/// Takes up every claim that stands, as after none of them gave a sign of life. Returns how many jobs
+/// came back.
+pub(crate) async fn rescue(store: &Store, grace: Duration) -> usize {
+    let dead = store.pulses().await.unwrap();
+    store.rescue(&dead, grace).await.unwrap().jobs
 }
 
 /// An attempt at this moment that counts, of the given outcome.
@@ -194,13 +252,32 @@ pub(crate) fn incoming(
         topic: "arn:aws:sns:eu-west-1:123456789012:feedback".to_owned(),
         received_at: Timestamp::parse(crate::support::db::START).unwrap(),
         kind: "test".to_owned(),
-        body: "{}".to_owned(),
+        body: "{}".into(),
         report: Some(Report {
             notification,
             provider_message_id: provider_message_id.map(str::to_owned),
             source: "ses",
             happenings,
         }),
+    }
+}
+
+/// An address, however it is written.
+pub(crate) fn address(method: Method, text: &str) -> Address {
+    Address::parse(method, text).unwrap()
+}
+
+/// An entry made by hand, for everything and without an end.
+pub(crate) const fn suppressed(to: &Address, reason: Reason) -> NewSuppression<'_> {
+    NewSuppression {
+        business: BUSINESS,
+        address: to,
+        contact_type: None,
+        reason,
+        source: "staff",
+        staff_id: Some("S-7"),
+        note: Some("asked by phone"),
+        expires_at: None,
     }
 }
 

@@ -7,16 +7,17 @@ use sendtrail::domain::event::{EventKey, Failure};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::reason::Category;
 use sendtrail::domain::status::Status;
+use sendtrail::store::claims::Rescued;
 use sendtrail::store::record::{Left, Then};
 
 use super::make::{
     BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, nothing_left,
-    sent, tried, wanted,
+    rescue, sent, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
 both! {
-    a_living_claim_is_left_alone,
+    a_claim_with_a_sign_of_life_is_left_alone,
     jobs_of_a_dead_claim_come_back_as_unknown_after_the_grace,
     jobs_with_an_outcome_do_not_come_back,
     a_dead_worker_that_wakes_up_erases_nothing,
@@ -28,22 +29,24 @@ both! {
 const GRACE: Duration = Duration::from_mins(10);
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-async fn a_living_claim_is_left_alone(db: &TestDb) {
+async fn a_claim_with_a_sign_of_life_is_left_alone(db: &TestDb) {
     enqueued(&db.store, vec![email("C-1")]).await;
-    claimed(&db.store).await;
-    assert_eq!(db.store.rescue(GRACE).await.unwrap(), 0);
-    db.pass(LEASE);
-    assert_eq!(db.store.rescue(GRACE).await.unwrap(), 0);
-    assert_eq!(db.count("claims").await, 1);
-    assert_eq!(db.count("jobs").await, 0);
+    let claim = claimed(&db.store).await;
+    let seen = db.store.pulses().await.unwrap();
+    assert_eq!(db.store.beat(&[claim.id]).await.unwrap(), [claim.id]);
+    // However late it is by any clock.
+    db.pass(LEASE * 100);
+    let rescued = db.store.rescue(&seen, GRACE).await.unwrap();
+    assert_eq!(rescued, Rescued::default());
+    assert_eq!((db.count("claims").await, db.count("jobs").await), (1, 0));
 }
 
 async fn jobs_of_a_dead_claim_come_back_as_unknown_after_the_grace(db: &TestDb) {
     let ids = enqueued(&db.store, vec![email("C-1"); 2]).await;
     let claimed_at = db.clock.now();
     claimed(&db.store).await;
-    let now = db.pass(LEASE + A_MOMENT);
-    assert_eq!(db.store.rescue(GRACE).await.unwrap(), 2);
+    let now = db.pass(LEASE);
+    assert_eq!(rescue(&db.store, GRACE).await, 2);
     assert_eq!(db.count("claims").await, 0);
     for id in &ids {
         let story = db.store.story(*id).await.unwrap();
@@ -106,8 +109,7 @@ async fn jobs_with_an_outcome_do_not_come_back(db: &TestDb) {
         rewrite: false,
     };
     db.store.record(&batch, &[left]).await.unwrap();
-    db.pass(LEASE + A_MOMENT);
-    assert_eq!(db.store.rescue(GRACE).await.unwrap(), 1);
+    assert_eq!(rescue(&db.store, GRACE).await, 1);
     let unknown = "SELECT notification_id FROM delivery_attempts WHERE outcome = 'unknown'";
     assert_eq!(db.texts(unknown).await, [ids[3].to_string()]);
     let waiting = db.texts("SELECT id FROM jobs ORDER BY id").await;
@@ -121,8 +123,7 @@ async fn jobs_with_an_outcome_do_not_come_back(db: &TestDb) {
 async fn a_dead_worker_that_wakes_up_erases_nothing(db: &TestDb) {
     let ids = enqueued(&db.store, vec![email("C-1"); 3]).await;
     let old = claimed(&db.store).await;
-    db.pass(LEASE + A_MOMENT);
-    db.store.rescue(Duration::ZERO).await.unwrap();
+    rescue(&db.store, Duration::ZERO).await;
     let new = claimed(&db.store).await;
     let now = db.pass(A_MOMENT);
     let failure = Failure {
@@ -189,8 +190,7 @@ async fn an_acceptance_learnt_too_late_is_added_all_the_same(db: &TestDb) {
     let id = enqueued(&db.store, vec![email("C-1")]).await[0];
     let sent_at = db.clock.now();
     let old = claimed(&db.store).await;
-    db.pass(LEASE + A_MOMENT);
-    db.store.rescue(GRACE).await.unwrap();
+    rescue(&db.store, GRACE).await;
     let late = done(
         &old,
         &old.jobs[0],
@@ -213,8 +213,7 @@ async fn an_acceptance_learnt_too_late_is_added_all_the_same(db: &TestDb) {
 async fn feedback_during_the_grace_settles_an_unknown_attempt(db: &TestDb) {
     let id = enqueued(&db.store, vec![email("C-1")]).await[0];
     claimed(&db.store).await;
-    db.pass(LEASE + A_MOMENT);
-    db.store.rescue(GRACE).await.unwrap();
+    rescue(&db.store, GRACE).await;
     let message = incoming(
         "m",
         Some(id),
@@ -232,7 +231,6 @@ async fn concurrent_rescuers_bring_each_job_back_once(db: &TestDb) {
     while let Some(claim) = db.store.claim(wanted(Method::Email, 2)).await.unwrap() {
         assert_eq!(claim.jobs.len(), 2);
     }
-    db.pass(LEASE + A_MOMENT);
     let other = db.another_store().await;
     let rescuers = (0..6).map(|i| {
         let store = if i % 2 == 0 {
@@ -243,7 +241,7 @@ async fn concurrent_rescuers_bring_each_job_back_once(db: &TestDb) {
         tokio::spawn(async move {
             let mut rescued = 0;
             for _ in 0..4 {
-                rescued += store.rescue(Duration::ZERO).await.unwrap();
+                rescued += rescue(&store, Duration::ZERO).await;
             }
             rescued
         })

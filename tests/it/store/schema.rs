@@ -101,6 +101,7 @@ async fn both_databases_have_the_same_tables_and_columns() {
         assert_eq!(required, required_there, "{place:?}");
         let expected = match postgres.as_str() {
             "text" | "uuid" | "jsonb" => "TEXT",
+            "bytea" => "BLOB",
             "bigint" | "boolean" | "timestamp with time zone" => "INTEGER",
             other => panic!("{place:?} is {other}"),
         };
@@ -115,10 +116,10 @@ async fn postgres_has_native_types_and_comments() {
             let expected = match column.as_str() {
                 "date" => "timestamp with time zone",
                 "metadata" | "data" | "detail" | "jobs" => "jsonb",
-                "manual" | "opens_tracked" => "boolean",
-                name if name.ends_with("_at") || name == "lease_until" => {
-                    "timestamp with time zone"
-                }
+                "attachments" if table == "message_content" => "jsonb",
+                "version" | "template_version" => "uuid",
+                "manual" | "opens_tracked" | "ready" => "boolean",
+                name if name.ends_with("_at") => "timestamp with time zone",
                 name if name.ends_with("_key") || name.ends_with("uid") => "uuid",
                 "notification_id" | "content_id" | "resend_of" => "uuid",
                 "id" if table != "businesses" => "uuid",

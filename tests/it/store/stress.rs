@@ -16,6 +16,7 @@ use sendtrail::store::enqueue::Enqueued;
 use sendtrail::store::history::Filter;
 use sendtrail::store::jobs::{Claim, Wanted};
 use sendtrail::store::record::{Done, Left, Then};
+use sendtrail::store::unmatched::Sweep;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -163,6 +164,7 @@ async fn workers(world: World, mut dice: Dice, number: u64) {
             provider: "ses",
             method: Method::Email,
             limit: 1 + usize::try_from(dice.below(20)).unwrap(),
+            bytes_max: u64::MAX,
             lease: LEASE,
         };
         let Some(claim) = world.store.claim(wanted).await.unwrap() else {
@@ -170,7 +172,7 @@ async fn workers(world: World, mut dice: Dice, number: u64) {
             continue;
         };
         let batch = work(&world, &mut dice, &claim);
-        world.store.extend_claims(&[claim.id], LEASE).await.unwrap();
+        world.store.beat(&[claim.id]).await.unwrap();
         let half = batch.len() / 2;
         let first = Left {
             claim: claim.id,
@@ -299,11 +301,17 @@ async fn housekeeping(world: World, mut dice: Dice) {
         limit: 20,
         ..Filter::default()
     };
+    let mut seen = (Vec::new(), Instant::now());
+    let mut sweep = Sweep::default();
     while world.goes_on() {
-        world.store.rescue(GRACE).await.unwrap();
-        world.store.sweep_unmatched().await.unwrap();
+        // Whoever is silent for a lease is dead.
+        if seen.1.elapsed() > LEASE {
+            world.store.rescue(&seen.0, GRACE).await.unwrap();
+            seen = (world.store.pulses().await.unwrap(), Instant::now());
+        }
+        world.store.sweep_unmatched(&mut sweep).await.unwrap();
         world.store.history(BUSINESS, &filter).await.unwrap();
-        world.store.depth().await.unwrap();
+        world.store.depth(9).await.unwrap();
         let woken = {
             let mut shared = world.shared.lock().unwrap();
             if shared.asleep.len() > 3 {
@@ -324,8 +332,8 @@ async fn drain(db: &TestDb, shared: &Mutex<Shared>) {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         assert!(Instant::now() < end, "work without end");
-        db.pass(LEASE * 4);
-        let rescued = db.store.rescue(GRACE).await.unwrap();
+        db.pass(GRACE);
+        let rescued = super::make::rescue(&db.store, GRACE).await;
         let asleep = std::mem::take(&mut shared.lock().unwrap().asleep);
         for (batch, left) in asleep {
             db.store.record(&batch, &left).await.unwrap();
@@ -358,7 +366,8 @@ async fn drain(db: &TestDb, shared: &Mutex<Shared>) {
         let left = super::make::nothing_left(&claim);
         assert_eq!(db.store.record(&batch, &left).await.unwrap(), 0);
     }
-    while db.store.sweep_unmatched().await.unwrap() > 0 {}
+    let mut sweep = Sweep::default();
+    while db.store.sweep_unmatched(&mut sweep).await.unwrap() > 0 {}
 }
 
 async fn check(db: &TestDb, shared: &Shared) {

@@ -11,8 +11,8 @@ use sendtrail::store::Store;
 use sendtrail::store::history::Filter;
 
 use super::make::{
-    BUSINESS, done, email, enqueued, happening, incoming, keyed, nothing_left, opened, sent, tried,
-    wanted,
+    BUSINESS, backlog, done, email, enqueued, happening, incoming, keyed, nothing_left, opened,
+    sent, tried, wanted,
 };
 use crate::support::db::{TestDb, on_postgres};
 
@@ -42,10 +42,9 @@ async fn reads(db: &TestDb) -> Reads {
         .collect()
 }
 
-/// Does the work on a store of its own; no table may be read whole, nor more than `rows_max` rows of
-/// it. The connections are closed, so that they report what they did.
-async fn reads_at_most(db: &TestDb, rows_max: i64, work: impl AsyncFnOnce(&Store)) {
-    let before = reads(db).await;
+/// Does the work on a store of its own, whose connections are closed, so that they report what they
+/// did.
+async fn on_its_own(db: &TestDb, work: impl AsyncFnOnce(&Store)) {
     let store = db.another_store().await;
     work(&store).await;
     store.close().await;
@@ -56,6 +55,12 @@ async fn reads_at_most(db: &TestDb, rows_max: i64, work: impl AsyncFnOnce(&Store
         assert!(tokio::time::Instant::now() < end, "connections stay open");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// No table may be read whole, nor more than `rows_max` rows of it.
+async fn reads_at_most(db: &TestDb, rows_max: i64, work: impl AsyncFnOnce(&Store)) {
+    let before = reads(db).await;
+    on_its_own(db, work).await;
     let after = reads(db).await;
     for (table, (scans, rows)) in after {
         let (scans_before, rows_before) = before[&table];
@@ -119,6 +124,60 @@ async fn claim_and_record(store: &Store, now: Timestamp) {
         let batch: Vec<_> = sent_one.collect();
         store.record(&batch, &nothing_left(&claim)).await.unwrap();
     }
+}
+
+/// Blocks of the queue's indexes that were read so far.
+async fn blocks(db: &TestDb) -> i64 {
+    let sql = "SELECT CAST(SUM(idx_blks_read + idx_blks_hit) AS bigint)::text \
+               FROM pg_statio_user_indexes WHERE indexrelname IN ('jobs_ready', 'jobs_later')";
+    db.texts(sql).await[0].parse().unwrap()
+}
+
+/// PostgreSQL keeps the entries of deleted rows in its indexes until it vacuums them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_does_not_go_through_all_that_was_claimed_before_it() {
+    const CLAIMS: i64 = 10;
+    on_postgres(async |db: &TestDb| {
+        db.execute("ALTER TABLE jobs SET (autovacuum_enabled = false)")
+            .await;
+        backlog(db, BUSINESS, 100_000).await;
+        db.store.close().await;
+        let claim = async |store: &Store| {
+            for _ in 0..CLAIMS {
+                let claim = store.claim(wanted(Method::Email, 200)).await.unwrap();
+                assert_eq!(claim.unwrap().jobs.len(), 200);
+            }
+        };
+        let before = blocks(db).await;
+        on_its_own(db, claim).await;
+        let at_first = blocks(db).await - before;
+        on_its_own(db, async |store: &Store| {
+            while store
+                .claim(wanted(Method::Email, 5_000))
+                .await
+                .unwrap()
+                .unwrap()
+                .jobs
+                .len()
+                == 5_000
+            {
+                if db.count("jobs").await < 10_000 {
+                    break;
+                }
+            }
+        })
+        .await;
+        let before = blocks(db).await;
+        on_its_own(db, claim).await;
+        let at_last = blocks(db).await - before;
+        // A fresh worker goes through it once, and so does everyone once a second; it would be
+        // 1,000 blocks for each claim.
+        assert!(
+            at_last < at_first + 5_000,
+            "{at_last} blocks instead of {at_first}"
+        );
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -204,7 +204,11 @@ pub(crate) async fn sqlite(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
 
 /// A database of its own in the cluster, dropped when the test ends, well or not.
 pub(crate) async fn postgres(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
-    let cluster = cluster();
+    postgres_at(cluster(), migrated, body).await;
+}
+
+/// The same in another cluster.
+pub(crate) async fn postgres_at(cluster: String, migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
     let name = format!("sendtrail_test_{}", Uuid::new_v7(uuid_now()).simple());
     in_cluster(&cluster, format!("CREATE DATABASE {name}")).await;
     let url = sibling(&cluster, &name);

@@ -48,6 +48,12 @@ impl Variables {
             .with("SANDBOX__UNKNOWN_GRACE_MS", "1000")
     }
 
+    /// The process ends when it comes to this step for that time, as `STEP:N` (`src/fault.rs`).
+    pub(super) fn fault(mut self, step: &str) -> Self {
+        self.0.insert("SENDTRAIL_FAULT".to_owned(), step.to_owned());
+        self
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (String, String)> {
         self.0.clone().into_iter()
     }

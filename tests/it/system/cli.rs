@@ -167,25 +167,90 @@ async fn the_doctor_names_every_trouble() {
             .with("SNS__ENDPOINT_URL", &nobody.replace("smtp", "http"))
             .with("SNS__REGION", "us-east-1")
             .with("SNS__ACCESS_KEY_ID", "test")
-            .with("SNS__SECRET_ACCESS_KEY", "test");
+            .with("SNS__SECRET_ACCESS_KEY", "test")
+            .with("PUSH__PROVIDERS", "");
         let troubles = [
             "ok       database",
             "TROUBLE  feedback topics",
             "set feedback.sns.topics",
             "TROUBLE  email by smtp",
             "TROUBLE  sms by sns",
+            "warning  http.public_url is not set",
         ];
         expect(&run(&variables, &["doctor"]), 1, &troubles);
+        let others = of_other_providers(&variables, &nobody.replace("smtp", "http"));
+        for (push, troubles) in [
+            ("fcm", ["TROUBLE  sms by twilio", "TROUBLE  push by fcm"]),
+            ("apns", ["TROUBLE  sms by twilio", "TROUBLE  push by apns"]),
+        ] {
+            let variables = others.clone().with("PUSH__PROVIDERS", push);
+            expect(&run(&variables, &["doctor"]), 1, &troubles);
+        }
         let gone = variables.with("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none");
         expect(&run(&gone, &["doctor"]), 1, &["TROUBLE  database"]);
     })
     .await;
 }
 
+/// Everything set, and nobody at the addresses.
+fn of_other_providers(variables: &Variables, nobody: &str) -> Variables {
+    let fixture = |file: &str| {
+        let path = format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let account = fixture("fcm/service_account.TEST.json");
+    let account = account.replace("https://oauth2.googleapis.com", nobody);
+    variables
+        .clone()
+        .with("SMS__PROVIDERS", "twilio")
+        .with("TWILIO__ENDPOINT_URL", nobody)
+        .with("TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000000")
+        .with("TWILIO__AUTH_TOKEN", "test")
+        .with("TWILIO__FROM", "+15005550006")
+        .with("FCM__ENDPOINT_URL", nobody)
+        .with("FCM__SERVICE_ACCOUNT", &account)
+        .with("APNS__ENDPOINT_URL", nobody)
+        .with("APNS__KEY", &fixture("apns/AuthKey_ABC123DEFG.TEST.p8"))
+        .with("APNS__KEY_ID", "ABC123DEFG")
+        .with("APNS__TEAM_ID", "DEF123GHIJ")
+        .with("APNS__TOPIC", "com.example.app")
+}
+
+#[test]
+fn a_provider_without_its_settings_is_named_with_what_is_missing() {
+    let bare = Variables::default()
+        .with("SMS__PROVIDERS", "twilio")
+        .with("PUSH__PROVIDERS", "fcm,apns");
+    let keys = [
+        "twilio.account_sid is missing",
+        "twilio.auth_token is missing",
+        "twilio.from is missing",
+        "fcm.service_account_file is missing",
+        "apns.key_id is missing",
+        "apns.team_id is missing",
+        "apns.topic is missing",
+        "apns.key_file is missing",
+    ];
+    expect(&run(&bare, &["config", "check"]), 1, &keys);
+    let sandbox = bare.clone().with("SANDBOX__ENABLED", "true");
+    expect(&run(&sandbox, &["config", "check"]), 0, &["valid"]);
+    let set = of_other_providers(&bare, "https://provider.example");
+    expect(&run(&set, &["config", "check"]), 0, &["valid"]);
+}
+
 #[test]
 fn wrong_settings_are_all_named_at_once() {
     let none = Variables::default();
-    expect(&run(&none, &["config", "check"]), 0, &["valid"]);
+    let words = ["valid", "warning: http.public_url is not set"];
+    expect(&run(&none, &["config", "check"]), 0, &words);
+    let reached = none
+        .clone()
+        .with("HTTP__PUBLIC_URL", "https://notify.example.com");
+    let ran = run(&reached, &["config", "check"]);
+    assert!(
+        ran.code == Some(0) && !ran.out.contains("warning"),
+        "{ran:?}"
+    );
     let wrong = none
         .clone()
         .with("DATABASE__URL", "mysql://somewhere")

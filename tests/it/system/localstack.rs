@@ -62,6 +62,7 @@ impl LocalStack {
         let pem = reqwest::get(&url).await.unwrap().text().await.unwrap();
         Overrides {
             trust: vec![(url, pem)],
+            ..Overrides::default()
         }
     }
 

@@ -100,7 +100,17 @@ async fn while_it_is_down(client: &Client, feedback: &str) {
     assert!(started.elapsed() < SNS_PATIENCE, "{:?}", started.elapsed());
     assert_eq!(enqueued.0, 503);
     assert_eq!(enqueued.1["status"], 503, "a problem document");
-    assert_eq!((told.0, ready.0, alive.0, metrics.0), (503, 503, 200, 503));
+    assert_eq!((told.0, ready.0, alive.0, metrics.0), (503, 503, 200, 200));
+    assert!(
+        metrics.1.contains("\nsendtrail_database_up 0\n"),
+        "{}",
+        metrics.1
+    );
+    assert!(
+        metrics.1.contains("\nsendtrail_sends_total"),
+        "{}",
+        metrics.1
+    );
 }
 
 async fn longer_than_the_lease(db: &TestDb) {
@@ -126,8 +136,8 @@ async fn a_claim_whose_commit_was_answered_to_nobody_runs_out(db: &TestDb) {
     let last = enqueued.last().unwrap();
     db.execute(&format!(
         "DELETE FROM jobs WHERE id = '{last}';
-         INSERT INTO claims (id, worker, provider, claimed_at, lease_until, jobs)
-         SELECT '00000000-0000-7000-8000-000000000000', worker, provider, claimed_at, lease_until,
+         INSERT INTO claims (id, worker, provider, claimed_at, beats, lease_ms, jobs)
+         SELECT '00000000-0000-7000-8000-000000000000', worker, provider, claimed_at, 0, lease_ms,
              '[[\"{last}\", \"email\", 1, 0, 0]]'
          FROM claims LIMIT 1"
     ))

@@ -16,9 +16,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Notifications in one call to the store.
 const BATCH: usize = 1_000;
 
-/// Enqueues that many emails that are due now. Returns their ids.
+/// Enqueues that many emails that are due now by the system's clock. Returns their ids.
 pub(super) async fn fill(db: &TestDb, count: usize) -> BTreeSet<String> {
     db.clock.set(Clock::system().now());
+    enqueue(db, count).await
+}
+
+/// The same by the test's clock.
+pub(super) async fn enqueue(db: &TestDb, count: usize) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for from in (0..count).step_by(BATCH) {
         let request = Enqueue {
@@ -48,7 +53,11 @@ fn email(number: usize) -> NewNotification {
             subject: format!("Booking {number}"),
             text: Some("See you on Monday.".to_owned()),
             html: None,
+            reply_to: None,
+            attachments: Vec::new(),
         }),
+        files: Vec::new(),
+        template: None,
         staff_id: None,
         send_at: None,
         expires_at: None,

@@ -17,10 +17,16 @@ const METADATA: &str = "metadata-guava";
 const PASSWORD: &str = "password-durian";
 
 async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &TestDb) {
-    for provider in ["ses", "smtp"] {
+    for (email, sms, push) in [
+        ("ses", "sns", "sns"),
+        ("smtp", "twilio", "fcm"),
+        ("smtp", "twilio", "apns"),
+    ] {
         let variables = Variables::of(db)
             .sandbox()
-            .with("EMAIL__PROVIDERS", provider)
+            .with("EMAIL__PROVIDERS", email)
+            .with("SMS__PROVIDERS", sms)
+            .with("PUSH__PROVIDERS", push)
             .with("DATABASE__URL", &with_password(db))
             .with("LOG__LEVEL", "trace");
         let mut child = Child::serve(&variables, "api,web,webhooks,worker");
@@ -35,6 +41,8 @@ async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &Tes
             log.contains("answered") && log.contains("subscription confirmed"),
             "{log}"
         );
+        // What shows who we are to a provider.
+        secrets.extend(["Bearer ", "bearer ", "ya29.", "Basic "].map(str::to_owned));
         for secret in secrets {
             let line = log.lines().find(|line| line.contains(&secret));
             assert_eq!(line, None, "{secret}");

@@ -26,6 +26,7 @@ pub(super) fn trust() -> Overrides {
     let pem = fixture("test-signing/cert.pem");
     Overrides {
         trust: vec![(CERTIFICATE_URL.to_owned(), pem)],
+        ..Overrides::default()
     }
 }
 

@@ -140,10 +140,8 @@ impl Queue {
 /// A consumer in this process.
 fn consumer(store: &Store, client: Client, settings: SqsSettings) -> Consumer {
     Consumer {
-        intake: Intake {
-            store: store.clone(),
-            clock: Clock::system(),
-        },
+        intake: Intake::new(store.clone()),
+        clock: Clock::system(),
         metrics: Arc::default(),
         woken: Arc::default(),
         client,
@@ -273,7 +271,7 @@ async fn a_message_that_comes_again_is_enqueued_once(db: &TestDb) {
     let consumer = consumer(&db.store, settings.client().await, settings);
     let metrics = Arc::clone(&consumer.metrics);
     let repeated = || {
-        let text = metrics.render(&[], 0, Clock::system().now());
+        let text = metrics.render(None, Clock::system().now());
         let series = "sendtrail_intake_total{source=\"sqs\",result=\"duplicate\"} ";
         let value = text.lines().find_map(|line| line.strip_prefix(series));
         value.map_or(0, |value| value.parse::<usize>().unwrap())

@@ -60,9 +60,12 @@ address                 | statuses | reason               | attempts | accepted 
 +15005550007            | Unopened | -                    | 1 | 0 | 1 | delivered sent           | queued sent delivered
 +15005550008            | Failed   | provider_unavailable | 1 | 0 | 1 | failed sent              | queued sent failed
 +15005550009            | Failed   | unsubscribed         | 1 | 0 | 1 | failed sent unsubscribed | queued sent failed unsubscribed
++15005550429            | Unopened | -                    | 3 | 0 | 1 | delivered sent           | queued attempt attempt sent delivered
++15005550500            | Failed   | provider_unavailable | 4 | 0 | 0 | failed                   | queued attempt attempt attempt attempt failed
 endpoint-delivered      | Sent     | -                    | 1 | 0 | 0 | sent                     | queued sent
 endpoint-disabled       | Failed   | invalid_address      | 1 | 0 | 0 | failed                   | queued failed
 endpoint-unregistered   | Failed   | invalid_address      | 1 | 0 | 1 | failed sent              | queued sent failed
+endpoint-throttled      | Sent     | -                    | 3 | 0 | 0 | sent                     | queued attempt attempt sent
 endpoint-down           | Failed   | provider_unavailable | 4 | 0 | 0 | failed                   | queued attempt attempt attempt attempt failed
 ";
 

@@ -1,0 +1,134 @@
+//! Schemas of what the readers take and no type describes; their limits are the readers' own.
+
+use std::borrow::Cow;
+
+use serde_json::{Value as Json, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+
+use super::openapi::{schema, text};
+use super::{content, files, intake, rendering};
+
+/// The body of a change of the business; read by `business`.
+#[derive(Debug)]
+pub(super) struct BusinessBody;
+
+/// The body of a template; read by `templates`.
+#[derive(Debug)]
+pub(super) struct TemplateBody;
+
+impl utoipa::ToSchema for BusinessBody {
+    fn name() -> Cow<'static, str> {
+        "ChangeOfBusiness".into()
+    }
+}
+
+impl utoipa::PartialSchema for BusinessBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "description": "What is absent stays as it is; null goes back to the settings.",
+            "properties": {
+                "email_from": mailbox("The mailbox that emails are from."),
+                "reply_to": mailbox("Where answers go, unless an email says otherwise."),
+                "sms_from": {
+                    "type": ["string", "null"],
+                    "description": "A number, or a name of up to 11 letters, digits and hyphens.",
+                    "examples": ["+14155550123", "MyShop"],
+                },
+            },
+        }))
+    }
+}
+
+fn mailbox(description: &str) -> Json {
+    json!({
+        "type": ["string", "null"], "description": description,
+        "examples": ["Bookings <bookings@example.com>"],
+    })
+}
+
+impl utoipa::ToSchema for TemplateBody {
+    fn name() -> Cow<'static, str> {
+        "ChangeOfTemplate".into()
+    }
+}
+
+impl utoipa::PartialSchema for TemplateBody {
+    fn schema() -> RefOr<Schema> {
+        let mut html = text(content::EMAIL_TEXT_LENGTH_MAX);
+        html["description"] = json!("Values are escaped; without text, the text is made from it.");
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["method"],
+            "description": "Jinja: {{ name }}, {% if %}, {% for %}, filters. Email: subject, and \
+                            text or html or both. SMS: text. Push: text, and a title.",
+            "properties": {
+                "method": {"type": "string", "enum": intake::METHODS},
+                "type": text(intake::NAME_LENGTH_MAX),
+                "subject": text(content::SUBJECT_LENGTH_MAX),
+                "title": text(content::SUBJECT_LENGTH_MAX),
+                "text": text(content::EMAIL_TEXT_LENGTH_MAX),
+                "html": html,
+            },
+        }))
+    }
+}
+
+/// The field `attachments` of an email.
+pub(super) fn attachments() -> Json {
+    let mut data = json!({"type": "string", "contentEncoding": "base64", "minLength": 1});
+    data["description"] = json!(format!(
+        "Up to {} bytes in one file, {} in one email.",
+        files::ATTACHMENT_BYTES_MAX,
+        files::ATTACHMENTS_BYTES_MAX
+    ));
+    let mut id = text(files::CONTENT_ID_LENGTH_MAX);
+    id["description"] = json!("For an image within the text: what the HTML shows it by, `cid:…`.");
+    json!({
+        "type": "array", "maxItems": files::ATTACHMENTS_MAX,
+        "description": "Email only.",
+        "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["name", "content_type", "data"],
+            "properties": {
+                "name": text(files::FILE_NAME_LENGTH_MAX),
+                "content_type": text(files::CONTENT_TYPE_LENGTH_MAX),
+                "content_id": id,
+                "data": data,
+            },
+        },
+    })
+}
+
+/// The field `reply_to` of an email.
+pub(super) fn reply_to() -> Json {
+    json!({
+        "type": "string",
+        "description": "Email only: where answers go, if not to the business's own address.",
+        "examples": ["Ana Ruiz <ana@example.com>"],
+    })
+}
+
+/// The field `template` of a notification.
+pub(super) fn template() -> Json {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["name"],
+        "description": "Instead of content: filled when it is enqueued. A value that the template \
+                        asks for and the data lacks is an error.",
+        "properties": {
+            "name": text(rendering::TEMPLATE_NAME_LENGTH_MAX),
+            "data": {
+                "type": "object",
+                "description": format!("Up to {} bytes of JSON.", rendering::DATA_BYTES_MAX),
+            },
+            "reply_to": reply_to(),
+            "attachments": attachments(),
+        },
+    })
+}

@@ -1,0 +1,145 @@
+//! What the settings say of the way to us from outside: our public address, and the links in bulk
+//! email that lead there.
+
+use secrecy::ExposeSecret as _;
+
+use super::{Environment, Settings};
+
+/// The address is part of a header line of every bulk email: RFC 5322 2.1.1 allows 998 characters.
+const PUBLIC_URL_LENGTH_MAX: usize = 500;
+/// As many characters as a random secret of 96 bits has in base64.
+const SECRET_LENGTH_MIN: usize = 16;
+
+impl Settings {
+    /// Where we are reached from outside, without a slash at its end.
+    pub fn public_url(&self) -> Option<&str> {
+        let url = self.http.public_url.as_deref()?.trim_end_matches('/');
+        (!url.is_empty()).then_some(url)
+    }
+
+    /// What bulk email lacks. Who sends none needs nothing.
+    pub(super) fn missing_outside(&self) -> Option<String> {
+        let none = self.public_url().is_none() && !self.email.providers.is_empty();
+        (none && !self.sandbox.enabled).then(|| {
+            "http.public_url is not set, so bulk email carries no List-Unsubscribe link, which \
+             large mailbox providers demand: set it to the address at which recipients reach /u/…"
+                .to_owned()
+        })
+    }
+
+    /// Every wrong value, by its key.
+    pub(super) fn wrong_outside(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(why) = self.public_url().and_then(|url| self.wrong_url(url)) {
+            wrong.push(format!("http.public_url {why}"));
+        }
+        let secret = self.web.unsubscribe_secret.as_ref();
+        if secret.is_some_and(|secret| secret.expose_secret().len() < SECRET_LENGTH_MIN) {
+            wrong.push(format!(
+                "web.unsubscribe_secret must have at least {SECRET_LENGTH_MIN} characters"
+            ));
+        }
+        let mailto = self.email.unsubscribe_mailto.as_deref();
+        if mailto.is_some_and(|mailbox| !is_mailbox(mailbox)) {
+            let key = "email.unsubscribe_mailto";
+            wrong.push(format!("{key} must be a bare address: leave@example.com"));
+        }
+        wrong
+    }
+
+    fn wrong_url(&self, url: &str) -> Option<&'static str> {
+        let parsed = reqwest::Url::parse(url).ok().filter(|parsed| {
+            let has_more = parsed.query().is_some() || parsed.fragment().is_some();
+            let is_plain = url
+                .bytes()
+                .all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>');
+            let named = parsed.username().is_empty() && parsed.password().is_none();
+            matches!(parsed.scheme(), "http" | "https")
+                && (parsed.has_host() && named && is_plain && !has_more)
+                && url.len() <= PUBLIC_URL_LENGTH_MAX
+        });
+        let Some(parsed) = parsed else {
+            return Some("is not an address: write it like https://notify.example.com");
+        };
+        let insecure = parsed.scheme() != "https" && self.environment == Environment::Production;
+        insecure.then_some("must begin with https:// in production: RFC 8058 knows no other")
+    }
+}
+
+/// In ASCII, and without what would end its place in a header.
+fn is_mailbox(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && !b"<>,?&#%\"".contains(&b);
+    let parts = text.split_once('@');
+    parts.is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+        && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let variables = variables.iter();
+        let variables = variables.map(|(k, v)| (format!("SENDTRAIL__{k}"), (*v).to_owned()));
+        Settings::load(None, Some(variables.collect())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_public_address_is_one_of_the_web_and_ends_without_a_slash() {
+        for (given, read) in [
+            ("https://notify.example.com", "https://notify.example.com"),
+            ("https://example.com/notify/", "https://example.com/notify"),
+            ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
+        ] {
+            let settings = load(&[("HTTP__PUBLIC_URL", given)]).unwrap();
+            assert_eq!(settings.public_url(), Some(read));
+            assert_eq!(settings.missing_outside(), None);
+        }
+        for wrong in [
+            "notify.example.com",
+            "ftp://example.com",
+            "https://",
+            "https://example.com/?a=b",
+            "https://example.com/#a",
+            "https://ana:secret@example.com",
+            "https://example.com/>\u{e9}",
+            &format!("https://example.com/{}", "p".repeat(500)),
+        ] {
+            let error = load(&[("HTTP__PUBLIC_URL", wrong)]).unwrap_err();
+            assert!(
+                error.contains("http.public_url is not an address"),
+                "{wrong}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn production_asks_for_https_and_short_secrets_are_refused() {
+        let error = load(&[
+            ("ENVIRONMENT", "production"),
+            ("HTTP__PUBLIC_URL", "http://notify.example.com"),
+            ("WEB__UNSUBSCRIBE_SECRET", "short"),
+            ("EMAIL__UNSUBSCRIBE_MAILTO", "Leave <leave@example.com>"),
+        ])
+        .unwrap_err();
+        for words in [
+            "http.public_url must begin with https://",
+            "web.unsubscribe_secret must have at least 16",
+            "email.unsubscribe_mailto must be a bare address",
+        ] {
+            assert!(error.contains(words), "{words} in {error}");
+        }
+        assert!(!error.contains("short"), "a secret is not repeated");
+    }
+
+    #[test]
+    fn without_an_address_it_is_said_that_bulk_email_has_no_link() {
+        let warnings = load(&[]).unwrap().warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("http.public_url"));
+        let empty = load(&[("HTTP__PUBLIC_URL", "")]).unwrap();
+        assert_eq!(empty.public_url(), None);
+        for no_need in [("SANDBOX__ENABLED", "true"), ("EMAIL__PROVIDERS", "")] {
+            assert_eq!(load(&[no_need]).unwrap().missing_outside(), None);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What is wrong with the sections of the providers: of those that are chosen.
+
+use super::{EmailProvider, PushProvider, Settings, SmsProvider};
+use crate::transport::Problem;
+
+pub(super) fn wrong(settings: &Settings) -> Vec<String> {
+    let mut sections = vec![("email", settings.email_settings().validate())];
+    if settings.email.providers.contains(&EmailProvider::Ses) {
+        sections.push(("ses", settings.ses.validate()));
+    }
+    sections.push(("sns", settings.sns.validate()));
+    // The sandbox gives the others what they need to reach it.
+    if !settings.sandbox.enabled {
+        sections.extend(of_ones_own(settings));
+    }
+    let named = |(section, problems): (&'static str, Vec<Problem>)| {
+        let problems = problems.into_iter();
+        problems.map(move |problem| format!("{section}.{problem}"))
+    };
+    sections.into_iter().flat_map(named).collect()
+}
+
+/// What cannot be used without settings of one's own.
+fn of_ones_own(settings: &Settings) -> Vec<(&'static str, Vec<Problem>)> {
+    let mut sections = Vec::new();
+    if settings.email.providers.contains(&EmailProvider::Smtp) {
+        sections.push(("smtp", settings.smtp.validate()));
+    }
+    if settings.sms.providers.contains(&SmsProvider::Twilio) {
+        sections.push(("twilio", settings.twilio.validate()));
+    }
+    if settings.push.providers.contains(&PushProvider::Fcm) {
+        sections.push(("fcm", settings.fcm.validate()));
+    }
+    if settings.push.providers.contains(&PushProvider::Apns) {
+        sections.push(("apns", settings.apns.validate()));
+    }
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Error;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Settings::load(None, Some(variables.iter().map(owned).collect()))
+    }
+
+    #[test]
+    fn a_section_is_checked_where_its_provider_is_chosen() {
+        let wrong = ("SENDTRAIL__TWILIO__ACCOUNT_SID", "x");
+        assert!(load(&[wrong]).is_ok());
+        let chosen = ("SENDTRAIL__SMS__PROVIDERS", "sns,twilio");
+        let error = load(&[wrong, chosen]).unwrap_err().to_string();
+        assert!(error.contains("twilio.account_sid"), "{error}");
+        let both = ("SENDTRAIL__PUSH__PROVIDERS", "fcm, apns");
+        let error = load(&[both]).unwrap_err().to_string();
+        assert!(error.contains("fcm.") && error.contains("apns."), "{error}");
+        let sandbox = ("SENDTRAIL__SANDBOX__ENABLED", "true");
+        let settings = load(&[chosen, both, sandbox]).unwrap();
+        assert_eq!(
+            settings.push.providers,
+            [PushProvider::Fcm, PushProvider::Apns]
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! What stands in the way of claimed messages: asked of the suppression list once for a whole batch, at
+//! the last moment before it is sent, so that what was enqueued earlier is caught as well.
+
+use std::collections::BTreeMap;
+
+use super::Error;
+use super::db::Tx;
+use super::stmt::{Kind, Rows, sql};
+use crate::domain::address::Address;
+use crate::domain::id::NotificationId;
+use crate::domain::suppression::Reason;
+use crate::domain::time::Timestamp;
+
+/// A message about to be sent.
+pub(super) struct Asked<'a> {
+    pub(super) id: NotificationId,
+    pub(super) business: &'a str,
+    pub(super) to: &'a Address,
+    pub(super) contact_type: &'a str,
+    pub(super) is_bulk: bool,
+}
+
+/// The weightiest reason against each message that has one.
+pub(super) async fn find(
+    tx: &mut Tx,
+    messages: impl Iterator<Item = Asked<'_>>,
+    now: Timestamp,
+) -> Result<BTreeMap<NotificationId, Reason>, Error> {
+    let mut rows = Rows::new(&[
+        ("id", Kind::Id),
+        ("business_id", Kind::Text),
+        ("method", Kind::Text),
+        ("address", Kind::Text),
+        ("contact_type", Kind::Text),
+        ("bulk", Kind::Bool),
+    ]);
+    for asked in messages {
+        rows.add([
+            asked.id.uuid().into(),
+            asked.business.into(),
+            asked.to.method().as_str().into(),
+            asked.to.compared().into(),
+            asked.contact_type.into(),
+            asked.is_bulk.into(),
+        ]);
+    }
+    let mut found: BTreeMap<NotificationId, Reason> = BTreeMap::new();
+    if rows.is_empty() {
+        return Ok(found);
+    }
+    let stmt = sql("SELECT b.id, s.reason FROM ")
+        .rows(rows)
+        .push(
+            " JOIN suppressions s ON s.business_id = b.business_id AND s.method = b.method \
+             AND s.address = b.address AND (s.contact_type = b.contact_type OR \
+             (s.contact_type = '' AND (s.reason <> 'unsubscribe' OR b.bulk))) \
+             WHERE s.expires_at IS NULL OR s.expires_at > ",
+        )
+        .bind(now);
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("id")?);
+        let reason = row.word("reason", Reason::parse)?;
+        let known = found.entry(id).or_insert(reason);
+        *known = reason.min(*known);
+    }
+    Ok(found)
+}

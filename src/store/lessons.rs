@@ -1,0 +1,165 @@
+//! What new events teach the suppression list, in the commit that keeps them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Error;
+use super::db::Tx;
+use super::stmt::{Kind, Rows, sql};
+use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
+use crate::clock::Clock;
+use crate::domain::address::Address;
+use crate::domain::event::Event;
+use crate::domain::id::NotificationId;
+use crate::domain::method::Method;
+use crate::domain::suppression::{Lesson, Reason, lesson};
+use crate::domain::time::Timestamp;
+
+/// The events that may teach something. Most do not, and cost nothing more.
+pub(super) fn teaching<'a>(new: impl Iterator<Item = &'a Event>) -> Vec<&'a Event> {
+    let teaches = |event: &&Event| {
+        let mut methods = Method::SENT_BY_US.into_iter();
+        methods.any(|method| lesson(method, &event.what).is_some())
+    };
+    // An opt-out by a link is put on the list by itself, under the name that its event has.
+    new.filter(|event| event.source != RECIPIENT)
+        .filter(teaches)
+        .collect()
+}
+
+/// Applies what they teach. The facts of their notifications are locked, so that a complaint and its
+/// withdrawal come one after the other, in whichever order.
+pub(super) async fn learn(
+    tx: &mut Tx,
+    clock: &Clock,
+    teaching: &[&Event],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if teaching.is_empty() {
+        return Ok(());
+    }
+    let recipients = recipients(tx, teaching).await?;
+    let taught = teaching.iter().filter_map(|event| {
+        let (business, to) = recipients.get(&event.notification)?;
+        Some((*event, business, to, lesson(to.method(), &event.what)?))
+    });
+    let (mut entries, mut withdrawn) = (BTreeMap::new(), Vec::new());
+    for (event, business, to, lesson) in taught {
+        let reason = match lesson {
+            Lesson::Suppress(reason) => reason,
+            Lesson::ForgetComplaint => Reason::Complaint,
+        };
+        let key = Key {
+            business: business.clone(),
+            method: to.method(),
+            address: to.compared(),
+            contact_type: String::new(),
+            reason,
+        };
+        if lesson == Lesson::ForgetComplaint {
+            withdrawn.push((key, event.notification));
+            continue;
+        }
+        entries.entry(key).or_insert_with(|| Details {
+            id: clock.new_uuid(now),
+            source: event.source.clone(),
+            notification: Some(event.notification),
+            staff_id: None,
+            note: None,
+            expires_at: None,
+        });
+    }
+    forget_withdrawn(tx, &mut entries).await?;
+    suppressions::add(tx, &entries, now).await?;
+    withdraw(tx, withdrawn, now).await
+}
+
+/// Business and address of each notification.
+async fn recipients(
+    tx: &mut Tx,
+    events: &[&Event],
+) -> Result<BTreeMap<NotificationId, (String, Address)>, Error> {
+    let ids: BTreeSet<NotificationId> = events.iter().map(|event| event.notification).collect();
+    let stmt = sql("SELECT l.id, l.business_id, l.method, l.address FROM ")
+        .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
+        .push(" JOIN contact_log l ON l.id = b.id");
+    let mut recipients = BTreeMap::new();
+    for row in tx.all(stmt).await? {
+        let method = row.word("method", Method::parse)?;
+        let address = row.opt_text("address")?.unwrap_or_default();
+        // What cannot be read cannot be written to.
+        if let Ok(to) = Address::parse(method, &address) {
+            let id = NotificationId::new(row.id("id")?);
+            recipients.insert(id, (row.text("business_id")?, to));
+        }
+    }
+    Ok(recipients)
+}
+
+/// Leaves out complaints whose withdrawal is in the ledger already: it may come first.
+async fn forget_withdrawn(tx: &mut Tx, entries: &mut BTreeMap<Key, Details>) -> Result<(), Error> {
+    let complaints = entries
+        .iter()
+        .filter(|(key, _)| key.reason == Reason::Complaint);
+    let ids: BTreeSet<NotificationId> = complaints
+        .filter_map(|(_, details)| details.notification)
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql("SELECT e.notification_id FROM ")
+        .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
+        .push(
+            " JOIN delivery_events e ON e.notification_id = b.id \
+             AND e.kind = 'complaint_withdrawn'",
+        );
+    let mut withdrawn = BTreeSet::new();
+    for row in tx.all(stmt).await? {
+        withdrawn.insert(NotificationId::new(row.id("notification_id")?));
+    }
+    entries.retain(|key, details| {
+        let of = details.notification;
+        key.reason != Reason::Complaint || of.is_none_or(|id| !withdrawn.contains(&id))
+    });
+    Ok(())
+}
+
+/// Takes off the list what these notifications' complaints put on it.
+async fn withdraw(
+    tx: &mut Tx,
+    withdrawn: Vec<(Key, NotificationId)>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = Rows::new(&[
+        ("business_id", Kind::Text),
+        ("method", Kind::Text),
+        ("address", Kind::Text),
+        ("reason", Kind::Text),
+        ("notification_id", Kind::Id),
+    ]);
+    for (key, id) in withdrawn {
+        rows.add([
+            key.business.into(),
+            key.method.as_str().into(),
+            key.address.into(),
+            key.reason.as_str().into(),
+            id.uuid().into(),
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let delete = sql("DELETE FROM suppressions WHERE id IN (SELECT s.id FROM ")
+        .rows(rows)
+        .push(
+            " JOIN suppressions s ON s.business_id = b.business_id AND s.method = b.method \
+             AND s.address = b.address AND s.contact_type = '' AND s.reason = b.reason \
+             AND s.notification_id = b.notification_id)",
+        );
+    let by = Lifting {
+        source: RECIPIENT,
+        staff_id: None,
+        note: Some("the recipient said that it is not spam"),
+    };
+    suppressions::take_off(tx, delete, by, now).await?;
+    Ok(())
+}

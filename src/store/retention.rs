@@ -1,0 +1,65 @@
+//! What feedback leaves behind is kept for a while: raw messages and events that nobody claims. The
+//! ledger and the facts are never touched.
+
+use std::time::Duration;
+
+use super::stmt::{Stmt, sql};
+use super::{Error, Store};
+use crate::domain::time::Timestamp;
+
+/// How long feedback is kept; `None` is for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Raw messages, which hold addresses.
+    pub inbox: Option<Duration>,
+    /// Events whose message is not known.
+    pub unmatched: Option<Duration>,
+}
+
+/// Rows of one table deleted in one transaction: a matter of milliseconds, because on SQLite every
+/// other writer waits for it.
+const PRUNED_MAX: u64 = 1_000;
+
+impl Store {
+    /// Deletes some of what is older than it is kept. Returns whether there may be more.
+    pub async fn prune_feedback(&self, keep: Retention) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let inbox = keep.inbox.map(|span| old_messages(now.minus(span)));
+        let unmatched = keep.unmatched.map(|span| old_events(now.minus(span)));
+        let mut more = false;
+        for stmt in [inbox, unmatched].into_iter().flatten() {
+            more |= self.prune(stmt).await? >= PRUNED_MAX;
+        }
+        Ok(more)
+    }
+
+    async fn prune(&self, stmt: Stmt) -> Result<u64, Error> {
+        let mut tx = self.db.write().await?;
+        let stmt = stmt
+            .bind(i64::try_from(PRUNED_MAX).unwrap_or(i64::MAX))
+            // Several workers prune; none waits for another.
+            .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
+            .push(")");
+        let deleted = tx.execute(stmt).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+}
+
+fn old_messages(before: Timestamp) -> Stmt {
+    sql(
+        "DELETE FROM feedback_inbox WHERE (source, message_id) IN (SELECT source, message_id \
+         FROM feedback_inbox WHERE received_at < ",
+    )
+    .bind(before)
+    .push(" ORDER BY received_at LIMIT ")
+}
+
+fn old_events(before: Timestamp) -> Stmt {
+    sql(
+        "DELETE FROM unmatched_events WHERE event_key IN (SELECT event_key \
+         FROM unmatched_events WHERE recorded_at < ",
+    )
+    .bind(before)
+    .push(" ORDER BY recorded_at LIMIT ")
+}

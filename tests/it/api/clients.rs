@@ -1,0 +1,87 @@
+//! `/v1/clients`: the card made, shown, changed, deactivated.
+
+use serde_json::{Value as Json, json};
+
+use crate::support::api::TestApi;
+
+#[tokio::test]
+async fn a_card_is_made_shown_and_changed() {
+    let api = TestApi::start().await;
+    let new = json!({"id": "C-7", "name": "Ana Ruiz", "email": "Ana@example.com"});
+    let answer = api.post("/v1/clients", &new).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let card = answer.json();
+    let expected = json!({"id": "C-7", "name": "Ana Ruiz", "email": "Ana@example.com",
+        "phone": null, "deactivated": false, "deactivated_at": null,
+        "created_at": "2027-01-01T09:00:00.000Z"});
+    assert_eq!(card, expected);
+    assert_eq!(api.get("/v1/clients/C-7").await.json(), card);
+    assert_eq!(api.post("/v1/clients", &new).await.status, 409);
+    let change = async |body: Json| {
+        let key = Some(api.key.as_str());
+        let answer = api.ask("PATCH", "/v1/clients/C-7", key, Some(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    assert_eq!(change(json!({})).await, card);
+    let changed = change(json!({"email": null, "phone": "+1 415 555 0123"})).await;
+    assert_eq!(changed["name"], "Ana Ruiz");
+    assert_eq!(changed["email"], Json::Null);
+    assert_eq!(changed["phone"], "+14155550123");
+    let changed = change(json!({"deactivated": true})).await;
+    assert_eq!(changed["deactivated"], true);
+    assert_eq!(changed["deactivated_at"], "2027-01-01T09:00:00.000Z");
+    assert_eq!(
+        change(json!({"deactivated": false})).await["deactivated"],
+        false
+    );
+    // The card that an enqueue made is one like the others.
+    api.enqueue(json!({})).await;
+    assert_eq!(
+        api.get("/v1/clients/C-1001").await.json()["phone"],
+        "+14155550123"
+    );
+}
+
+#[tokio::test]
+async fn a_card_of_another_business_is_not_there() {
+    let api = TestApi::start().await;
+    api.post("/v1/clients", &json!({"id": "C-7"})).await;
+    let other = api.new_key("other", "admin").await;
+    let other = Some(other.as_str());
+    let body = json!({"name": "x"});
+    for (method, body) in [("GET", None), ("PATCH", Some(&body))] {
+        for path in ["/v1/clients/C-7", "/v1/clients/C-8", "/v1/clients/a%0Ab"] {
+            let answer = api.ask(method, path, other, body).await;
+            assert_eq!(answer.status, 404, "{method} {path}");
+        }
+    }
+    let body = json!({"id": "C-7"});
+    let answer = api.ask("POST", "/v1/clients", other, Some(&body)).await;
+    assert_eq!(answer.status, 201, "ids are a business's own");
+    assert_eq!(api.get("/v1/clients/C-7").await.json()["name"], Json::Null);
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_a_card_is_named() {
+    let api = TestApi::start().await;
+    let wrong = json!({"name": "a\nb", "email": "ana", "phone": "123", "deactivated": "yes",
+        "uid": "x"});
+    let answer = api.post("/v1/clients", &wrong).await;
+    assert_eq!(answer.status, 422);
+    let errors = answer.errors();
+    let pointers: Vec<&str> = errors.iter().map(|(at, _)| at.as_str()).collect();
+    for pointer in ["/uid", "/id", "/name", "/email", "/phone", "/deactivated"] {
+        assert!(pointers.contains(&pointer), "{pointer} in {}", answer.text);
+    }
+    api.post("/v1/clients", &json!({"id": "C-7", "name": "Ana"}))
+        .await;
+    let key = Some(api.key.as_str());
+    let body = json!({"id": "C-8", "email": "ana", "name": "Bo"});
+    let answer = api.ask("PATCH", "/v1/clients/C-7", key, Some(&body)).await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(answer.errors().len(), 2);
+    assert_eq!(api.get("/v1/clients/C-7").await.json()["name"], "Ana");
+    let answer = api.ask("PATCH", "/v1/clients/C-7", key, None).await;
+    assert_eq!(answer.status, 400, "no body");
+}
