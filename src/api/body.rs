@@ -10,6 +10,12 @@ use serde_json::{Map, Number, Value as Json};
 
 use super::problem::{Kind, Problem};
 
+/// The JSON of a request that must have one.
+pub(super) async fn required(request: Request) -> Result<Json, Problem> {
+    let body = read(request).await?;
+    body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))
+}
+
 /// The body; `None` when there is none. Bytes above the router's limit are not read.
 pub(super) async fn read(request: Request) -> Result<Option<Json>, Problem> {
     let media_type = media_type(request.headers())?;

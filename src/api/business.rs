@@ -71,8 +71,7 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Json<BusinessJson>, Problem> {
     let business = caller.allowed(Scope::Admin)?;
-    let body = body::read(request).await?;
-    let body = body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))?;
+    let body = body::required(request).await?;
     let mut errors = Errors::default();
     let change = Fields::open(&body, String::new(), &NAMES, &mut errors).map(|mut fields| Change {
         email_from: given(&mut fields, "email_from", Mailbox::parse),

@@ -72,7 +72,7 @@ pub(super) async fn add(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = some_body(request).await?;
+    let body = body::required(request).await?;
     let mut errors = Errors::default();
     let read = Fields::open(&body, String::new(), &NAMES, &mut errors).and_then(|mut fields| {
         fields.require(&["id"]);
@@ -140,7 +140,7 @@ pub(super) async fn change(
     request: Request,
 ) -> Result<Json<ClientJson>, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = some_body(request).await?;
+    let body = body::required(request).await?;
     let mut errors = Errors::default();
     let read = Fields::open(&body, String::new(), &CHANGE_NAMES, &mut errors)
         .map(|mut fields| changes(&mut fields, &body));
@@ -148,11 +148,6 @@ pub(super) async fn change(
     let card = shared.api.store.change_client(business, &id, &changes);
     let client = card.await?.ok_or_else(no_such_client)?;
     Ok(Json(client.into()))
-}
-
-async fn some_body(request: Request) -> Result<Value, Problem> {
-    let body = body::read(request).await?;
-    body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))
 }
 
 fn changes(fields: &mut Fields<'_, '_>, body: &Value) -> Changes {

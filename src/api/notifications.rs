@@ -83,8 +83,7 @@ pub(super) async fn enqueue(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = body::read(request).await?;
-    let body = body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))?;
+    let body = body::required(request).await?;
     let Wanted {
         notifications,
         is_batch,

@@ -69,8 +69,7 @@ pub(super) async fn suppress(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = body::read(request).await?;
-    let body = body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))?;
+    let body = body::required(request).await?;
     let now = shared.api.clock.now();
     let wanted = Wanted::read(&body, &NAMES, now)?;
     let new = NewSuppression {

@@ -300,8 +300,7 @@ pub(super) async fn write(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Admin)?;
-    let body = body::read(request).await?;
-    let body = body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))?;
+    let body = body::required(request).await?;
     if !is_template_name(&name) {
         let detail = "The name in the path must be up to 100 letters, digits, `-`, `_` and `.`, \
                       the first a letter or digit.";
