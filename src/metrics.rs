@@ -1,6 +1,6 @@
 //! Counters and histograms, in the OpenMetrics text that Prometheus reads. No personal data.
 
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::jobs::Depth;
+use crate::store::providers::{Health, Switch};
 
 /// Every metric of the program, registered once.
 #[derive(Debug)]
@@ -31,6 +32,11 @@ pub struct Metrics {
     unmatched: Gauge<i64, AtomicI64>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
     age: Family<LaneLabels, Gauge<i64, AtomicI64>>,
+    provider_rate: Family<HealthLabels, Gauge<f64, AtomicU64>>,
+    provider_allowed: Family<HealthLabels, Gauge<f64, AtomicU64>>,
+    provider_state: Family<HealthLabels, Gauge<i64, AtomicI64>>,
+    provider_active: Family<HealthLabels, Gauge<i64, AtomicI64>>,
+    provider_switches: Family<SwitchLabels, Counter>,
 }
 
 /// What waits in the database.
@@ -52,6 +58,19 @@ struct AttemptLabels {
 struct ProviderLabels {
     method: &'static str,
     provider: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HealthLabels {
+    method: &'static str,
+    provider: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SwitchLabels {
+    method: &'static str,
+    from: String,
+    to: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -95,6 +114,11 @@ impl Default for Metrics {
             unmatched: Gauge::default(),
             depth: Family::default(),
             age: Family::default(),
+            provider_rate: Family::default(),
+            provider_allowed: Family::default(),
+            provider_state: Family::default(),
+            provider_active: Family::default(),
+            provider_switches: Family::default(),
         };
         let m = &metrics;
         registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
@@ -125,22 +149,8 @@ impl Default for Metrics {
             "Whether the database told what waits in it; if not, that is left out",
             m.database_up.clone(),
         );
-        told.register(
-            "feedback_unmatched",
-            "Events that wait for their message, seconds ago at most (10,000 means at least)",
-            m.unmatched.clone(),
-        );
-        told.register(
-            "queue_depth",
-            "Jobs waiting, seconds ago at most (1,000,000 means at least)",
-            m.depth.clone(),
-        );
-        told.register_with_unit(
-            "queue_age",
-            "How long the oldest due job has been due",
-            Unit::Seconds,
-            m.age.clone(),
-        );
+        m.register_told(&mut told);
+        m.register_providers(&mut registry);
         Self {
             registry,
             told,
@@ -150,6 +160,91 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register_told(&self, told: &mut Registry) {
+        told.register(
+            "feedback_unmatched",
+            "Events that wait for their message, seconds ago at most (10,000 means at least)",
+            self.unmatched.clone(),
+        );
+        told.register(
+            "queue_depth",
+            "Jobs waiting, seconds ago at most (1,000,000 means at least)",
+            self.depth.clone(),
+        );
+        told.register_with_unit(
+            "queue_age",
+            "How long the oldest due job has been due",
+            Unit::Seconds,
+            self.age.clone(),
+        );
+    }
+
+    fn register_providers(&self, registry: &mut Registry) {
+        registry.register(
+            "provider_rate",
+            "Messages a second (of SMS segments) that a provider takes at present",
+            self.provider_rate.clone(),
+        );
+        registry.register(
+            "provider_allowed",
+            "Messages a second (of SMS segments) that this worker allows itself; absent: no limit is \
+             known",
+            self.provider_allowed.clone(),
+        );
+        registry.register(
+            "provider_state",
+            "0: the provider may be called, 1: single messages show whether it is well, 2: it rests",
+            self.provider_state.clone(),
+        );
+        registry.register(
+            "provider_active",
+            "1: the provider has this worker's traffic of the method",
+            self.provider_active.clone(),
+        );
+        registry.register(
+            "provider_switches",
+            "Times that traffic moved from one provider to another",
+            self.provider_switches.clone(),
+        );
+    }
+
+    /// How this worker's providers are.
+    pub fn providers(&self, health: &[Health]) {
+        for health in health {
+            let labels = HealthLabels {
+                method: health.method.as_str(),
+                provider: health.provider.clone(),
+            };
+            let rate = per_second(health.taken_per_minute);
+            self.provider_rate.get_or_create(&labels).set(rate);
+            if let Some(allowed) = health.allowed_per_minute {
+                let allowed = per_second(allowed);
+                self.provider_allowed.get_or_create(&labels).set(allowed);
+            } else {
+                self.provider_allowed.remove(&labels);
+            }
+            let state = match health.state.as_str() {
+                "closed" => 0,
+                "half_open" => 1,
+                _open => 2,
+            };
+            self.provider_state.get_or_create(&labels).set(state);
+            let active = i64::from(health.active);
+            self.provider_active.get_or_create(&labels).set(active);
+        }
+    }
+
+    /// Traffic moved.
+    pub fn switched(&self, switch: &Switch) {
+        let name = |provider: &Option<String>| provider.clone().unwrap_or_else(|| "none".into());
+        let labels = SwitchLabels {
+            method: switch.method.as_str(),
+            from: name(&switch.from),
+            to: name(&switch.to),
+        };
+        self.provider_switches.get_or_create(&labels).inc();
+    }
+
     pub fn attempt(
         &self,
         method: Method,
@@ -234,6 +329,11 @@ impl Metrics {
     }
 }
 
+/// Rates are counted by the minute: whole numbers, down to one message in ten seconds.
+fn per_second(per_minute: i64) -> f64 {
+    f64::from(u32::try_from(per_minute).unwrap_or(u32::MAX)) / 60.0
+}
+
 /// Every queue that there can be.
 fn lanes() -> impl Iterator<Item = (Method, Priority)> {
     Method::SENT_BY_US
@@ -244,6 +344,49 @@ fn lanes() -> impl Iterator<Item = (Method, Priority)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn providers_have_their_rate_state_and_switches_and_no_limit_while_none_is_known() {
+        let metrics = Metrics::default();
+        let mut health = Health {
+            worker: "w-1".to_owned(),
+            method: Method::Email,
+            provider: "ses".to_owned(),
+            place: 1,
+            active: true,
+            state: "half_open".to_owned(),
+            rests_until: None,
+            rests_because: None,
+            taken_per_minute: 90,
+            allowed_per_minute: Some(600),
+            learnt_per_minute: None,
+            error: None,
+            seen_at: Timestamp::EPOCH,
+        };
+        let text = |metrics: &Metrics| metrics.render(None, Timestamp::EPOCH);
+        metrics.providers(std::slice::from_ref(&health));
+        metrics.switched(&Switch {
+            method: Method::Email,
+            worker: "w-1".to_owned(),
+            from: Some("ses".to_owned()),
+            to: None,
+            reason: String::new(),
+            at: Timestamp::EPOCH,
+        });
+        let all = text(&metrics);
+        for line in [
+            "provider_rate{method=\"email\",provider=\"ses\"} 1.5",
+            "provider_allowed{method=\"email\",provider=\"ses\"} 10.0",
+            "provider_state{method=\"email\",provider=\"ses\"} 1",
+            "provider_active{method=\"email\",provider=\"ses\"} 1",
+            "provider_switches_total{method=\"email\",from=\"ses\",to=\"none\"} 1",
+        ] {
+            assert!(all.contains(line), "{line} in {all}");
+        }
+        health.allowed_per_minute = None;
+        metrics.providers(&[health]);
+        assert!(!text(&metrics).contains("provider_allowed{"));
+    }
 
     #[test]
     fn every_queue_has_its_depth_and_age_and_an_empty_one_is_zero() {

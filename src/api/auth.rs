@@ -69,6 +69,8 @@ const CACHED_MAX: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     business: String,
+    /// The key's.
+    name: String,
     scopes: Vec<Scope>,
 }
 
@@ -82,6 +84,22 @@ impl Caller {
         Err(Problem::new(
             Kind::Forbidden,
             format!("The API key has no scope `{scope}`; use a key that has it."),
+        ))
+    }
+}
+
+/// The business of those who run the installation.
+const OPERATORS: &str = "default";
+
+impl Caller {
+    /// Who it is, if the caller may give orders that concern all businesses.
+    pub(super) fn operates(&self) -> Result<String, Problem> {
+        if self.allowed(Scope::Admin)? == OPERATORS {
+            return Ok(format!("API key {}", self.name));
+        }
+        Err(Problem::new(
+            Kind::Forbidden,
+            "This concerns every business; use an admin key of the business `default`.",
         ))
     }
 }
@@ -100,6 +118,7 @@ impl FromRequestParts<Shared> for Caller {
         Ok(Self {
             scopes: scopes(&key.scopes),
             business: key.business,
+            name: key.name,
         })
     }
 }

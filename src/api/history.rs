@@ -361,6 +361,7 @@ mod tests {
             store: store.unwrap(),
             clock,
             metrics: Arc::default(),
+            providers: Arc::default(),
             woken: Arc::default(),
             limits: Limits {
                 histories_max: 1,

@@ -15,6 +15,7 @@ mod observe;
 mod openapi;
 mod path;
 mod problem;
+mod providers;
 mod rendering;
 mod resend;
 mod schemas;
@@ -34,6 +35,7 @@ use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::clock::Clock;
+use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -43,6 +45,8 @@ pub struct Api {
     pub store: Store,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    /// The providers of each method, as the settings name them, in order of preference.
+    pub providers: Arc<[(Method, Vec<&'static str>)]>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
     pub limits: Limits,
@@ -121,7 +125,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 17] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 22] {
     [
         ("/v1/notifications", post(notifications::enqueue)),
         ("/v1/notifications/{id}", get(notifications::show)),
@@ -142,6 +146,23 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 17] {
         ),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
+        ("/v1/providers", get(providers::list)),
+        (
+            "/v1/providers/{method}/pause",
+            post(providers::pause_method),
+        ),
+        (
+            "/v1/providers/{method}/resume",
+            post(providers::resume_method),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/pause",
+            post(providers::pause),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/resume",
+            post(providers::resume),
+        ),
         (
             "/v1/suppressions",
             get(suppression_list::list)
@@ -179,6 +200,7 @@ mod tests {
             store: store.unwrap(),
             clock,
             metrics: Arc::default(),
+            providers: Arc::default(),
             woken: Arc::default(),
             limits: Limits {
                 request_time_max: Duration::from_millis(20),

@@ -16,7 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    business, clients, content, files, history, intake, notifications, resend, schemas,
+    business, clients, content, files, history, intake, notifications, providers, resend, schemas,
     suppression_list, suppressions, templates,
 };
 
@@ -54,6 +54,11 @@ pub(super) async fn document() -> Response {
         clients::change,
         history::of_client,
         history::of_all,
+        providers::list,
+        providers::pause,
+        providers::pause_method,
+        providers::resume,
+        providers::resume_method,
         suppression_list::list,
         suppressions::suppress,
         suppressions::lift,
@@ -359,6 +364,7 @@ mod tests {
             store,
             clock,
             metrics: std::sync::Arc::default(),
+            providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
             limits: Limits::default(),
         })
@@ -404,6 +410,7 @@ mod tests {
         let client = &one["properties"]["client"]["oneOf"][1];
         assert_eq!(names(client), set(&intake::CLIENT_NAMES));
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
+        assert_eq!(names(&schemas["Pause"]), set(&providers::NAMES));
         assert_eq!(names(&schemas["Suppress"]), set(&suppressions::NAMES));
         assert_eq!(names(&schemas["Lift"]), set(&suppressions::LIFT_NAMES));
         assert_eq!(names(&schemas["NewClient"]), set(&clients::NAMES));
@@ -443,7 +450,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 8);
+        assert_eq!(reading.len(), 10);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::openapi::{schema, text};
-use super::{content, files, intake, rendering};
+use super::{content, files, intake, providers, rendering};
 
 /// The body of a change of the business; read by `business`.
 #[derive(Debug)]
@@ -16,6 +16,27 @@ pub(super) struct BusinessBody;
 /// The body of a template; read by `templates`.
 #[derive(Debug)]
 pub(super) struct TemplateBody;
+
+/// The body of an order to pause; read by `providers`.
+#[derive(Debug)]
+pub(super) struct PauseBody;
+
+impl utoipa::ToSchema for PauseBody {
+    fn name() -> Cow<'static, str> {
+        "Pause".into()
+    }
+}
+
+impl utoipa::PartialSchema for PauseBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["reason"],
+            "properties": {"reason": text(providers::REASON_LENGTH_MAX)},
+        }))
+    }
+}
 
 impl utoipa::ToSchema for BusinessBody {
     fn name() -> Cow<'static, str> {

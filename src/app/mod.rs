@@ -131,6 +131,7 @@ impl App {
                 store: store.clone(),
                 clock: clock.clone(),
                 metrics: Arc::clone(&metrics),
+                providers: settings.provider_names().into(),
                 woken,
                 limits: limits(&settings),
             };

@@ -1,4 +1,4 @@
-//! Which transport carries which method, as the settings say.
+//! Which transports carry which method, as the settings say.
 
 use std::net::SocketAddr;
 
@@ -6,62 +6,117 @@ use anyhow::Context as _;
 
 use crate::clock::Clock;
 use crate::config::{EmailProvider, PushProvider, Settings, SmsProvider};
+use crate::delivery::{Limits, Provider};
 use crate::domain::method::Method;
 use crate::sandbox::Sandbox;
 use crate::transport::{Apns, ApnsSettings, Fcm, FcmSettings, Ses, Smtp, SnsPush, SnsSms};
 use crate::transport::{Transport, Twilio, TwilioSettings};
 
-/// The first provider of each method that has one.
+/// The providers of each method that has one, in order of preference.
 pub async fn transports(
     settings: &Settings,
     clock: &Clock,
-) -> anyhow::Result<Vec<(Method, Transport)>> {
-    let mut transports = Vec::new();
-    let email = settings.email_settings();
-    match settings.email.providers.first() {
-        Some(EmailProvider::Ses) => {
-            let ses = Ses::new(&settings.ses, &email, clock.clone())
-                .await
-                .context("cannot set up email by SES (section [ses])")?;
-            transports.push((Method::Email, Transport::Ses(ses)));
-        }
-        Some(EmailProvider::Smtp) => {
-            let smtp = Smtp::new(&settings.smtp, &email, clock.clone())
-                .context("cannot set up email by SMTP (section [smtp])")?;
-            transports.push((Method::Email, Transport::Smtp(smtp)));
-        }
-        None => {}
+) -> anyhow::Result<Vec<(Method, Vec<Provider>)>> {
+    let mut methods = [Method::Email, Method::Sms, Method::Push].map(|m| (m, Vec::new()));
+    let [(_, emails), (_, texts), (_, pushes)] = &mut methods;
+    for provider in &settings.email.providers {
+        emails.push(email(settings, *provider, clock).await?);
     }
     let client = settings.sns.client().await;
-    match settings.sms.providers.first() {
-        Some(SmsProvider::Sns) => {
-            let sms = SnsSms::new(&settings.sns, client.clone());
-            transports.push((Method::Sms, Transport::SnsSms(sms)));
-        }
-        Some(SmsProvider::Twilio) => {
-            let twilio = Twilio::new(&settings.twilio, clock.clone())
-                .context("cannot set up SMS by Twilio (section [twilio])")?;
-            transports.push((Method::Sms, Transport::Twilio(twilio)));
-        }
-        None => {}
+    for provider in &settings.sms.providers {
+        texts.push(match provider {
+            SmsProvider::Sns => Provider {
+                transport: Transport::SnsSms(SnsSms::new(&settings.sns, client.clone())),
+                limits: Limits {
+                    max_per_second: settings.sns.sms_max_per_second,
+                    initial_per_second: settings.sns.sms_initial_per_second,
+                },
+            },
+            SmsProvider::Twilio => twilio(settings, clock)?,
+        });
     }
-    match settings.push.providers.first() {
-        Some(PushProvider::Sns) => {
-            transports.push((Method::Push, Transport::SnsPush(SnsPush::new(client))));
-        }
-        Some(PushProvider::Fcm) => {
-            let fcm = Fcm::new(&settings.fcm, clock.clone())
-                .context("cannot set up push by FCM (section [fcm])")?;
-            transports.push((Method::Push, Transport::Fcm(fcm)));
-        }
-        Some(PushProvider::Apns) => {
-            let apns = Apns::new(&settings.apns, clock.clone())
-                .context("cannot set up push by APNs (section [apns])")?;
-            transports.push((Method::Push, Transport::Apns(apns)));
-        }
-        None => {}
+    for provider in &settings.push.providers {
+        pushes.push(match provider {
+            PushProvider::Sns => Provider {
+                transport: Transport::SnsPush(SnsPush::new(client.clone())),
+                limits: Limits {
+                    max_per_second: settings.sns.push_max_per_second,
+                    initial_per_second: settings.sns.push_initial_per_second,
+                },
+            },
+            PushProvider::Fcm => fcm(settings, clock)?,
+            PushProvider::Apns => apns(settings, clock)?,
+        });
     }
-    Ok(transports)
+    let with_providers = methods.into_iter();
+    Ok(with_providers.filter(|(_, p)| !p.is_empty()).collect())
+}
+
+async fn email(
+    settings: &Settings,
+    provider: EmailProvider,
+    clock: &Clock,
+) -> anyhow::Result<Provider> {
+    let email = settings.email_settings();
+    Ok(match provider {
+        EmailProvider::Ses => Provider {
+            transport: Transport::Ses(
+                Ses::new(&settings.ses, &email, clock.clone())
+                    .await
+                    .context("cannot set up email by SES (section [ses])")?,
+            ),
+            limits: Limits {
+                max_per_second: settings.ses.max_per_second,
+                initial_per_second: settings.ses.initial_per_second,
+            },
+        },
+        EmailProvider::Smtp => Provider {
+            transport: Transport::Smtp(
+                Smtp::new(&settings.smtp, &email, clock.clone())
+                    .context("cannot set up email by SMTP (section [smtp])")?,
+            ),
+            limits: Limits {
+                max_per_second: settings.smtp.max_per_second,
+                initial_per_second: settings.smtp.initial_per_second,
+            },
+        },
+    })
+}
+
+fn twilio(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
+    let twilio = Twilio::new(&settings.twilio, clock.clone())
+        .context("cannot set up SMS by Twilio (section [twilio])")?;
+    Ok(Provider {
+        transport: Transport::Twilio(twilio),
+        limits: Limits {
+            max_per_second: settings.twilio.max_per_second,
+            initial_per_second: settings.twilio.initial_per_second,
+        },
+    })
+}
+
+fn fcm(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
+    let fcm = Fcm::new(&settings.fcm, clock.clone())
+        .context("cannot set up push by FCM (section [fcm])")?;
+    Ok(Provider {
+        transport: Transport::Fcm(fcm),
+        limits: Limits {
+            max_per_second: settings.fcm.max_per_second,
+            initial_per_second: settings.fcm.initial_per_second,
+        },
+    })
+}
+
+fn apns(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
+    let apns = Apns::new(&settings.apns, clock.clone())
+        .context("cannot set up push by APNs (section [apns])")?;
+    Ok(Provider {
+        transport: Transport::Apns(apns),
+        limits: Limits {
+            max_per_second: settings.apns.max_per_second,
+            initial_per_second: settings.apns.initial_per_second,
+        },
+    })
 }
 
 /// Credentials that only the sandbox takes.

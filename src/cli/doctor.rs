@@ -6,6 +6,7 @@ use super::{open, say};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{Environment, Settings};
+use crate::delivery::Provider;
 
 /// One check: what was looked at, and what is wrong with it.
 struct Finding {
@@ -85,6 +86,10 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
         }
     };
     let mut findings = Vec::new();
+    let transports = transports.into_iter().flat_map(|(method, providers)| {
+        let with_method = move |provider: Provider| (method, provider.transport);
+        providers.into_iter().map(with_method)
+    });
     for (method, transport) in transports {
         let trouble = transport.check().await.err().map(|why| match why.code {
             Some(code) => format!("{code}: {}", why.text),

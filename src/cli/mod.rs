@@ -6,6 +6,7 @@ mod demo_traffic;
 mod doctor;
 mod feedback;
 mod keys;
+mod providers;
 mod serve;
 mod template_file;
 mod templates;
@@ -49,6 +50,9 @@ enum Command {
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Look at the providers; pause and resume them.
+    #[command(subcommand)]
+    Providers(providers::Providers),
     /// Who a business writes as.
     #[command(subcommand)]
     Business(business::BusinessCommand),
@@ -124,6 +128,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
+        Command::Providers(command) => providers::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,

@@ -1,6 +1,9 @@
 //! What is wrong with the sections of the providers: of those that are chosen.
 
+use std::collections::BTreeSet;
+
 use super::{EmailProvider, PushProvider, Settings, SmsProvider};
+use crate::domain::method::Method;
 use crate::transport::Problem;
 
 pub(super) fn wrong(settings: &Settings) -> Vec<String> {
@@ -13,11 +16,37 @@ pub(super) fn wrong(settings: &Settings) -> Vec<String> {
     if !settings.sandbox.enabled {
         sections.extend(of_ones_own(settings));
     }
+    let mut wrong = named_twice(settings);
     let named = |(section, problems): (&'static str, Vec<Problem>)| {
         let problems = problems.into_iter();
         problems.map(move |problem| format!("{section}.{problem}"))
     };
-    sections.into_iter().flat_map(named).collect()
+    wrong.extend(sections.into_iter().flat_map(named));
+    wrong
+}
+
+impl Settings {
+    /// The providers of each method in order of preference, by their names.
+    pub fn provider_names(&self) -> [(Method, Vec<&'static str>); 3] {
+        let email = self.email.providers.iter().map(|p| p.as_str()).collect();
+        let sms = self.sms.providers.iter().map(|p| p.as_str()).collect();
+        let push = self.push.providers.iter().map(|p| p.as_str()).collect();
+        [
+            (Method::Email, email),
+            (Method::Sms, sms),
+            (Method::Push, push),
+        ]
+    }
+}
+
+fn named_twice(settings: &Settings) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (method, names) in settings.provider_names() {
+        let mut seen = BTreeSet::new();
+        let twice = names.into_iter().find(|name| !seen.insert(*name));
+        wrong.extend(twice.map(|name| format!("{method}.providers names {name} twice")));
+    }
+    wrong
 }
 
 /// What cannot be used without settings of one's own.

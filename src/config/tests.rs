@@ -94,6 +94,9 @@ fn every_wrong_value_is_named_at_once() {
         ("SENDTRAIL__SANDBOX__ENABLED", "true"),
         ("SENDTRAIL__SANDBOX__ATTEMPTS_MAX", "0"),
         ("SENDTRAIL__DELIVERY__BROKEN_PAUSE_MS", "0"),
+        ("SENDTRAIL__DELIVERY__BREAKER__ERROR_SHARE", "1.5"),
+        ("SENDTRAIL__SES__MAX_PER_SECOND", "0"),
+        ("SENDTRAIL__EMAIL__PROVIDERS", "ses,ses"),
     ])
     .unwrap_err()
     .to_string();
@@ -104,6 +107,9 @@ fn every_wrong_value_is_named_at_once() {
         "feedback.sns.topics",
         "sandbox.attempts_max",
         "delivery.broken_pause_ms",
+        "delivery.breaker.error_share",
+        "ses.max_per_second",
+        "email.providers names ses twice",
     ] {
         assert!(error.contains(key), "{key} in {error}");
     }

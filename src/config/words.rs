@@ -28,6 +28,35 @@ pub enum PushProvider {
     Apns,
 }
 
+impl EmailProvider {
+    /// As [`crate::transport::Transport::name`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ses => "ses",
+            Self::Smtp => "smtp",
+        }
+    }
+}
+
+impl SmsProvider {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sns => "sns",
+            Self::Twilio => "twilio",
+        }
+    }
+}
+
+impl PushProvider {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sns => "sns",
+            Self::Fcm => "fcm",
+            Self::Apns => "apns",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LogFormat {

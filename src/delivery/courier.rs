@@ -1,57 +1,72 @@
-//! One method's courier: keeps its hands full of claimed jobs and sends many at a time.
+//! One provider's courier: keeps its hands full of claimed jobs, as many as the provider is fast
+//! enough for, and sends many at a time. While another provider has the traffic it waits.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::futures::Notified;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::Worker;
+use super::claimer::Parcel;
 use super::files::Files;
 use super::held::{Held, Moment};
-use super::load::{CLAIM_BYTES_MAX, Load, Share};
+use super::load::Load;
+use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
+use super::route::{Clearance, Route};
 use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
+use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
-use crate::domain::time::Timestamp;
 use crate::fault::{self, Step};
-use crate::store::jobs::{Claimed, Wanted};
+use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
-use crate::transport::Transport;
+use crate::transport::{Transport, segments};
 
-/// After the database failed, before it is asked again.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait for the rate before looking again whether the message may still be sent.
+const CLEARANCE_EVERY: Duration = Duration::from_millis(100);
+/// How long the start waits for the provider's quota.
+const QUOTA_WAIT: Duration = Duration::from_secs(5);
+/// When the traffic has moved on from a provider that failed, its messages follow after this.
+const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Courier {
-    worker: Worker,
-    held: Held,
-    method: Method,
-    transport: Transport,
+    pub(super) worker: Worker,
+    pub(super) held: Held,
+    pub(super) method: Method,
+    pub(super) transport: Transport,
     policy: Policy,
     files: Files,
-    load: Load,
-    /// Set while the provider rests because its credentials or set-up do not work.
-    rests_until: Arc<AtomicI64>,
+    pub(super) load: Load,
+    pub(super) route: Arc<Route>,
+    /// The provider's place in the route.
+    pub(super) line: usize,
+    /// Jobs claimed and not yet done with.
+    pub(super) in_hand: Arc<AtomicUsize>,
+    /// When no more than so many wait in our hands, more can be claimed.
+    pub(super) few: AtomicUsize,
+    /// Told when they have become few, or none is left.
+    pub(super) fewer: Notify,
 }
 
-/// A claimed job on its way to a sender.
-struct Parcel {
-    claim: ClaimId,
-    claimed: Claimed,
-    /// Of what may be in our hands, while it is.
-    _share: Share,
+/// What is to become of a parcel.
+enum Verdict {
+    /// No provider needs to be called.
+    Decided,
+    Send(Ticket),
+    /// Back into the queue.
+    Release,
 }
 
 impl Courier {
@@ -60,6 +75,7 @@ impl Courier {
         held: Held,
         method: Method,
         transport: Transport,
+        (route, line): (Arc<Route>, usize),
     ) -> Arc<Self> {
         let policy = worker.settings.policy();
         let files = Files::new(worker.store.clone(), worker.clock.clone());
@@ -71,13 +87,32 @@ impl Courier {
             policy,
             files,
             load: Load::default(),
-            rests_until: Arc::default(),
+            route,
+            line,
+            in_hand: Arc::default(),
+            few: AtomicUsize::new(0),
+            fewer: Notify::new(),
         })
     }
 
     /// Works until it is told to stop; returns when everything it held is recorded or released.
     /// Where one of its tasks fails, it stops the others and returns before it is told to.
-    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Nothing is claimed before `begun` (it is known what operators paused) and, for a while, `asked`
+    /// (the provider's quota).
+    pub(super) async fn run(
+        self: Arc<Self>,
+        (begun, asked): (CancellationToken, CancellationToken),
+        stop: CancellationToken,
+    ) {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = begun.cancelled() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = asked.cancelled() => {}
+            () = tokio::time::sleep(QUOTA_WAIT) => {}
+        }
         let batch = self.worker.settings.batch;
         // Two batches in hand: one being sent, one claimed meanwhile.
         let (parcels, waiting) = mpsc::channel::<Parcel>(batch * 2);
@@ -101,131 +136,41 @@ impl Courier {
         }
     }
 
-    /// Claims a batch whenever there is room for one.
-    async fn claim(
-        self: Arc<Self>,
-        parcels: mpsc::Sender<Parcel>,
-        reports: mpsc::Sender<Report>,
-        stop: CancellationToken,
-    ) {
-        let batch = self.worker.settings.batch;
-        while !stop.is_cancelled() {
-            self.rest(&stop).await;
-            let space = tokio::select! {
-                () = stop.cancelled() => break,
-                space = self.load.space() => space,
-            };
-            let room = tokio::select! {
-                () = stop.cancelled() => break,
-                room = parcels.reserve_many(batch) => room,
-            };
-            let Ok(room) = room else { break };
-            let wanted = Wanted {
-                worker: &self.worker.name,
-                provider: self.transport.name(),
-                method: self.method,
-                limit: batch,
-                bytes_max: CLAIM_BYTES_MAX,
-                lease: self.worker.settings.lease(),
-            };
-            // From here on, so that work enqueued while we look is not overlooked.
-            let woken = self.worker.woken.notified();
-            let asked = Moment::now(&self.worker.clock);
-            match self.worker.store.claim(wanted).await {
-                Ok(Some(claim)) => {
-                    self.held.add(claim.id, asked);
-                    let jobs = claim.jobs.iter().map(|claimed| claimed.job).collect();
-                    // The recorder hears of a claim before it hears of any of its jobs.
-                    if reports
-                        .send(Report::Claimed {
-                            claim: claim.id,
-                            jobs,
-                        })
-                        .await
-                        .is_err()
-                    {
-                        break;
-                    }
-                    let bytes = claim.jobs.iter().map(|claimed| claimed.bytes);
-                    let shares = self.load.divide(space, bytes.collect()).await;
-                    for ((slot, claimed), share) in room.zip(claim.jobs).zip(shares) {
-                        slot.send(Parcel {
-                            claim: claim.id,
-                            claimed,
-                            _share: share,
-                        });
-                    }
-                }
-                Ok(None) => {
-                    drop(room);
-                    self.idle(woken, &stop).await;
-                }
-                Err(failed) => {
-                    drop(room);
-                    warn!(method = %self.method, error = %failed, "cannot claim");
-                    self.pause(STORE_PAUSE, &stop).await;
-                }
-            }
-        }
-    }
-
-    /// Waits until somebody enqueues, the next poll, or the end.
-    async fn idle(&self, woken: Notified<'_>, stop: &CancellationToken) {
-        let poll = Duration::from_millis(self.worker.settings.poll_ms);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = woken => {}
-            () = tokio::time::sleep(poll) => {}
-        }
-    }
-
-    async fn pause(&self, span: Duration, stop: &CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(span) => {}
-        }
-    }
-
-    /// Waits while the provider rests.
-    async fn rest(&self, stop: &CancellationToken) {
-        while let Some(until) = self.resting() {
-            if stop.is_cancelled() {
-                return;
-            }
-            self.pause(until.since(self.worker.clock.now()).min(STORE_PAUSE), stop)
-                .await;
-        }
-    }
-
-    fn resting(&self) -> Option<Timestamp> {
-        let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
-        (until > self.worker.clock.now()).then_some(until)
-    }
-
-    /// Hands parcels to senders, at most `concurrency` at a time.
+    /// Hands parcels to senders, at most `concurrency` at a time and no faster than the provider takes
+    /// them.
     async fn dispatch(
         self: Arc<Self>,
         mut waiting: mpsc::Receiver<Parcel>,
         reports: mpsc::Sender<Report>,
         stop: CancellationToken,
     ) {
-        let senders = Arc::new(Semaphore::new(self.worker.settings.concurrency));
+        let concurrency = self.worker.settings.concurrency;
+        let senders = Arc::new(Semaphore::new(concurrency));
         let in_flight = TaskTracker::new();
         while let Some(parcel) = waiting.recv().await {
+            if waiting.len() <= self.few.load(Ordering::Relaxed) {
+                self.fewer.notify_one();
+            }
             let Ok(permit) = Arc::clone(&senders).acquire_owned().await else {
                 break;
             };
-            let now = Moment::now(&self.worker.clock);
-            let is_ours = self.held.is_sure_of(parcel.claim, now);
-            if stop.is_cancelled() || self.resting().is_some() || !is_ours {
-                let done = self.release(&parcel);
-                if reports.send(Report::Done(done)).await.is_err() {
-                    break;
+            let others = || concurrency.saturating_sub(senders.available_permits() + 1);
+            let ticket = match self.verdict(&parcel, others, &stop).await {
+                Verdict::Send(ticket) => Some(ticket),
+                Verdict::Decided => None,
+                Verdict::Release => {
+                    if reports
+                        .send(Report::Done(self.release(&parcel)))
+                        .await
+                        .is_err()
+                    {
+                        break;
+                    }
+                    continue;
                 }
-                continue;
-            }
+            };
             let claim = parcel.claim;
-            let delivery = Arc::clone(&self).deliver(parcel, permit, reports.clone());
+            let delivery = Arc::clone(&self).deliver(parcel, ticket, permit, reports.clone());
             in_flight.spawn(Arc::clone(&self).noticed(claim, delivery));
         }
         in_flight.close();
@@ -240,15 +185,45 @@ impl Courier {
         }
     }
 
+    /// Waits until the parcel may be sent, or may not any more.
+    async fn verdict(
+        &self,
+        parcel: &Parcel,
+        others: impl Fn() -> usize,
+        stop: &CancellationToken,
+    ) -> Verdict {
+        loop {
+            let now = Moment::now(&self.worker.clock);
+            if stop.is_cancelled() || !self.held.is_sure_of(parcel.claim, now) {
+                return Verdict::Release;
+            }
+            let message = match &parcel.claimed.message {
+                Some(message) if self.without_sending(&parcel.claimed).is_none() => message,
+                Some(_) | None => return Verdict::Decided,
+            };
+            let clearance = self
+                .route
+                .clearance(self.line, units(message), others(), now.steady);
+            match clearance {
+                Clearance::Now(ticket) => return Verdict::Send(ticket),
+                Clearance::No => return Verdict::Release,
+                Clearance::Wait(wait) => tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(wait.min(CLEARANCE_EVERY)) => {}
+                },
+            }
+        }
+    }
+
     /// Back into the queue untouched; if the claim was taken over, it is there already.
     fn release(&self, parcel: &Parcel) -> Done {
-        let due_at = self.resting().unwrap_or_else(|| self.worker.clock.now());
-        let job = parcel.claimed.job;
         Done {
             claim: parcel.claim,
-            job,
+            job: parcel.claimed.job,
             tried: None,
-            then: Then::Again { due_at },
+            then: Then::Again {
+                due_at: self.worker.clock.now(),
+            },
         }
     }
 
@@ -256,18 +231,27 @@ impl Courier {
     async fn deliver(
         self: Arc<Self>,
         parcel: Parcel,
+        ticket: Option<Ticket>,
         permit: OwnedSemaphorePermit,
         reports: mpsc::Sender<Report>,
     ) {
         let Parcel {
             claim,
             claimed,
+            in_hand,
             _share,
         } = parcel;
         let job = claimed.job;
-        let (tried, then) = match self.without_sending(&claimed) {
-            Some(then) => (None, then),
-            None => self.send(claimed).await,
+        let (tried, then) = match (ticket, self.without_sending(&claimed)) {
+            (_, Some(then)) => (None, then),
+            (Some(ticket), None) => self.send(claimed, ticket).await,
+            // The clock was set back since it was found expired.
+            (None, None) => (
+                None,
+                Then::Again {
+                    due_at: self.worker.clock.now(),
+                },
+            ),
         };
         // The recorder is there until the last sender is gone.
         reports
@@ -279,6 +263,10 @@ impl Courier {
             }))
             .await
             .ok();
+        drop(in_hand);
+        if self.in_hand.load(Ordering::Relaxed) == 0 {
+            self.fewer.notify_one();
+        }
         // Only now, so that no more is sent while the database is slower than the provider.
         drop(permit);
     }
@@ -309,7 +297,7 @@ impl Courier {
         }
     }
 
-    async fn send(&self, mut claimed: Claimed) -> (Option<Tried>, Then) {
+    async fn send(&self, mut claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
         let Some(mut message) = self.worker.finish(&mut claimed) else {
             return (None, Then::Settled);
         };
@@ -319,57 +307,67 @@ impl Courier {
         };
         let started_at = self.worker.clock.now();
         fault::at(Step::Sending);
-        let outcome = survived(self.transport.send(&message)).await;
+        let mut outcome = survived(self.transport.send(&message)).await;
         fault::at(Step::Answered);
-        let finished_at = self.worker.clock.now();
+        let now = Moment::now(&self.worker.clock);
         let word = outcome.as_str();
-        self.worker.metrics.attempt(
-            self.method,
-            self.transport.name(),
-            word,
-            finished_at.since(started_at),
-        );
+        let provider = self.transport.name();
+        let took = now.wall.since(started_at);
+        self.worker
+            .metrics
+            .attempt(self.method, provider, word, took);
+        self.route.ended(self.line, ticket, &outcome, now);
         let (code, text) = words(&outcome);
-        let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
-        if let Outcome::Broken { why } = &outcome {
-            self.begin_rest(why);
+        let tried = Tried {
+            provider,
+            started_at,
+            finished_at: now.wall,
+            outcome: word,
+            counts: !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. }),
+            code,
+            text,
+        };
+        let may_follow = may_follow(&outcome) && self.route.has_moved_on_from(self.line);
+        if let Outcome::Throttled { after, .. } = &mut outcome {
+            // The route holds back all of the provider's messages for that time; this one need not
+            // wait for longer than the others.
+            *after = None;
         }
         let situation = Situation {
             failures: claimed.job.failures,
             attempts: claimed.job.attempts,
-            now: finished_at,
+            now: now.wall,
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
-        let then = self.policy.follow(outcome, situation);
-        let provider = self.transport.name();
-        let tried = Tried {
-            provider,
-            started_at,
-            finished_at,
-            outcome: word,
-            counts,
-            code,
-            text,
-        };
+        let mut then = self.policy.follow(outcome, situation);
+        if let Then::Again { due_at } = &mut then
+            && may_follow
+        {
+            *due_at = (*due_at).min(now.wall.plus(FOLLOW_WAIT));
+        }
         (Some(tried), then)
     }
+}
 
-    /// The provider rests, and the operator is told once per rest.
-    fn begin_rest(&self, why: &Trouble) {
-        let already = self.resting().is_some();
-        let until = self.worker.clock.now().plus(self.policy.broken_pause);
-        self.rests_until.store(until.as_millis(), Ordering::Relaxed);
-        if !already {
-            error!(
-                method = %self.method,
-                provider = self.transport.name(),
-                code = why.code.as_deref().unwrap_or(""),
-                until = %until,
-                "the provider does not accept our credentials or set-up; it is paused. Mend its \
-                 section of the configuration (see `sendtrail doctor`)"
-            );
-        }
+/// What the provider's rate counts: messages, of SMS the segments.
+fn units(message: &Outgoing) -> f64 {
+    match &message.content {
+        Content::Sms { text } => u32::try_from(segments::count(text)).map_or(f64::MAX, f64::from),
+        Content::Email { .. } | Content::Push { .. } => 1.0,
+    }
+}
+
+/// It surely has not gone, and not because of what it is: another provider may have it at once.
+fn may_follow(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::TryLater { why, .. } => !why.of_the_message,
+        Outcome::Throttled { .. } => true,
+        // What broke one provider may be this message; what is unknown may have gone.
+        Outcome::Broken { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::Rejected(_) => false,
     }
 }
 

@@ -16,8 +16,8 @@ use crate::domain::time::Timestamp;
 /// sets the clock forward, some jobs go back into the queue unsent, and that is all.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
-    steady: Instant,
-    wall: Timestamp,
+    pub(super) steady: Instant,
+    pub(super) wall: Timestamp,
 }
 
 impl Moment {

@@ -2,18 +2,26 @@
 //! transaction is open while the network is used, and a kill at any point loses nothing.
 
 mod backoff;
+mod breaker;
+mod claimer;
 mod courier;
 mod files;
 mod held;
+mod keeper;
 mod load;
+mod meter;
+mod pace;
 mod policy;
 mod recorder;
+mod route;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod watch;
 mod watchdog;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -21,9 +29,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use backoff::Schedule;
+pub use breaker::BreakerSettings;
 use courier::Courier;
 use held::Held;
+use keeper::Keeper;
+pub use pace::Limits;
 pub use policy::Policy;
+use route::Route;
 use watchdog::keep_running;
 
 use crate::clock::Clock;
@@ -51,6 +63,7 @@ pub struct DeliverySettings {
     pub unknown_grace_ms: u64,
     pub broken_pause_ms: u64,
     pub stop_seconds: u64,
+    pub breaker: BreakerSettings,
 }
 
 /// A claim is ours for one lease after it was asked for, and a heartbeat for one after it was sent: a
@@ -105,6 +118,7 @@ impl DeliverySettings {
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);
         check(growing, "retry_multiplier", "must be from 1 to 10");
+        wrong.extend(self.breaker.validate());
         wrong
     }
 
@@ -155,6 +169,13 @@ pub struct Worker {
     pub links: Option<Links>,
 }
 
+/// One way for messages to leave, and what is known of its rate.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub transport: Transport,
+    pub limits: Limits,
+}
+
 /// The running tasks of a worker.
 #[derive(Debug)]
 pub struct Running {
@@ -174,27 +195,29 @@ impl Worker {
         Some(message)
     }
 
-    /// Starts one courier per method that has a transport, and the upkeep of all claims.
-    pub fn start(self, transports: Vec<(Method, Transport)>) -> Running {
+    /// Starts one courier per provider, and the upkeep of all claims. The providers of a method are in
+    /// order of preference.
+    pub fn start(self, methods: Vec<(Method, Vec<Provider>)>) -> Running {
         let stop = CancellationToken::new();
         let (tasks, couriers) = (TaskTracker::new(), TaskTracker::new());
         let patience = Duration::from_secs(self.settings.stop_seconds);
-        let mut all_held = Vec::new();
-        for (method, transport) in transports {
-            let held = Held::new(self.settings.lease());
-            all_held.push(held.clone());
-            let courier = {
-                let (worker, held, stop) = (self.clone(), held.clone(), stop.clone());
-                move || {
-                    let (worker, held) = (worker.clone(), held.clone());
-                    Courier::new(worker, held, method, transport.clone()).run(stop.child_token())
-                }
-            };
-            // What it had in hand must run out, or it would stay there for ever.
-            let abandoned = move || held.abandon_all();
-            let name = format!("{method} courier");
-            couriers.spawn(keep_running(name, stop.clone(), courier, abandoned));
+        let mut keeper = Keeper::new(self.clone());
+        let start = Start {
+            worker: &self,
+            begun: &keeper.begun,
+            tasks: &tasks,
+            couriers: &couriers,
+            stop: &stop,
+        };
+        let (mut all_held, mut routes) = (Vec::new(), Vec::new());
+        for (method, providers) in methods {
+            let route = Arc::new(self.route(method, &providers, &keeper.news));
+            for (line, Provider { transport, .. }) in providers.into_iter().enumerate() {
+                all_held.push(start.provider(method, transport, (Arc::clone(&route), line)));
+            }
+            routes.push(route);
         }
+        keeper.routes = routes;
         couriers.close();
         // The heartbeat outlives the couriers: their claims need it until the last is recorded.
         let couriers_done = CancellationToken::new();
@@ -205,7 +228,11 @@ impl Worker {
                 couriers_done.cancel();
             }
         });
-        self.start_upkeep(all_held, &tasks, &stop, &couriers_done);
+        let (kept, done) = (keeper.clone(), couriers_done.clone());
+        let keep = move || kept.clone().run(done.clone());
+        let name = "keeping of providers".to_owned();
+        tasks.spawn(keep_running(name, couriers_done.clone(), keep, || {}));
+        self.start_upkeep(all_held, keeper.news, &tasks, (&stop, &couriers_done));
         tasks.close();
         Running {
             stop,
@@ -214,12 +241,23 @@ impl Worker {
         }
     }
 
+    fn route(&self, method: Method, providers: &[Provider], news: &Arc<Notify>) -> Route {
+        let lines = providers
+            .iter()
+            .map(|provider| (provider.transport.name(), provider.limits))
+            .collect();
+        let broken_pause = self.settings.policy().broken_pause;
+        let rules = (self.settings.breaker.clone(), broken_pause);
+        let news = Arc::clone(news);
+        Route::new(method, &self.name, lines, rules, news, Instant::now())
+    }
+
     fn start_upkeep(
         self,
         held: Vec<Held>,
+        news: Arc<Notify>,
         tasks: &TaskTracker,
-        stop: &CancellationToken,
-        couriers_done: &CancellationToken,
+        (stop, couriers_done): (&CancellationToken, &CancellationToken),
     ) {
         let (worker, done) = (self.clone(), couriers_done.clone());
         let heartbeat = move || upkeep::heartbeat(worker.clone(), held.clone(), done.clone());
@@ -234,9 +272,58 @@ impl Worker {
         let name = "pruning".to_owned();
         tasks.spawn(keep_running(name, stop.clone(), prune, || {}));
         let (worker, until) = (self, stop.clone());
-        let listen = move || upkeep::listen(worker.clone(), until.clone());
+        let listen = move || upkeep::listen(worker.clone(), Arc::clone(&news), until.clone());
         let name = "wake-up calls".to_owned();
         tasks.spawn(keep_running(name, stop.clone(), listen, || {}));
+    }
+}
+
+/// What the tasks of a provider are started with.
+struct Start<'a> {
+    worker: &'a Worker,
+    begun: &'a CancellationToken,
+    tasks: &'a TaskTracker,
+    couriers: &'a TaskTracker,
+    stop: &'a CancellationToken,
+}
+
+impl Start<'_> {
+    /// Starts the courier of the provider at that place of a route, and the question for its quota.
+    fn provider(&self, method: Method, transport: Transport, place: (Arc<Route>, usize)) -> Held {
+        let asked = CancellationToken::new();
+        let quota = {
+            let (transport, place) = (transport.clone(), place.clone());
+            let (asked, stop) = (asked.clone(), self.stop.clone());
+            move || {
+                let (transport, place) = (transport.clone(), place.clone());
+                keeper::ask_for_quota(place, transport, asked.clone(), stop.clone())
+            }
+        };
+        let provider = transport.name();
+        let name = format!("quota of {provider} for {method}");
+        let until = self.stop.clone();
+        self.tasks.spawn(keep_running(name, until, quota, || {}));
+        let held = Held::new(self.worker.settings.lease());
+        let courier = {
+            let (worker, held) = (self.worker.clone(), held.clone());
+            let (ready, stop) = ((self.begun.clone(), asked), self.stop.clone());
+            move || {
+                let (worker, held) = (worker.clone(), held.clone());
+                let (transport, place) = (transport.clone(), place.clone());
+                Courier::new(worker, held, method, transport, place)
+                    .run(ready.clone(), stop.child_token())
+            }
+        };
+        let name = format!("{method} courier by {provider}");
+        let until = self.stop.clone();
+        // What it had in hand must run out, or it would stay there for ever.
+        let abandoned = {
+            let held = held.clone();
+            move || held.abandon_all()
+        };
+        self.couriers
+            .spawn(keep_running(name, until, courier, abandoned));
+        held
     }
 }
 

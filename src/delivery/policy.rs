@@ -36,6 +36,13 @@ pub struct Situation {
 /// No provider's hint makes us wait longer: SES names at most a day (its daily quota).
 const HINT_MAX: Duration = Duration::from_hours(24);
 
+/// The waits of a message that was refused for the provider's rate.
+const REFUSED: Schedule = Schedule {
+    initial: Duration::from_secs(1),
+    max: Duration::from_mins(5),
+    multiplier: 2.0,
+};
+
 /// When the set-up is mended, nothing should wait for longer than it takes to notice that.
 const BROKEN_WAIT_MAX: Duration = Duration::from_mins(10);
 
@@ -56,8 +63,14 @@ impl Policy {
                 why,
             ),
             Outcome::Unknown { why } => self.again(at, self.unknown_grace, Category::Unknown, why),
+            // Soon: the rate is held down for all messages, so this one need not wait for long; but ever
+            // later, in case it is this message alone that is refused.
             Outcome::Throttled { after, why } => {
-                let due_at = at.now.plus(self.waiting(at.attempts + 1, after));
+                let refusals = at.attempts.saturating_sub(at.failures) + 1;
+                let wait = REFUSED.wait(refusals).min(self.schedule.max);
+                let due_at = at
+                    .now
+                    .plus(wait.max(after.unwrap_or_default().min(HINT_MAX)));
                 expires(at, due_at, Category::ThrottledTooLong, why)
             }
             // Ever later, in case it is this message that breaks the provider: it must not do so
@@ -178,6 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_for_the_rate_comes_back_soon_and_ever_later_if_it_is_the_messages_own() {
+        let refused = |attempts| {
+            let throttled = Outcome::Throttled {
+                after: None,
+                why: why(),
+            };
+            let at = Situation { attempts, ..at(0) };
+            let Then::Again { due_at } = POLICY.follow(throttled, at) else {
+                panic!("it gave up")
+            };
+            due_at.since(at.now).as_millis()
+        };
+        assert!((500..=1_500).contains(&refused(0)));
+        assert!((4_000..=12_000).contains(&refused(3)));
+        assert!(refused(50) <= 90_000);
+    }
+
+    #[test]
     fn a_message_that_breaks_the_provider_again_and_again_comes_back_ever_later() {
         let patient = Policy {
             schedule: Schedule {
@@ -204,7 +235,7 @@ mod tests {
     #[test]
     fn nothing_is_tried_after_the_last_moment() {
         let soon = Situation {
-            expires_at: Some(Timestamp::from_millis(1_001_000)),
+            expires_at: Some(Timestamp::from_millis(1_000_400)),
             ..at(0)
         };
         let later = Outcome::TryLater {

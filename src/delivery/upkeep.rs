@@ -1,14 +1,17 @@
 //! Upkeep: the heartbeat of our claims, the rescue of dead workers' claims, the wake-up calls of
 //! other processes, the end of what feedback left behind.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Worker;
 use super::held::{Held, Moment};
 use super::watch::Watch;
+use crate::store::Wake;
 use crate::store::claims::{Pulse, Rescued};
 use crate::store::unmatched::Sweep;
 
@@ -101,7 +104,7 @@ fn cannot_take_up(failed: &crate::store::Error, dead: &[Pulse]) {
 }
 
 /// Passes on the calls of other processes.
-pub(super) async fn listen(worker: Worker, stop: CancellationToken) {
+pub(super) async fn listen(worker: Worker, news: Arc<Notify>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match worker.store.listen().await {
             Ok(None) => return stop.cancelled().await,
@@ -110,10 +113,11 @@ pub(super) async fn listen(worker: Worker, stop: CancellationToken) {
                     () = stop.cancelled() => return,
                     woken = wakes.next() => woken,
                 };
-                if woken.is_err() {
-                    break;
+                match woken {
+                    Ok(Wake::Jobs) => worker.woken.notify_waiters(),
+                    Ok(Wake::Providers) => news.notify_one(),
+                    Err(_lost) => break,
                 }
-                worker.woken.notify_waiters();
             },
             Err(failed) => warn!(error = %failed, "cannot listen for new work; polling"),
         }

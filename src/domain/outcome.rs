@@ -33,6 +33,8 @@ pub enum Outcome {
 pub struct Trouble {
     pub code: Option<String>,
     pub text: String,
+    /// It lies in the message or its recipient, and says nothing about how the provider is.
+    pub of_the_message: bool,
 }
 
 impl Trouble {
@@ -40,6 +42,16 @@ impl Trouble {
         Self {
             code: code.map(str::to_owned),
             text: text.into(),
+            of_the_message: false,
+        }
+    }
+
+    /// The same, said of this one message: others may well go.
+    #[must_use]
+    pub fn of_the_message(self) -> Self {
+        Self {
+            of_the_message: true,
+            ..self
         }
     }
 }

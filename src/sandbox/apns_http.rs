@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::accounts::APPLE_TOPIC;
+use super::control::Door;
 use super::direct::PushStory;
 use super::hang_up;
 use super::provider::{DirectReply, Provider};
@@ -102,7 +103,7 @@ fn judge(
         PushStory::Accepted | PushStory::Throttled | PushStory::LostAnswer | PushStory::Down => {}
     }
     let identity = text("apns-id").unwrap_or(device);
-    match provider.take(story.admission(), identity, None) {
+    match provider.take(Door::Apns, story.admission(), identity, None) {
         DirectReply::Accepted => Ok(StatusCode::OK.into_response()),
         DirectReply::Lost => Ok(hang_up()),
         DirectReply::Throttled => Err((StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::accounts::{GOOGLE_PROJECT, GOOGLE_TOKEN_SECONDS};
+use super::control::Door;
 use super::direct::PushStory;
 use super::hang_up;
 use super::provider::{DirectReply, Provider, digest};
@@ -147,7 +148,12 @@ fn judge(provider: &Arc<Provider>, request: &Request) -> Result<Response, Refusa
     if request.validate_only {
         return Ok(accepted("fake_message_id"));
     }
-    match provider.take(story.admission(), &digest(&[token, &payload]), None) {
+    match provider.take(
+        Door::Fcm,
+        story.admission(),
+        &digest(&[token, &payload]),
+        None,
+    ) {
         DirectReply::Accepted => {
             let id = hex::encode(rand::random::<[u8; 16]>());
             Ok(accepted(&format!("0:{id}")))

@@ -8,6 +8,7 @@
 mod accounts;
 mod apns_http;
 mod callback;
+mod control;
 mod direct;
 mod envelope;
 mod fcm_http;
@@ -45,6 +46,7 @@ use tower::limit::ConcurrencyLimitLayer;
 
 use self::accounts::Accounts;
 pub use self::accounts::{Credentials, Logins};
+pub use self::control::{Calls, Door};
 use self::envelope::TOPIC_ARN;
 pub use self::poster::Counts;
 use self::poster::Poster;
@@ -200,6 +202,26 @@ impl Sandbox {
         self.provider.poster.subscribe(url);
     }
 
+    /// From now on no more requests to send are taken than so many a second, of all doors together.
+    pub fn set_limit(&self, per_second: Option<f64>) {
+        self.provider.control.set_limit(per_second);
+    }
+
+    /// What SES tells of the account's quota.
+    pub fn set_max_send_rate(&self, per_second: f64) {
+        self.provider.control.set_max_send_rate(per_second);
+    }
+
+    /// Shuts these doors and opens the others.
+    pub fn set_down(&self, doors: &[Door]) {
+        self.provider.control.set_down(doors.to_vec());
+    }
+
+    /// What has become of the requests to send.
+    pub fn calls(&self) -> Calls {
+        self.provider.control.calls()
+    }
+
     /// With which a client of the stand-ins of Twilio, Google and Apple gets in.
     pub fn credentials(&self) -> Credentials {
         self.provider.accounts.credentials(&self.http_url)
@@ -252,6 +274,7 @@ fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
         .route("/v2/email/outbound-emails", post(ses_http::send_email))
         .route("/v2/email/account", get(ses_http::get_account))
         .route("/", post(sns_http::query))
+        .route("/sandbox/control", post(control::order))
         .route(twilio_http::MESSAGES, post(twilio_http::create))
         .route(twilio_http::NUMBERS, get(twilio_http::numbers))
         .route(fcm_http::TOKEN, post(fcm_http::token))

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accounts::Accounts;
+use super::control::{Control, Door};
 use super::direct::Admission;
 use super::feedback::{AcceptedMail, SES_SUBJECT};
 use super::mail::Mail;
@@ -30,6 +31,7 @@ const EARLY_MAX: Duration = Duration::from_secs(3);
 
 pub(super) struct Provider {
     pub poster: Poster,
+    pub control: Control,
     pub accounts: Accounts,
     pub clock: Clock,
     pub pace: Pace,
@@ -92,6 +94,7 @@ impl Provider {
     ) -> Self {
         Self {
             poster,
+            control: Control::default(),
             accounts,
             clock,
             pace,
@@ -109,6 +112,9 @@ impl Provider {
 
     /// The first recipient chooses the story; `mail` has at least one.
     pub(super) async fn send_email(self: &Arc<Self>, mail: Mail) -> EmailReply {
+        if self.control.refuses() {
+            return EmailReply::Throttled;
+        }
         let story = Story::of(mail.first_recipient());
         let is_lost = match story.answer {
             Answer::Reject => return EmailReply::Rejected,
@@ -148,10 +154,17 @@ impl Provider {
     /// Answers a text or push message; when it is accepted, `play` follows.
     pub(super) fn take(
         self: &Arc<Self>,
+        door: Door,
         admission: Admission,
         identity: &str,
         play: Option<BoxFuture<'static, ()>>,
     ) -> DirectReply {
+        if self.control.is_down(door) {
+            return DirectReply::Down;
+        }
+        if self.control.refuses() {
+            return DirectReply::Throttled;
+        }
         match admission {
             Admission::Fail => return DirectReply::Down,
             Admission::ThrottleFirst if self.throttles(identity) => return DirectReply::Throttled,
@@ -250,7 +263,7 @@ mod tests {
         let provider = Provider::new(poster, accounts, clock, pace, tasks, stop.clone());
         let provider = Arc::new(provider);
         let endless = || Some(std::future::pending().boxed());
-        let send = || provider.take(Admission::Accept, "", endless());
+        let send = || provider.take(Door::Sns, Admission::Accept, "", endless());
         for _story in 0..PLAYS_MAX {
             assert_eq!(send(), DirectReply::Accepted);
         }

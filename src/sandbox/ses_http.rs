@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::control::Door;
 use super::mail::{Header, Mail, TAGS_MAX, Tag, bare_address, is_plain_name};
 use super::provider::{EmailReply, Provider};
 use super::{RECIPIENTS_MAX, hang_up};
@@ -71,6 +72,9 @@ pub(super) async fn send_email(
     State(provider): State<Arc<Provider>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    if provider.control.is_down(Door::Ses) {
+        return down();
+    }
     let mail = match body.map_err(|rejection| rejection.body_text()) {
         Ok(body) => read(&body),
         Err(why) => Err(why),
@@ -94,16 +98,23 @@ pub(super) async fn send_email(
             "TooManyRequestsException",
             "Maximum sending rate exceeded.",
         ),
-        EmailReply::Down => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalServiceErrorException",
-            "The service is unavailable.",
-        ),
+        EmailReply::Down => down(),
     }
 }
 
-/// `GetAccount`: a healthy account whose quota holds up no test of speed.
+fn down() -> Response {
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalServiceErrorException",
+        "The service is unavailable.",
+    )
+}
+
+/// `GetAccount`: a healthy account.
 pub(super) async fn get_account(State(provider): State<Arc<Provider>>) -> Response {
+    if provider.control.is_down(Door::Ses) {
+        return down();
+    }
     let account = json!({
         "DedicatedIpAutoWarmupEnabled": false,
         "EnforcementStatus": "HEALTHY",
@@ -111,7 +122,7 @@ pub(super) async fn get_account(State(provider): State<Arc<Provider>>) -> Respon
         "SendingEnabled": true,
         "SendQuota": {
             "Max24HourSend": 50_000_000,
-            "MaxSendRate": 5_000,
+            "MaxSendRate": provider.control.max_send_rate(),
             "SentLast24Hours": provider.accepted_emails(),
         },
     });

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html>
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::control::Door;
 use super::mail::Mail;
 use super::provider::{EmailReply, Provider};
 use super::smtp_command::{Command, NotACommand};
@@ -31,27 +33,36 @@ const READ_BUFFER: usize = 32 * 1024;
 /// After a failure to accept (too many open files): give others time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until it is told to stop; sessions are cut then, between commands or within.
+/// Serves until it is told to stop; sessions are cut then, between commands or within. While the door
+/// is shut nobody listens at the address.
 pub(super) async fn serve(
     listener: TcpListener,
     provider: Arc<Provider>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
+    let Ok(address) = listener.local_addr() else {
+        return;
+    };
     let free_sessions = Arc::new(Semaphore::new(SESSIONS_MAX));
-    loop {
+    let mut open = Some(listener);
+    while !stop.is_cancelled() {
+        let changed = provider.control.changed.notified();
+        if provider.control.is_down(Door::Smtp) {
+            open = None;
+            stop.run_until_cancelled(changed).await;
+            continue;
+        }
+        if open.is_none() {
+            open = listen_again(address).await;
+        }
+        let Some(listener) = &open else { continue };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            () = changed => continue,
+            accepted = accept(listener) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "sandbox: could not accept an SMTP connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let Some(stream) = accepted else { continue };
         let Ok(permit) = Arc::clone(&free_sessions).try_acquire_owned() else {
             turn_away(&stream);
             continue;
@@ -66,6 +77,28 @@ pub(super) async fn serve(
                 tracing::debug!(%error, "sandbox: an SMTP session broke off");
             }
         });
+    }
+}
+
+async fn listen_again(address: SocketAddr) -> Option<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!(%error, "sandbox: could not open the SMTP door again");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    match listener.accept().await {
+        Ok((stream, _peer)) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "sandbox: could not accept an SMTP connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
     }
 }
 
@@ -140,6 +173,9 @@ impl Session {
             Ok(Ok(Line::Ended)) => return Ok(Next::Close),
             Ok(Ok(Line::TooLong)) => return Ok(self.close("500 Line too long")),
             Ok(Ok(Line::Whole)) => {}
+        }
+        if self.provider.control.is_down(Door::Smtp) {
+            return Ok(self.close("421 Service not available, closing the connection"));
         }
         let Ok(text) = std::str::from_utf8(&line) else {
             return Ok(self.complain("500 Command is not UTF-8"));

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::control::Door;
 use super::direct::{Admission, PushStory, TextStory};
 use super::envelope::TOPIC_ARN;
 use super::feedback::{AcceptedDirect, Destination, Receipt};
@@ -97,7 +98,7 @@ fn publish(provider: &Arc<Provider>, query: Query) -> Result<Response, Trouble> 
         at,
     };
     let play = receipt.map(|receipt| play(Arc::clone(provider), accepted, receipt).boxed());
-    match provider.take(admission, &identity, play) {
+    match provider.take(Door::Sns, admission, &identity, play) {
         DirectReply::Accepted => Ok(answer(
             "Publish",
             &format!("<MessageId>{message_id}</MessageId>"),

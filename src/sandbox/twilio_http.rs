@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::accounts::TWILIO_ACCOUNT;
 use super::callback::Callback;
+use super::control::Door;
 use super::direct::TextStory;
 use super::hang_up;
 use super::provider::{DirectReply, Provider, digest};
@@ -124,7 +125,7 @@ fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Refusal> {
         let provider = Arc::clone(provider);
         async move { message.tell(&provider, story, &callback).await }.boxed()
     });
-    match provider.take(story.admission(), &identity, play) {
+    match provider.take(Door::Twilio, story.admission(), &identity, play) {
         DirectReply::Accepted => Ok(answer(StatusCode::CREATED, &resource)),
         DirectReply::Lost => Ok(hang_up()),
         DirectReply::Throttled => Err(Refusal::new(

@@ -23,6 +23,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0002_queue.sql"),
     ),
     (
+        3,
+        "providers",
+        include_str!("../../migrations/sqlite/0003_providers.sql"),
+        include_str!("../../migrations/postgres/0003_providers.sql"),
+    ),
+    (
         4,
         "suppressions",
         include_str!("../../migrations/sqlite/0004_suppressions.sql"),

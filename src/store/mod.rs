@@ -23,6 +23,7 @@ mod migrate;
 pub mod opt_outs;
 mod pg_json;
 mod pg_time;
+pub mod providers;
 pub mod record;
 pub mod retention;
 mod row;
@@ -67,6 +68,8 @@ const RACES_MAX: usize = 10;
 
 /// The channel on which PostgreSQL tells the workers that there is something to do.
 const WAKE_CHANNEL: &str = "sendtrail_jobs";
+/// And on which it tells them that an operator paused or resumed a provider.
+const PROVIDERS_CHANNEL: &str = "sendtrail_providers";
 
 impl Store {
     /// Opens the database; does not touch its schema (see [`Store::migrate`]).
@@ -134,28 +137,41 @@ impl Store {
         self.db.close().await;
     }
 
-    /// Listens for work enqueued by other processes; `None` on SQLite, which has only one process.
+    /// Listens for work enqueued and orders given by other processes; `None` on SQLite, which has only
+    /// one process.
     pub async fn listen(&self) -> Result<Option<Wakes>, Error> {
         match &self.db {
             Db::Sqlite { .. } => Ok(None),
             Db::Postgres(pool) => {
                 let mut listener = PgListener::connect_with(pool).await?;
-                listener.listen(WAKE_CHANNEL).await?;
+                let channels = [WAKE_CHANNEL, PROVIDERS_CHANNEL];
+                listener.listen_all(channels).await?;
                 Ok(Some(Wakes(listener)))
             }
         }
     }
 }
 
-/// Notices of new work from other processes.
+/// Notices from other processes.
 #[derive(Debug)]
 pub struct Wakes(PgListener);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// There may be work.
+    Jobs,
+    /// A provider may have been paused or resumed.
+    Providers,
+}
+
 impl Wakes {
     /// Waits for the next notice. After an error the caller listens anew.
-    pub async fn next(&mut self) -> Result<(), Error> {
-        self.0.recv().await?;
-        Ok(())
+    pub async fn next(&mut self) -> Result<Wake, Error> {
+        let notice = self.0.recv().await?;
+        Ok(match notice.channel() {
+            PROVIDERS_CHANNEL => Wake::Providers,
+            _jobs => Wake::Jobs,
+        })
     }
 }
 

@@ -437,6 +437,7 @@ into_arg! {
     Option<&str> => |v| v.map(str::to_owned).into();
     Option<String> => |v| Arg::Text(v.map(storable));
     i64 => |v| Arg::Int(Some(v));
+    Option<i64> => |v| Arg::Int(v);
     bool => |v| Arg::Bool(v);
     Uuid => |v| Arg::Id(Some(v));
     Option<Uuid> => |v| Arg::Id(v);

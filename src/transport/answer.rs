@@ -101,13 +101,25 @@ impl Answer {
             413 => Outcome::Rejected(self.failure(Category::ContentRejected)),
             // Not our service, or not as us: wrong address, proxy, redirect.
             300..=399 | 401 | 403 | 404 | 405 | 407 => Outcome::Broken { why },
-            // 5xx; and what we have never heard of may be about this message or about all of them:
-            // neither give the message up at once nor stop the others.
-            _ => Outcome::TryLater {
+            500.. => Outcome::TryLater {
                 after: self.retry_after,
                 why,
             },
+            // What we have never heard of may be about this message or about all of them: neither
+            // give the message up at once nor stop the others.
+            _ => Outcome::TryLater {
+                after: self.retry_after,
+                why: why.of_the_message(),
+            },
         }
+    }
+
+    /// We are known, and may not do this one thing (AWS).
+    pub(super) fn is_denial(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError")
+        )
     }
 
     pub(super) fn trouble(&self) -> Trouble {

@@ -16,6 +16,7 @@ use aws_sdk_sesv2::config::{
 use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::NoQuota;
 use super::answer::{Answer, Fault, RETRY_AFTER_MAX, chain};
 use super::settings::{Problem, check_endpoint, check_timeouts};
 use super::words::impersonal;
@@ -189,6 +190,16 @@ pub(super) fn common(answer: &Answer) -> Outcome {
     answer.by_status()
 }
 
+/// Why a service does not tell our quota.
+pub(super) fn no_quota(fault: Fault) -> NoQuota {
+    match &fault {
+        Fault::Answered(answer) if answer.is_denial() => NoQuota::Denied,
+        Fault::Answered(_) | Fault::NotSent(_) | Fault::Setup(_) | Fault::Lost(_) => {
+            NoQuota::Trouble(fault.trouble())
+        }
+    }
+}
+
 /// The verdict of a call that sends nothing. A key that may send and nothing else is a good key.
 pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
     match fault {
@@ -199,9 +210,7 @@ pub(super) fn verdict(fault: Fault) -> Result<(), Trouble> {
             Err(Trouble::new(None, format!("{text}: {remedy}")))
         }
         Fault::NotSent(text) | Fault::Lost(text) => Err(Trouble::new(None, impersonal(&text))),
-        Fault::Answered(answer) => match answer.code.as_deref() {
-            Some("AccessDenied" | "AccessDeniedException" | "AuthorizationError") => Ok(()),
-            _ => Err(answer.trouble()),
-        },
+        Fault::Answered(answer) if answer.is_denial() => Ok(()),
+        Fault::Answered(answer) => Err(answer.trouble()),
     }
 }

@@ -46,6 +46,27 @@ pub enum Transport {
     Apns(Apns),
 }
 
+/// How fast a provider says that it may be called.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quota {
+    /// Messages a second.
+    pub per_second: f64,
+    /// Messages in 24 hours; none: as many as one likes.
+    pub per_day: Option<f64>,
+    /// Of these already sent.
+    pub sent_today: f64,
+}
+
+/// Why a provider's quota is not known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoQuota {
+    /// This provider tells nobody.
+    NeverTold,
+    /// Our credentials do not allow to ask, which is no error: to send they need no more rights.
+    Denied,
+    Trouble(Trouble),
+}
+
 impl Transport {
     /// Makes one attempt, bounded by the transport's time-outs. Never retries what may have been
     /// seen by the provider.
@@ -94,6 +115,19 @@ impl Transport {
             | Self::Twilio(_)
             | Self::Fcm(_)
             | Self::Apns(_) => false,
+        }
+    }
+
+    /// Asks the provider how fast it may be called; sends nothing.
+    pub async fn quota(&self) -> Result<Quota, NoQuota> {
+        match self {
+            Self::Ses(ses) => ses.quota().await,
+            Self::Smtp(_)
+            | Self::SnsSms(_)
+            | Self::SnsPush(_)
+            | Self::Twilio(_)
+            | Self::Fcm(_)
+            | Self::Apns(_) => Err(NoQuota::NeverTold),
         }
     }
 

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::answer::{self, Answer, Fault, accepted};
 use super::aws::{self, Access, Departure};
 use super::mime::{self, EmailSettings, Recipient, Sender};
-use super::settings::Problem;
+use super::settings::{Problem, check_rates};
+use super::{NoQuota, Quota};
 use crate::clock::Clock;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
@@ -32,6 +33,10 @@ pub struct SesSettings {
     pub configuration_set: Option<String>,
     /// The configuration set reports opens.
     pub track_opens: bool,
+    /// Messages a second at most; none: the account's quota.
+    pub max_per_second: Option<f64>,
+    /// Messages a second to begin with; none: the account's quota.
+    pub initial_per_second: Option<f64>,
     pub connect_timeout_ms: u64,
     /// For one whole request, in milliseconds. SES answers a plain message in well under a second.
     pub timeout_ms: u64,
@@ -46,6 +51,8 @@ impl Default for SesSettings {
             secret_access_key: None,
             configuration_set: None,
             track_opens: false,
+            max_per_second: None,
+            initial_per_second: None,
             connect_timeout_ms: 5_000,
             timeout_ms: 30_000,
         }
@@ -57,6 +64,11 @@ impl SesSettings {
         let mut problems = Vec::new();
         self.access().validate(&mut problems);
         check_configuration_set(&mut problems, self.configuration_set.as_deref());
+        check_rates(
+            &mut problems,
+            ("max_per_second", self.max_per_second),
+            ("initial_per_second", self.initial_per_second),
+        );
         if self.track_opens && self.configuration_set.is_none() {
             problems.push(Problem::new(
                 "track_opens",
@@ -187,6 +199,31 @@ impl Ses {
             )),
             Err(error) => aws::verdict(Fault::of(&error, &departure)),
         }
+    }
+}
+
+impl Ses {
+    /// What `GetAccount` says of the account's send quota.
+    pub(super) async fn quota(&self) -> Result<Quota, NoQuota> {
+        let departure = Departure::default();
+        let call = self
+            .client
+            .get_account()
+            .customize()
+            .interceptor(departure.clone());
+        let account = Box::pin(call.send())
+            .await
+            .map_err(|error| aws::no_quota(Fault::of(&error, &departure)))?;
+        let quota = account.send_quota.filter(|quota| quota.max_send_rate > 0.0);
+        let quota = quota.ok_or_else(|| {
+            NoQuota::Trouble(Trouble::new(None, "the answer holds no send quota"))
+        })?;
+        Ok(Quota {
+            per_second: quota.max_send_rate,
+            // -1: unlimited (SES API reference, SendQuota).
+            per_day: Some(quota.max24_hour_send).filter(|most| *most >= 0.0),
+            sent_today: quota.sent_last24_hours,
+        })
     }
 }
 

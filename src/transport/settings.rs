@@ -56,6 +56,34 @@ pub(super) fn check_endpoint(problems: &mut Vec<Problem>, key: &'static str, url
     }
 }
 
+/// The fastest rate that makes sense as a setting: beyond it there is nothing to limit.
+const PER_SECOND_MAX: f64 = 1_000_000.0;
+/// One message in ten seconds.
+const PER_SECOND_MIN: f64 = 0.1;
+
+/// Rates are within bounds, and the first is not above the last.
+pub(super) fn check_rates(
+    problems: &mut Vec<Problem>,
+    max: (&'static str, Option<f64>),
+    initial: (&'static str, Option<f64>),
+) {
+    for (key, rate) in [max, initial] {
+        if rate.is_some_and(|rate| !(PER_SECOND_MIN..=PER_SECOND_MAX).contains(&rate)) {
+            problems.push(Problem::new(
+                key,
+                format!("must be {PER_SECOND_MIN} to {PER_SECOND_MAX} (a second)"),
+            ));
+        }
+    }
+    if let (Some(most), Some(first)) = (max.1, initial.1)
+        && first > most
+    {
+        problems.push(Problem::new(
+            initial.0,
+            format!("must not be above {}", max.0),
+        ));
+    }
+}
 /// An address to which secrets go as they are: `https://`, or this machine itself.
 pub(super) fn check_private_endpoint(
     problems: &mut Vec<Problem>,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::answer::{self, Answer, Fault, accepted, refused};
 use super::aws::{self, Access, Departure};
 use super::push::{Payloads, is_arn, not_a_device};
-use super::settings::Problem;
+use super::settings::{Problem, check_rates};
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
@@ -29,6 +29,12 @@ pub struct SnsSettings {
     /// What recipients see as the sender, in countries that allow it.
     pub sms_sender_id: Option<String>,
     pub sms_type: SmsType,
+    /// Segments of SMS a second, at most and to begin with; none: as many as SNS takes.
+    pub sms_max_per_second: Option<f64>,
+    pub sms_initial_per_second: Option<f64>,
+    /// Push messages a second, at most and to begin with; none: as many as SNS takes.
+    pub push_max_per_second: Option<f64>,
+    pub push_initial_per_second: Option<f64>,
     pub connect_timeout_ms: u64,
     /// For one whole request, in milliseconds.
     pub timeout_ms: u64,
@@ -66,6 +72,10 @@ impl Default for SnsSettings {
             secret_access_key: None,
             sms_sender_id: None,
             sms_type: SmsType::default(),
+            sms_max_per_second: None,
+            sms_initial_per_second: None,
+            push_max_per_second: None,
+            push_initial_per_second: None,
             connect_timeout_ms: 5_000,
             timeout_ms: 30_000,
         }
@@ -83,6 +93,16 @@ impl SnsSettings {
                 "must have 1 to 11 letters, digits and hyphens, one letter at least",
             ));
         }
+        check_rates(
+            &mut problems,
+            ("sms_max_per_second", self.sms_max_per_second),
+            ("sms_initial_per_second", self.sms_initial_per_second),
+        );
+        check_rates(
+            &mut problems,
+            ("push_max_per_second", self.push_max_per_second),
+            ("push_initial_per_second", self.push_initial_per_second),
+        );
         problems
     }
 

@@ -1,5 +1,6 @@
 //! The sandbox spoken to as the product speaks to it: by the real SDKs, lettre and a webhook.
 
+mod control;
 mod email;
 mod push;
 mod smtp;

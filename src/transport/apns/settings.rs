@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::transport::http::Reach;
 use crate::transport::jwt;
-use crate::transport::settings::Problem;
+use crate::transport::settings::{Problem, check_rates};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,6 +23,9 @@ pub struct ApnsSettings {
     /// The key as Apple gives it: a file `AuthKey_….p8`, or what is in it.
     pub key_file: Option<PathBuf>,
     pub key: Option<SecretString>,
+    /// Messages a second, at most and to begin with; none: as many as the provider takes.
+    pub max_per_second: Option<f64>,
+    pub initial_per_second: Option<f64>,
     pub connect_timeout_ms: u64,
     /// For one whole request, in milliseconds.
     pub timeout_ms: u64,
@@ -37,6 +40,8 @@ impl Default for ApnsSettings {
             topic: None,
             key_file: None,
             key: None,
+            max_per_second: None,
+            initial_per_second: None,
             connect_timeout_ms: 5_000,
             timeout_ms: 30_000,
         }
@@ -48,6 +53,11 @@ impl ApnsSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.reach().validate(&mut problems);
+        check_rates(
+            &mut problems,
+            ("max_per_second", self.max_per_second),
+            ("initial_per_second", self.initial_per_second),
+        );
         problems.extend(self.key_id().err());
         problems.extend(self.team_id().err());
         problems.extend(self.topic().err());

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::transport::http::Reach;
 use crate::transport::jwt;
-use crate::transport::settings::{Problem, check_private_endpoint};
+use crate::transport::settings::{Problem, check_private_endpoint, check_rates};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +21,9 @@ pub struct FcmSettings {
     /// The key of the service account as Google gives it: a file with JSON, or the JSON itself.
     pub service_account_file: Option<PathBuf>,
     pub service_account: Option<SecretString>,
+    /// Messages a second, at most and to begin with; none: as many as the provider takes.
+    pub max_per_second: Option<f64>,
+    pub initial_per_second: Option<f64>,
     pub connect_timeout_ms: u64,
     /// For one whole request, in milliseconds.
     pub timeout_ms: u64,
@@ -33,6 +36,8 @@ impl Default for FcmSettings {
             project_id: None,
             service_account_file: None,
             service_account: None,
+            max_per_second: None,
+            initial_per_second: None,
             connect_timeout_ms: 5_000,
             timeout_ms: 30_000,
         }
@@ -44,6 +49,11 @@ impl FcmSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.reach().validate(&mut problems);
+        check_rates(
+            &mut problems,
+            ("max_per_second", self.max_per_second),
+            ("initial_per_second", self.initial_per_second),
+        );
         problems.extend(self.account().err());
         problems
     }

@@ -34,7 +34,7 @@ impl Reply {
     /// The outcome of a message whose dialogue ended with this refusal (4yz or 5yz).
     pub(super) fn outcome(&self, stage: Stage) -> Outcome {
         if self.code < 500 {
-            return self.try_later();
+            return self.try_later(stage);
         }
         if self.is_about_us(stage) {
             return Outcome::Broken {
@@ -43,7 +43,7 @@ impl Reply {
         }
         // RFC 5321 4.5.3.1.10: too many recipients, to be read as 452.
         if stage == Stage::Recipient && self.code == 552 && self.enhanced().is_none() {
-            return self.try_later();
+            return self.try_later(stage);
         }
         Outcome::Rejected(Failure {
             category: self.category(stage),
@@ -76,7 +76,7 @@ impl Reply {
         Trouble::new(Some(&self.code.to_string()), impersonal(&text))
     }
 
-    fn try_later(&self) -> Outcome {
+    fn try_later(&self, stage: Stage) -> Outcome {
         let text = self.text.to_ascii_lowercase();
         let is_any_in = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let why = self.trouble();
@@ -99,9 +99,29 @@ impl Reply {
             "unusual rate",
         ]) || self.enhanced() == Some((7, 28));
         if about_rate {
-            Outcome::Throttled { after: None, why }
+            return Outcome::Throttled { after: None, why };
+        }
+        let why = if self.is_of_the_message(stage) {
+            why.of_the_message()
         } else {
-            Outcome::TryLater { after: None, why }
+            why
+        };
+        Outcome::TryLater { after: None, why }
+    }
+
+    /// A server that puts off one message or one recipient may take the next.
+    fn is_of_the_message(&self, stage: Stage) -> bool {
+        let about_the_server = self.closes_the_connection()
+            || match self.enhanced() {
+                // RFC 3463: 3, the mail system; 5, the protocol. Of 4, network and routing, the server's
+                // own way to the recipient may be meant.
+                Some((subject, _)) => matches!(subject, 3 | 5),
+                // Local error, insufficient storage, no authentication for now.
+                None => stage != Stage::Recipient && matches!(self.code, 451 | 452 | 454),
+            };
+        match stage {
+            Stage::Session | Stage::Sender => false,
+            Stage::Recipient | Stage::Message => !about_the_server,
         }
     }
 
@@ -358,6 +378,41 @@ mod tests {
             kind("552 too many recipients", Stage::Recipient).0,
             "try_later"
         );
+    }
+
+    #[test]
+    fn what_is_put_off_for_its_own_sake_says_nothing_about_the_server() {
+        for (text, stage, of_the_message) in [
+            ("450 4.2.0 greylisted", Stage::Recipient, true),
+            ("451 try again later", Stage::Recipient, true),
+            ("451 4.7.1 greylisted", Stage::Message, true),
+            ("450 4.1.1 unknown for now", Stage::Message, true),
+            ("452 4.2.2 over quota", Stage::Message, true),
+            (
+                "451 4.4.1 the other side does not answer",
+                Stage::Message,
+                true,
+            ),
+            ("451 Temporary service failure", Stage::Message, false),
+            (
+                "452 4.3.1 insufficient system storage",
+                Stage::Recipient,
+                false,
+            ),
+            ("421 4.3.2 shutting down", Stage::Recipient, false),
+            ("451 4.3.0 queue file write error", Stage::Message, false),
+            ("450 4.7.1 your host is new here", Stage::Sender, false),
+            (
+                "454 4.7.0 temporary authentication failure",
+                Stage::Session,
+                false,
+            ),
+        ] {
+            let Outcome::TryLater { why, .. } = reply(text).outcome(stage) else {
+                panic!("{text}")
+            };
+            assert_eq!(why.of_the_message, of_the_message, "{text}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::transport::ses::check_configuration_set;
-use crate::transport::settings::{Problem, check_timeout, is_loopback};
+use crate::transport::settings::{Problem, check_rates, check_timeout, is_loopback};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -27,6 +27,9 @@ pub struct SmtpSettings {
     pub tls_ca_file: Option<PathBuf>,
     /// Connections at the same time, so messages at the same time.
     pub max_connections: usize,
+    /// Messages a second, at most and to begin with; none: as many as the server takes.
+    pub max_per_second: Option<f64>,
+    pub initial_per_second: Option<f64>,
     /// A connection is closed after this many messages, so that load spreads over a fleet of
     /// servers behind one name.
     pub messages_per_connection: u32,
@@ -54,6 +57,8 @@ impl Default for SmtpSettings {
             hello_name: None,
             tls_ca_file: None,
             max_connections: 16,
+            max_per_second: None,
+            initial_per_second: None,
             messages_per_connection: 1_000,
             idle_timeout_ms: 8_000,
             connect_timeout_ms: 10_000,
@@ -80,6 +85,11 @@ impl SmtpSettings {
                 format!("must be 1 to {CONNECTIONS_MAX}"),
             ));
         }
+        check_rates(
+            &mut problems,
+            ("max_per_second", self.max_per_second),
+            ("initial_per_second", self.initial_per_second),
+        );
         if self.messages_per_connection == 0 {
             problems.push(Problem::new("messages_per_connection", "must be 1 or more"));
         }

@@ -7,6 +7,7 @@ mod fake_http;
 mod fake_smtp;
 mod fcm;
 mod mime;
+mod quota;
 mod sender;
 mod ses;
 mod smtp;

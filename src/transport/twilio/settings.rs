@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::domain::sms_sender::SmsSender;
 use crate::transport::http::Reach;
-use crate::transport::settings::Problem;
+use crate::transport::settings::{Problem, check_rates};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +24,9 @@ pub struct TwilioSettings {
     pub messaging_service_sid: Option<String>,
     /// Where Twilio reports what became of a message.
     pub status_callback_url: Option<String>,
+    /// Segments a second, at most and to begin with; none: as many as the provider takes.
+    pub max_per_second: Option<f64>,
+    pub initial_per_second: Option<f64>,
     pub connect_timeout_ms: u64,
     /// For one whole request, in milliseconds.
     pub timeout_ms: u64,
@@ -40,6 +43,8 @@ impl Default for TwilioSettings {
             from: None,
             messaging_service_sid: None,
             status_callback_url: None,
+            max_per_second: None,
+            initial_per_second: None,
             connect_timeout_ms: 5_000,
             timeout_ms: 30_000,
         }
@@ -50,6 +55,11 @@ impl TwilioSettings {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.reach().validate(&mut problems);
+        check_rates(
+            &mut problems,
+            ("max_per_second", self.max_per_second),
+            ("initial_per_second", self.initial_per_second),
+        );
         problems.extend(self.account().err());
         problems.extend(self.login().err());
         problems.extend(self.sender().err());

@@ -7,6 +7,7 @@ mod clients;
 mod enqueue;
 mod entries;
 mod history;
+mod providers;
 mod rendering;
 mod resend;
 mod suppressions;

@@ -13,6 +13,7 @@ mod keys;
 mod lessons;
 mod opt_outs;
 mod plans;
+mod providers;
 mod record;
 mod repeat;
 mod rescue;

@@ -67,6 +67,7 @@ impl TestApi {
             store: store.clone(),
             clock: clock.clone(),
             metrics: Arc::default(),
+            providers: [(Method::Email, vec!["ses", "smtp"])].into(),
             woken: Arc::clone(&woken),
             limits,
         });
