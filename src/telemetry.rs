@@ -5,8 +5,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::panic::PanicHookInfo;
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::filter::{ParseError, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -16,7 +15,7 @@ const QUIET: &str = "sqlx::postgres::notice=error,aws_config=error,";
 
 /// Sets up logging for the process, on standard error: standard output is for results.
 pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(format!("{QUIET}{level}"))?;
+    let filter: Targets = format!("{QUIET}{level}").parse()?;
     let registry = tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(is_impersonal));
