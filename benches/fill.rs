@@ -101,55 +101,62 @@ fn notification(number: usize, text: &str, fill: Fill) -> anyhow::Result<NewNoti
 
 /// Records every due email as accepted by SES.
 pub(crate) async fn mark_sent(store: &Store, clock: &Clock) -> anyhow::Result<usize> {
+    let mut sent = 0;
+    loop {
+        match mark_batch_sent(store, clock, BATCH).await? {
+            0 => return Ok(sent),
+            more => sent += more,
+        }
+    }
+}
+
+/// Claims at most that many due emails and records them as accepted by SES.
+pub(crate) async fn mark_batch_sent(
+    store: &Store,
+    clock: &Clock,
+    limit: usize,
+) -> anyhow::Result<usize> {
     let wanted = Wanted {
         worker: "bench",
         provider: "ses",
         method: Method::Email,
-        limit: BATCH,
+        limit,
         bytes_max: u64::MAX,
         lease: Duration::from_mins(10),
     };
-    let mut sent = 0;
-    while let Some(Claim { id: claim, jobs }) = store.claim(wanted).await? {
-        let batch: Vec<Done> = jobs
-            .iter()
-            .map(|Claimed { job, .. }| {
-                let now = clock.now();
-                let tried = Tried {
-                    provider: "ses",
-                    started_at: now,
-                    finished_at: now,
-                    outcome: "accepted",
-                    counts: true,
-                    code: None,
-                    text: None,
-                };
-                let provider_message_id = Some(ses_message_id(job.id));
-                let then = Then::Sent {
-                    provider_message_id,
-                    opens_tracked: true,
-                };
-                Done {
-                    claim,
-                    job: *job,
-                    tried: Some(tried),
-                    then,
-                }
-            })
-            .collect();
-        sent += batch.len();
-        store
-            .record(
-                &batch,
-                &[Left {
-                    claim,
-                    jobs: Vec::new(),
-                    rewrite: false,
-                }],
-            )
-            .await?;
-    }
-    Ok(sent)
+    let Some(Claim { id: claim, jobs }) = store.claim(wanted).await? else {
+        return Ok(0);
+    };
+    let done = |Claimed { job, .. }: &Claimed| {
+        let now = clock.now();
+        let tried = Tried {
+            provider: "ses",
+            started_at: now,
+            finished_at: now,
+            outcome: "accepted",
+            counts: true,
+            code: None,
+            text: None,
+        };
+        let then = Then::Sent {
+            provider_message_id: Some(ses_message_id(job.id)),
+            opens_tracked: true,
+        };
+        Done {
+            claim,
+            job: *job,
+            tried: Some(tried),
+            then,
+        }
+    };
+    let batch: Vec<Done> = jobs.iter().map(done).collect();
+    let left = Left {
+        claim,
+        jobs: Vec::new(),
+        rewrite: false,
+    };
+    store.record(&batch, &[left]).await?;
+    Ok(batch.len())
 }
 
 /// The id that SES would have given the message.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "the figures go to standard output")]
 
+mod backlog;
 mod database;
 mod enqueue;
 mod fill;
@@ -33,13 +34,14 @@ MEASURE   smtp       email from backlog to recorded, through SMTP to a local sin
           enqueue    POST /v1/notifications, one by one and 1,000 at a time
           history    pages of the contact history
           memory     resident set of a worker with a long backlog
+          backlog    claim and record with few and with 2,000,000 waiting, and after churn
           all of them when none is named
 --quick   small sizes and one round: to see that it works, not to compare
 
 Needs: smtp-sink and smtp-source (Debian: postfix), a PostgreSQL server (scripts/postgres).";
 
 /// One measure on one database; longer means that something hangs.
-const MEASURE_LIMIT: Duration = Duration::from_mins(15);
+const MEASURE_LIMIT: Duration = Duration::from_mins(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
@@ -48,15 +50,17 @@ enum Measure {
     Enqueue,
     History,
     Memory,
+    Backlog,
 }
 
 impl Measure {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("smtp", Self::Smtp),
         ("webhooks", Self::Webhooks),
         ("enqueue", Self::Enqueue),
         ("history", Self::History),
         ("memory", Self::Memory),
+        ("backlog", Self::Backlog),
     ];
 }
 
@@ -135,6 +139,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
                     Measure::Enqueue => enqueue::measure(&rig, *kind).await,
                     Measure::History => history::measure(&rig, *kind).await,
                     Measure::Memory => memory::measure(&rig, *kind).await,
+                    Measure::Backlog => backlog::measure(&rig, *kind).await,
                 }
             };
             let report = tokio::time::timeout(MEASURE_LIMIT, Box::pin(measured))

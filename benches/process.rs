@@ -299,6 +299,11 @@ impl Stat {
     }
 }
 
+/// The CPU time of this process.
+pub(crate) fn own_cpu() -> anyhow::Result<Duration> {
+    Ok(Stat::read(std::process::id())?.own)
+}
+
 /// The CPU time of a process with that of its children, living and ended.
 pub(crate) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
     let head = Stat::read(pid)?;

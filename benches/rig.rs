@@ -32,6 +32,11 @@ pub(crate) struct Sizes {
     pub(crate) backlogs: [usize; 2],
     /// Seconds for which a worker's memory is watched in each situation.
     pub(crate) watch_seconds: u64,
+    /// Due jobs while claims are measured.
+    pub(crate) claim_backlogs: [usize; 2],
+    /// Of 1,000 messages each.
+    pub(crate) claim_rounds: usize,
+    pub(crate) churn_seconds: u64,
 }
 
 impl Sizes {
@@ -45,6 +50,9 @@ impl Sizes {
         pages: 2_000,
         backlogs: [10_000, 1_000_000],
         watch_seconds: 8,
+        claim_backlogs: [10_000, 2_000_000],
+        claim_rounds: 40,
+        churn_seconds: 600,
     };
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
@@ -56,6 +64,9 @@ impl Sizes {
         pages: 200,
         backlogs: [2_000, 20_000],
         watch_seconds: 2,
+        claim_backlogs: [2_000, 20_000],
+        claim_rounds: 4,
+        churn_seconds: 5,
     };
 }
 

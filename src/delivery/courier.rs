@@ -21,7 +21,7 @@ use super::load::Load;
 use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
-use super::route::{Clearance, Route};
+use super::route::{Another, Clearance, Route};
 use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
@@ -39,6 +39,9 @@ const CLEARANCE_EVERY: Duration = Duration::from_millis(100);
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
 /// When the traffic has moved on from a provider that failed, its messages follow after this.
 const FOLLOW_WAIT: Duration = Duration::from_secs(1);
+/// While another provider is well, the first retries come as soon: if this one is down, the traffic
+/// will have moved by then.
+const EARLY_RETRIES: u32 = 2;
 
 #[derive(Debug)]
 pub(super) struct Courier {
@@ -318,16 +321,22 @@ impl Courier {
             .attempt(self.method, provider, word, took);
         self.route.ended(self.line, ticket, &outcome, now);
         let (code, text) = words(&outcome);
+        let may_follow = may_follow(&outcome);
+        // A message that only showed that the provider still rests must not use itself up by it.
+        let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. })
+            && !(ticket.probes && may_follow);
         let tried = Tried {
             provider,
             started_at,
             finished_at: now.wall,
             outcome: word,
-            counts: !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. }),
+            counts,
             code,
             text,
         };
-        let may_follow = may_follow(&outcome) && self.route.has_moved_on_from(self.line);
+        let another = self.route.another(self.line, now.steady);
+        let early = claimed.job.failures < EARLY_RETRIES && another == Another::IsWell;
+        let soon = may_follow && (early || another == Another::HasTheTraffic);
         if let Outcome::Throttled { after, .. } = &mut outcome {
             // The route holds back all of the provider's messages for that time; this one need not
             // wait for longer than the others.
@@ -336,13 +345,14 @@ impl Courier {
         let situation = Situation {
             failures: claimed.job.failures,
             attempts: claimed.job.attempts,
+            counts,
             now: now.wall,
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
         let mut then = self.policy.follow(outcome, situation);
         if let Then::Again { due_at } = &mut then
-            && may_follow
+            && soon
         {
             *due_at = (*due_at).min(now.wall.plus(FOLLOW_WAIT));
         }

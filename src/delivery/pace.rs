@@ -48,6 +48,8 @@ pub(super) struct Ticket {
     units: f64,
     /// The rate held it up: only then does its success show that the rate may rise.
     pressed: bool,
+    /// It is to show whether a provider that rested is well again.
+    pub(super) probes: bool,
 }
 
 /// What is left of the rate after a refusal; and after one more within [`AGAIN`] of the last.
@@ -157,6 +159,7 @@ impl Pace {
             began: now,
             units,
             pressed,
+            probes: false,
         })
     }
 

@@ -28,9 +28,23 @@ pub struct Situation {
     pub failures: u32,
     /// Attempts before this one, throttled ones included.
     pub attempts: u32,
+    /// Whether this attempt counts, if it failed.
+    pub counts: bool,
     pub now: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub opens_tracked: bool,
+}
+
+impl Situation {
+    /// Of the schedule of waits. What does not count comes ever later as well: it may be this message
+    /// that the provider fails at.
+    fn step(&self) -> u32 {
+        1 + if self.counts {
+            self.failures
+        } else {
+            self.attempts
+        }
+    }
 }
 
 /// No provider's hint makes us wait longer: SES names at most a day (its daily quota).
@@ -58,7 +72,7 @@ impl Policy {
             Outcome::Rejected(failure) => Then::Rejected(failure),
             Outcome::TryLater { after, why } => self.again(
                 at,
-                self.waiting(at.failures + 1, after),
+                self.waiting(at.step(), after),
                 Category::ProviderUnavailable,
                 why,
             ),
@@ -91,7 +105,7 @@ impl Policy {
     }
 
     fn again(&self, at: Situation, wait: Duration, category: Category, why: Trouble) -> Then {
-        if at.failures + 1 >= self.attempts_max {
+        if at.counts && at.failures + 1 >= self.attempts_max {
             return gave_up(category, why);
         }
         expires(at, at.now.plus(wait), category, why)
@@ -134,6 +148,7 @@ mod tests {
         Situation {
             failures,
             attempts: failures,
+            counts: true,
             now,
             expires_at: None,
             opens_tracked: true,
@@ -254,5 +269,25 @@ mod tests {
             category(&POLICY.follow(throttled, soon)),
             Category::ThrottledTooLong
         );
+    }
+
+    #[test]
+    fn what_only_showed_that_a_provider_rests_is_not_given_up_and_comes_ever_later() {
+        let probe = |attempts| Situation {
+            attempts,
+            counts: false,
+            ..at(POLICY.attempts_max)
+        };
+        let longest = |attempts| {
+            let waits = (0..100).map(|_| {
+                let later = Outcome::TryLater {
+                    after: None,
+                    why: why(),
+                };
+                seconds(&POLICY.follow(later, probe(attempts)))
+            });
+            waits.max().unwrap_or_default()
+        };
+        assert!(longest(0) <= 15 && longest(9) >= 30);
     }
 }

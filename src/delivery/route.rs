@@ -60,6 +60,15 @@ pub(super) enum Turn {
     Upto(Option<usize>),
 }
 
+/// The other providers of the method, seen from one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Another {
+    None,
+    /// It could have the traffic.
+    IsWell,
+    HasTheTraffic,
+}
+
 /// Whether a message may be handed to a provider.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Clearance {
@@ -169,11 +178,15 @@ impl Route {
         let Some(line) = inner.usable(line) else {
             return Clearance::No;
         };
-        if line.breaker.state(now) == State::Open {
+        let state = line.breaker.state(now);
+        if state == State::Open {
             return Clearance::No;
         }
         match line.pace.admit(units, on_wire, now) {
-            Ok(ticket) => Clearance::Now(ticket),
+            Ok(mut ticket) => {
+                ticket.probes = state == State::HalfOpen;
+                Clearance::Now(ticket)
+            }
             Err(wait) => Clearance::Wait(wait),
         }
     }
@@ -219,9 +232,18 @@ impl Route {
         self.settle(inner, "is well again", now);
     }
 
-    /// Another provider has the traffic.
-    pub(super) fn has_moved_on_from(&self, line: usize) -> bool {
-        self.inner().active.is_some_and(|active| active != line)
+    /// What the others are like.
+    pub(super) fn another(&self, line: usize, now: Instant) -> Another {
+        let mut inner = self.inner();
+        if inner.active.is_some_and(|active| active != line) {
+            return Another::HasTheTraffic;
+        }
+        let mut lines = inner.lines.iter_mut().enumerate();
+        if lines.any(|(at, other)| at != line && other.is_well(now)) {
+            Another::IsWell
+        } else {
+            Another::None
+        }
     }
 
     /// Gives the traffic to whom it belongs, and notes when it moves.
@@ -308,9 +330,7 @@ impl Inner {
         if self.paused.is_some() {
             return None;
         }
-        self.lines
-            .iter_mut()
-            .position(|line| line.paused.is_none() && line.breaker.state(now) == State::Closed)
+        self.lines.iter_mut().position(|line| line.is_well(now))
     }
 
     /// Why a line cannot have the traffic.
@@ -332,6 +352,10 @@ impl Inner {
 }
 
 impl Line {
+    fn is_well(&mut self, now: Instant) -> bool {
+        self.paused.is_none() && self.breaker.state(now) == State::Closed
+    }
+
     fn note_error(&mut self, why: &Trouble, at: Timestamp) {
         self.error = Some(LastError {
             at,

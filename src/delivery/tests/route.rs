@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::delivery::breaker::BreakerSettings;
 use crate::delivery::held::Moment;
 use crate::delivery::pace::{Limits, Ticket};
-use crate::delivery::route::{Clearance, Route, Turn};
+use crate::delivery::route::{Another, Clearance, Route, Turn};
 use crate::domain::event::Failure;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
@@ -150,13 +150,15 @@ fn the_first_provider_has_all_the_traffic_while_it_is_well() {
 #[test]
 fn traffic_moves_when_the_first_is_down_and_returns_when_probes_went_well() {
     let mut stage = Stage::set(&[]);
+    assert_eq!(stage.route.another(SES, stage.now), Another::IsWell);
     stage.fail(SES);
     assert_eq!(stage.turns(), [Turn::None, ALL]);
     assert!(matches!(
         stage.route.clearance(SES, 1.0, 0, stage.now),
         Clearance::No
     ));
-    assert!(stage.route.has_moved_on_from(SES));
+    assert_eq!(stage.route.another(SES, stage.now), Another::HasTheTraffic);
+    assert_eq!(stage.route.another(SMTP, stage.now), Another::None);
     let moved = "ses > smtp: ses rests: 3 calls in a row failed: out of order";
     assert_eq!(stage.switches(), [moved]);
     stage.pass(1_000);
@@ -181,7 +183,7 @@ fn when_none_is_well_messages_wait_and_each_is_tried() {
     stage.fail(SES);
     stage.fail(SMTP);
     assert_eq!(stage.turns(), [Turn::None; 2]);
-    assert!(!stage.route.has_moved_on_from(SMTP), "to whom?");
+    assert_eq!(stage.route.another(SMTP, stage.now), Another::None);
     stage.pass(1_000);
     assert_eq!(stage.turns(), [Turn::One; 2]);
     stage.call(SMTP, &good());

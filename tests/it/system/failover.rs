@@ -13,7 +13,7 @@ use super::child::{Variables, run};
 use super::client::{Client, text};
 use super::queue::{all_done, statuses};
 use super::rate::{BySandbox as _, sandbox, worker};
-use crate::support::db::{TestDb, both};
+use crate::support::db::{TestDb, both, on_postgres};
 
 both!(
     traffic_moves_when_the_first_provider_is_down_and_returns_when_it_is_well,
@@ -49,6 +49,10 @@ impl Stage {
     async fn set(db: &TestDb) -> Self {
         let sandbox = sandbox().await;
         let variables = ses_or_smtp(db, &sandbox);
+        Self::on(sandbox, variables).await
+    }
+
+    async fn on(sandbox: Sandbox, variables: Variables) -> Self {
         let app = worker(&variables).await;
         let (key, digest) = sendtrail::api::auth::new_key();
         let admin = NewApiKey {
@@ -184,6 +188,44 @@ async fn traffic_moves_when_the_first_provider_is_down_and_returns_when_it_is_we
     assert_eq!(statuses(db).await, [format!("Sent {sent}")]);
     assert_eq!(stage.sandbox.calls().taken, u64::try_from(sent).unwrap());
     assert_eq!(db.count("provider_health").await, 0, "the worker is gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minute_without_the_first_provider_delays_nobody_for_long() {
+    on_postgres(async |db: &TestDb| {
+        const DOWN_FOR: Duration = Duration::from_mins(1);
+        // With the rests and retries that everybody has who sets nothing.
+        let sandbox = sandbox().await;
+        let variables = Variables::of(db)
+            .by_ses(&sandbox)
+            .with("EMAIL__PROVIDERS", "ses,smtp")
+            .with("SMTP__URL", &sandbox.smtp_url());
+        let stage = Stage::on(sandbox, variables).await;
+        assert_eq!(stage.goes_by().await, "ses");
+        stage.sandbox.set_down(&[Door::Ses]);
+        let down = Instant::now();
+        while down.elapsed() < DOWN_FOR {
+            stage.enqueue("ana@mail.test").await;
+            sleep(Duration::from_millis(100)).await;
+        }
+        stage.sandbox.set_down(&[]);
+        stage.until_by("ses", Duration::from_secs(45)).await;
+        all_done(db, TIMEOUT).await;
+        assert!(stage.app.stop().await);
+        let sent = db.count("contact_log").await;
+        assert_eq!(statuses(db).await, [format!("Sent {sent}")]);
+        let moved_in = "SELECT CAST(CAST(EXTRACT(EPOCH FROM \
+                        MIN(started_at) FILTER (WHERE provider = 'smtp' AND outcome = 'accepted') - \
+                        MIN(started_at) FILTER (WHERE provider = 'ses' AND outcome = 'try_later')) \
+                        AS INTEGER) AS TEXT) FROM delivery_attempts";
+        let moved_in: u64 = db.texts(moved_in).await[0].parse().unwrap();
+        assert!(moved_in <= 10, "moved in {moved_in} s");
+        let longest = "SELECT CAST(CAST(MAX(EXTRACT(EPOCH FROM f.sent_at - l.date)) AS INTEGER) AS TEXT) \
+                       FROM contact_log l JOIN delivery_facts f ON f.notification_id = l.id";
+        let longest: u64 = db.texts(longest).await[0].parse().unwrap();
+        assert!(longest <= 20, "one waited for {longest} s");
+    })
+    .await;
 }
 
 async fn what_may_have_gone_is_sent_by_no_other_provider_before_its_grace(db: &TestDb) {
