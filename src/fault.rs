@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Rescuing,
     /// A dead worker's claim is taken up.
     Rescued,
+    /// Messages of a queue are enqueued or buried; none of them is deleted from it.
+    TakenOver,
 }
 
 /// `SENDTRAIL_FAULT=STEP:N` in the environment ends the process when it comes to STEP for the Nth

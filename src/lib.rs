@@ -9,6 +9,8 @@ pub mod config;
 
 pub mod telemetry;
 
+pub mod intake;
+
 pub mod api;
 
 pub mod web;

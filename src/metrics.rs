@@ -28,6 +28,8 @@ pub struct Metrics {
     ends: Family<EndLabels, Counter>,
     rescued: Counter,
     enqueued: Counter,
+    intake: Family<IntakeLabels, Counter>,
+    buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -45,6 +47,8 @@ pub struct Waiting {
     pub depths: Vec<Depth>,
     /// Events whose message is not known.
     pub unmatched: i64,
+    /// Messages of queues that could not be enqueued.
+    pub buried: i64,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -80,6 +84,12 @@ struct EndLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IntakeLabels {
+    source: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FeedbackLabels {
     kind: String,
     result: &'static str,
@@ -110,6 +120,8 @@ impl Default for Metrics {
             ends: Family::default(),
             rescued: Counter::default(),
             enqueued: Counter::default(),
+            intake: Family::default(),
+            buried: Gauge::default(),
             feedback: Family::default(),
             unmatched: Gauge::default(),
             depth: Family::default(),
@@ -122,6 +134,16 @@ impl Default for Metrics {
         };
         let m = &metrics;
         registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
+        registry.register(
+            "intake",
+            "Messages from queues, by what became of them",
+            m.intake.clone(),
+        );
+        registry.register(
+            "intake_buried",
+            "Messages from queues that wait for an operator, as of now (10,000 means at least)",
+            m.buried.clone(),
+        );
         registry.register(
             "sends",
             "Attempts to send, by how they ended",
@@ -284,6 +306,12 @@ impl Metrics {
             .inc_by(u64::try_from(notifications).unwrap_or(u64::MAX));
     }
 
+    pub fn intake(&self, source: &'static str, result: &'static str) {
+        self.intake
+            .get_or_create(&IntakeLabels { source, result })
+            .inc();
+    }
+
     /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.
     pub fn feedback(&self, kind: &str, result: &'static str) {
         self.feedback
@@ -310,6 +338,7 @@ impl Metrics {
 
     fn set(&self, waiting: &Waiting, now: Timestamp) {
         self.unmatched.set(waiting.unmatched);
+        self.buried.set(waiting.buried);
         for (method, lane) in lanes() {
             let mut depths = waiting.depths.iter();
             let found = depths.find(|d| d.method == method && d.lane == lane);
@@ -404,8 +433,13 @@ mod tests {
         };
         let bulk = "method=\"email\",lane=\"bulk\"";
         let render = |depths| {
-            let unmatched = 0;
-            metrics.render(Some(&Waiting { depths, unmatched }), now)
+            let (unmatched, buried) = (0, 0);
+            let waiting = Waiting {
+                depths,
+                unmatched,
+                buried,
+            };
+            metrics.render(Some(&waiting), now)
         };
         let text = render(vec![full]);
         series(&text, "depth", bulk, 7);
@@ -423,6 +457,7 @@ mod tests {
         let waiting = Waiting {
             depths: Vec::new(),
             unmatched: 7,
+            buried: 0,
         };
         let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
         let down = metrics.render(None, Timestamp::EPOCH);

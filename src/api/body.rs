@@ -72,7 +72,7 @@ fn not_json() -> Problem {
 }
 
 /// Reads one JSON value and nothing after it. Nesting is limited by the parser (128 levels).
-fn parse(bytes: &[u8]) -> Result<Json, serde_json::Error> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Json, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(bytes);
     let Strict(value) = Strict::deserialize(&mut parser)?;
     parser.end()?;

@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use utoipa::ToSchema;
 
+use super::digest;
 use super::fields::{Fields, Misplaced};
 use super::files::{self, FileJson};
 use crate::domain::mailbox::Mailbox;
-use crate::domain::message::{Attachment, Content};
+use crate::domain::message::Content;
 use crate::domain::method::Method;
 use crate::store::history::Entry;
 
@@ -102,26 +103,10 @@ fn push(mut fields: Fields<'_, '_>) -> Option<Given> {
     Some(Given::without_files(Content::Push { title, text, data }))
 }
 
-/// Adds what few emails have, so that the digest of the others does not depend on it.
-pub(super) fn with_parts(
-    mut canonical: Json,
-    reply_to: Option<&Mailbox>,
-    attachments: &[Attachment],
-) -> Json {
-    if let Some(object) = canonical.as_object_mut() {
-        if let Some(mailbox) = reply_to {
-            object.insert("reply_to".to_owned(), json!(mailbox.to_string()));
-        }
-        if !attachments.is_empty() {
-            object.insert("attachments".to_owned(), json!(attachments));
-        }
-    }
-    canonical
-}
-
-/// What a content asks for, as the digest of a request sees it: of a file its own digest is enough.
-pub(super) fn canonical(content: &Content) -> Json {
-    match content {
+/// What a content asks for, as the digest of a request sees it: subject or title, text, HTML, data,
+/// where answers go, files; and the two of a template.
+pub(super) fn asked(content: &Content) -> [Option<String>; 8] {
+    match content.clone() {
         Content::Email {
             subject,
             text,
@@ -129,12 +114,14 @@ pub(super) fn canonical(content: &Content) -> Json {
             reply_to,
             attachments,
         } => {
-            let canonical = json!({"subject": subject, "text": text, "html": html});
-            with_parts(canonical, reply_to.as_ref(), attachments)
+            let reply_to = reply_to.map(|mailbox| mailbox.to_string());
+            let files = digest::attachments(&attachments);
+            [Some(subject), text, html, None, reply_to, files, None, None]
         }
-        Content::Sms { text } => json!({"text": text}),
+        Content::Sms { text } => [None, Some(text), None, None, None, None, None, None],
         Content::Push { title, text, data } => {
-            json!({"title": title, "text": text, "data": data})
+            let data = Some(digest::data(&data));
+            [title, Some(text), None, data, None, None, None, None]
         }
     }
 }

@@ -275,7 +275,7 @@ impl<'a, 'e> Fields<'a, 'e> {
 
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.string(name, TIME_LENGTH_MAX)?;
-        match Timestamp::parse(text) {
+        match Timestamp::parse_strictly(text) {
             Ok(at) => Some(at),
             Err(why) => {
                 self.wrong(name, format!("is {why}"));
@@ -325,6 +325,11 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.wrong(name, NUL);
             return None;
         }
+        if is_deeper(value, DATA_LEVELS_MAX) {
+            let detail = format!("is nested too deeply: at most {DATA_LEVELS_MAX} levels");
+            self.wrong(name, detail);
+            return None;
+        }
         Some(map.clone())
     }
 }
@@ -333,6 +338,18 @@ impl<'a, 'e> Fields<'a, 'e> {
 const NUL: &str = "must not contain the NUL character";
 /// The longest RFC 3339 time with nanoseconds and offset has 35.
 const TIME_LENGTH_MAX: usize = 64;
+
+/// What is stored must be read again, within other JSON, by a parser that goes 127 levels deep.
+const DATA_LEVELS_MAX: usize = 100;
+
+fn is_deeper(value: &Json, levels: usize) -> bool {
+    let within = |value: &Json| is_deeper(value, levels.saturating_sub(1));
+    match value {
+        Json::Array(items) => levels == 0 || items.iter().any(within),
+        Json::Object(map) => levels == 0 || map.values().any(within),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    }
+}
 
 /// The depth is limited by the parser.
 fn has_nul(value: &Json) -> bool {

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use serde_json::{Value as Json, json};
-use uuid::Uuid;
+use serde_json::Value as Json;
 
 use super::content::{self, Given};
+use super::digest;
 use super::fields::{Errors, Fields, step};
 use super::problem::FieldError;
 use super::rendering::{self, Asked};
-use crate::domain::address::Address;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
-use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
+use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Refusal, Why};
 use crate::store::{Error, Store};
 use crate::template::Cache;
 
@@ -27,12 +25,17 @@ pub(super) struct Wanted {
 
 /// Makes of a request what the store takes, by whatever way it came.
 #[derive(Clone, Debug)]
-pub(super) struct Intake {
-    pub(super) store: Store,
+pub struct Intake {
+    pub store: Store,
     pub(super) templates: Arc<Cache>,
 }
 
 impl Intake {
+    pub fn new(store: Store) -> Self {
+        let templates = Arc::default();
+        Self { store, templates }
+    }
+
     /// The notifications, their templates filled; or everything that is wrong with them.
     pub(super) async fn prepare(
         &self,
@@ -63,6 +66,33 @@ pub(super) struct Reading {
     pub(super) asked: Vec<Asked>,
     pub(super) errors: Errors,
     is_batch: bool,
+}
+
+/// Pointers to the notifications of a request, by their position in it.
+pub(super) fn pointers(is_batch: bool) -> impl Fn(usize) -> String {
+    move |index| {
+        if is_batch {
+            step("/notifications", &index.to_string())
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// What the store refused, as errors of fields.
+pub(super) fn explain(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Vec<FieldError> {
+    let errors = refusals.iter().map(|refusal| {
+        let name = match refusal.why {
+            Why::NoAddress | Why::CardAddress(_) => "to",
+            Why::Expired => "expires_at",
+            Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
+        };
+        FieldError {
+            pointer: step(&at(refusal.index), name),
+            detail: refusal.why.to_string(),
+        }
+    });
+    errors.collect()
 }
 
 pub(super) const NAMES: [&str; 13] = [
@@ -96,7 +126,7 @@ pub(super) const CONTACT_TYPE_DEFAULT: &str = "Client Notifications";
 pub(super) const METHODS: [&str; 3] = ["email", "sms", "push"];
 pub(super) const PRIORITIES: [&str; 3] = ["high", "normal", "bulk"];
 
-fn read(body: &Json, now: Timestamp) -> Reading {
+pub(super) fn read(body: &Json, now: Timestamp) -> Reading {
     let mut reading = Reading {
         drafts: Vec::new(),
         asked: Vec::new(),
@@ -158,11 +188,13 @@ fn notification(
     let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
     let made = made(&mut fields, method, index);
     let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
-    let (send_at, expires_at) = times(&mut fields, now);
     let priority = fields.word("priority", Priority::parse, &PRIORITIES);
     let key = fields.key("idempotency_key", ID_LENGTH_MAX);
+    // With a key it may be a repetition, which is answered whatever the time is: the store decides.
+    let now = key.is_none().then_some(now);
+    let (send_at, expires_at) = times(&mut fields, now);
     let metadata = metadata(&mut fields);
-    let as_given = made.as_ref().map(Made::canonical);
+    let as_given = made.as_ref().map(Made::asked);
     let (content, files) = match made {
         Some(Made::Given(given)) => (Some(ContentSource::New(given.content)), given.files),
         Some(Made::Asked(asked)) => {
@@ -190,7 +222,11 @@ fn notification(
     };
     new.idempotency = key.map(|key| Idempotency {
         key,
-        body_digest: body_digest(&canonical(&new, type_name.as_deref(), as_given.as_ref())),
+        body_digest: digest::of(&asked(
+            &new,
+            type_name.clone(),
+            as_given.unwrap_or_default(),
+        )),
     });
     match type_name {
         Some(type_name) => new.type_name = type_name,
@@ -216,10 +252,10 @@ enum Made {
 }
 
 impl Made {
-    fn canonical(&self) -> Json {
+    fn asked(&self) -> [Option<String>; 8] {
         match self {
-            Self::Given(given) => content::canonical(&given.content),
-            Self::Asked(asked) => asked.canonical(),
+            Self::Given(given) => content::asked(&given.content),
+            Self::Asked(asked) => asked.asked(),
         }
     }
 }
@@ -268,11 +304,14 @@ fn client(fields: &mut Fields<'_, '_>) -> Option<ClientRef> {
     })
 }
 
-fn times(fields: &mut Fields<'_, '_>, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+fn times(
+    fields: &mut Fields<'_, '_>,
+    now: Option<Timestamp>,
+) -> (Option<Timestamp>, Option<Timestamp>) {
     let (send_at, expires_at) = (fields.time("send_at"), fields.time("expires_at"));
     if let Some(expires_at) = expires_at {
-        if expires_at <= now {
-            fields.wrong("expires_at", "must be in the future");
+        if now.is_some_and(|now| expires_at <= now) {
+            fields.wrong("expires_at", Why::Expired.to_string());
         } else if send_at.is_some_and(|send_at| expires_at <= send_at) {
             fields.wrong("expires_at", "must be after send_at");
         }
@@ -289,39 +328,43 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Option<serde_json::Map<String, Json>
     Some(metadata)
 }
 
-/// What was asked for, however it was written: defaults filled in, times in UTC, names in order. Of
-/// a template, its name and the data: the same request stays the same when the template changes.
-fn canonical(new: &NewNotification, type_name: Option<&str>, content: Option<&Json>) -> Json {
+/// What was asked for, however it was written: defaults filled in, times in UTC. Of a template, its
+/// name and the data: the same request stays the same when the template changes.
+fn asked(
+    new: &NewNotification,
+    type_name: Option<String>,
+    content: [Option<String>; 8],
+) -> Vec<Option<String>> {
     let ClientRef {
         id,
         name,
         email,
         phone,
-    } = &new.client;
-    json!({
-        "client": [id, name, email, phone],
-        "method": new.method.as_str(),
-        "to": new.to.as_ref().map(Address::as_str),
-        "type": type_name,
-        "contact_type": new.contact_type,
-        "content": content,
-        "staff_id": new.staff_id,
-        "send_at": new.send_at,
-        "expires_at": new.expires_at,
-        "priority": new.priority.as_str(),
-        "metadata": new.metadata,
-    })
-}
-
-/// The first 128 bits of the SHA-256. `serde_json` keeps the names of an object in order.
-pub(super) fn body_digest(canonical: &Json) -> Uuid {
-    let digest = digest(&SHA256, canonical.to_string().as_bytes());
-    let first = digest.as_ref().first_chunk::<16>();
-    Uuid::new_v8(*first.expect("a SHA-256 has 32 bytes"))
+    } = new.client.clone();
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let mut asked = vec![
+        Some(id),
+        name,
+        email,
+        phone,
+        Some(new.method.as_str().to_owned()),
+        new.to.as_ref().map(|to| to.as_str().to_owned()),
+        type_name,
+        Some(new.contact_type.clone()),
+        new.staff_id.clone(),
+        time(new.send_at),
+        time(new.expires_at),
+        Some(new.priority.as_str().to_owned()),
+        new.metadata.as_ref().map(digest::data),
+    ];
+    asked.extend(content);
+    asked
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn digest_of(body: &str) -> Uuid {

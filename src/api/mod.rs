@@ -5,6 +5,7 @@ mod body;
 mod business;
 mod clients;
 mod content;
+mod digest;
 mod entries;
 mod fields;
 mod files;
@@ -23,6 +24,7 @@ mod suppression_list;
 mod suppressions;
 pub mod templates;
 mod timeline;
+pub mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
+
+pub use problem::FieldError;
 
 use crate::clock::Clock;
 use crate::domain::method::Method;

@@ -15,8 +15,8 @@ use super::content::Shown;
 use super::entries::EntryJson;
 use super::intake::Wanted;
 use super::openapi::EnqueueBody;
-use super::problem::{FieldError, Kind, Problem};
-use super::{Shared, body, fields, problem};
+use super::problem::{Kind, Problem};
+use super::{Shared, body, intake, problem};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
@@ -93,14 +93,8 @@ pub(super) async fn enqueue(
         .await?
         .map_err(Problem::invalid)?;
     drop(body);
-    let mut receipts = submit(&shared, business, notifications, |index| {
-        if is_batch {
-            fields::step("/notifications", &index.to_string())
-        } else {
-            String::new()
-        }
-    })
-    .await?;
+    let at = intake::pointers(is_batch);
+    let mut receipts = submit(&shared, business, notifications, at).await?;
     let status = status_code(&receipts);
     let answer = if is_batch {
         Receipts::Batch {
@@ -182,17 +176,7 @@ async fn receipts(shared: &Shared, business: &str, tickets: &[Ticket]) -> Vec<Re
 }
 
 fn refused(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Problem {
-    let errors = refusals.iter().map(|refusal| {
-        let name = match refusal.why {
-            Why::NoAddress | Why::CardAddress(_) => "to",
-            Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
-        };
-        FieldError {
-            pointer: fields::step(&at(refusal.index), name),
-            detail: refusal.why.to_string(),
-        }
-    });
-    let errors = errors.collect();
+    let errors = intake::explain(refusals, at);
     let only_keys = refusals.iter().all(|r| r.why == Why::KeyConflict);
     if only_keys {
         let detail = "An idempotency key was used before with another body; nothing was enqueued.";

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
 use super::content::{self, Given, OF_EMAIL};
+use super::digest;
 use super::fields::{Errors, Fields, step};
 use super::files;
 use super::intake::{Intake, Reading};
@@ -98,9 +99,12 @@ pub(super) fn read(
 }
 
 impl Asked {
-    pub(super) fn canonical(&self) -> Json {
-        let canonical = json!({"template": self.name, "data": self.data});
-        content::with_parts(canonical, self.reply_to.as_ref(), &self.attachments)
+    /// As [`content::asked`] has it.
+    pub(super) fn asked(&self) -> [Option<String>; 8] {
+        let reply_to = self.reply_to.as_ref().map(ToString::to_string);
+        let files = digest::attachments(&self.attachments);
+        let (name, data) = (Some(self.name.clone()), Some(digest::data(&self.data)));
+        [None, None, None, None, reply_to, files, name, data]
     }
 
     fn error(&self, below: &str, detail: impl Into<String>) -> FieldError {

@@ -11,7 +11,7 @@ use super::intake::ID_LENGTH_MAX;
 use super::notifications::{Id, Receipt, entry, status_code, submit};
 use super::openapi::ResendBody;
 use super::problem::{Kind, Problem};
-use super::{Shared, body, intake};
+use super::{Shared, body, digest};
 use crate::domain::address::Address;
 use crate::domain::method::{Method, Priority};
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
@@ -71,11 +71,11 @@ fn again(first: &Entry, body: &Value) -> Result<NewNotification, Problem> {
     let kept = kept.and_then(|to| Address::parse(first.method, to).ok());
     let idempotency = asked.key.map(|key| Idempotency {
         key,
-        body_digest: intake::body_digest(&json!({
-            "resend_of": first.id.to_string(),
-            "to": asked.to.as_ref().map(Address::as_str),
-            "staff_id": asked.staff_id,
-        })),
+        body_digest: digest::of(&[
+            Some(format!("resend of {}", first.id)),
+            asked.to.as_ref().map(|to| to.as_str().to_owned()),
+            asked.staff_id.clone(),
+        ]),
     });
     Ok(NewNotification {
         client: ClientRef {

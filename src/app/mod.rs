@@ -27,6 +27,7 @@ pub use transports::transports;
 
 use operations::Operations;
 
+use crate::api::ways::Intake;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -34,6 +35,7 @@ use crate::delivery::{Running, Worker};
 use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
+use crate::intake::{self, Consumer};
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
@@ -45,6 +47,7 @@ pub struct App {
     address: SocketAddr,
     store: Store,
     worker: Option<Running>,
+    queues: Option<intake::Running>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -124,6 +127,7 @@ impl App {
         } else {
             None
         };
+        let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
@@ -151,6 +155,7 @@ impl App {
             address,
             store,
             worker,
+            queues,
             sandbox,
             stop,
             server,
@@ -172,10 +177,20 @@ impl App {
 
     /// Finishes what is in flight, then closes everything. Returns whether all was finished.
     pub async fn stop(self) -> bool {
-        let finished = match self.worker {
-            Some(worker) => worker.stop().await,
-            None => true,
-        };
+        let (sent, read) = tokio::join!(
+            async {
+                match self.worker {
+                    Some(worker) => worker.stop().await,
+                    None => true,
+                }
+            },
+            async {
+                match self.queues {
+                    Some(queues) => queues.stop().await,
+                    None => true,
+                }
+            },
+        );
         self.stop.cancel();
         ended(self.server, REQUESTS_END).await;
         if let Some(sandbox) = self.sandbox {
@@ -187,7 +202,7 @@ impl App {
         {
             warn!("the database's connections did not close in time");
         }
-        finished
+        sent && read
     }
 }
 
@@ -257,6 +272,38 @@ fn serve(
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
     })
+}
+
+/// Starts to read the queues of the settings, if there are any.
+async fn read_queues(
+    settings: &Settings,
+    roles: Roles,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    woken: &Arc<Notify>,
+) -> anyhow::Result<Option<intake::Running>> {
+    let sqs = &settings.intake.sqs;
+    if !roles.intake || sqs.queues.is_empty() {
+        return Ok(None);
+    }
+    for queue in sqs.queues() {
+        let business = &queue.business;
+        anyhow::ensure!(
+            store.business_exists(business).await?,
+            "there is no business {business:?} (intake.sqs.queues): it is made with its first key, by \
+             `sendtrail keys add --business {business}`"
+        );
+    }
+    let consumer = Consumer {
+        intake: Intake::new(store.clone()),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        woken: Arc::clone(woken),
+        client: sqs.client().await,
+        settings: sqs.clone(),
+    };
+    Ok(Some(consumer.start()))
 }
 
 /// Starts the stand-ins and points every provider at them.

@@ -39,8 +39,9 @@ const WAITING_KEPT: Duration = Duration::from_secs(5);
 const WAITING_TIMEOUT: Duration = Duration::from_secs(4);
 /// Jobs of one lane are counted up to here, which takes some tenths of a second.
 const JOBS_COUNTED_MAX: i64 = 1_000_000;
-/// Unmatched events are counted up to here: the number is an alarm, not an account.
-const UNMATCHED_COUNTED_MAX: i64 = 10_000;
+/// Unmatched events and buried messages are counted up to here: the number is an alarm, not an
+/// account.
+const COUNTED_MAX: i64 = 10_000;
 /// OpenMetrics 1.0.0, the content type.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -93,7 +94,8 @@ impl Shared {
     async fn ask(&self) -> Result<Waiting, Error> {
         Ok(Waiting {
             depths: self.store.depth(JOBS_COUNTED_MAX).await?,
-            unmatched: self.store.count_unmatched(UNMATCHED_COUNTED_MAX).await?,
+            unmatched: self.store.count_unmatched(COUNTED_MAX).await?,
+            buried: self.store.count_buried(COUNTED_MAX).await?,
         })
     }
 }

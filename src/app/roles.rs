@@ -13,6 +13,7 @@ pub struct Roles {
     pub web: bool,
     pub webhooks: bool,
     pub worker: bool,
+    pub intake: bool,
 }
 
 impl Roles {
@@ -21,11 +22,12 @@ impl Roles {
         web: true,
         webhooks: true,
         worker: true,
+        intake: true,
     };
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no role: choose among api, web, webhooks, worker, separated by commas")]
+#[error("{0:?} is no role: choose among api, web, webhooks, worker, intake, separated by commas")]
 pub struct NoRole(String);
 
 impl FromStr for Roles {
@@ -37,6 +39,7 @@ impl FromStr for Roles {
             web: false,
             webhooks: false,
             worker: false,
+            intake: false,
         };
         for word in text.split(',').map(str::trim) {
             match word {
@@ -44,6 +47,7 @@ impl FromStr for Roles {
                 "web" => roles.web = true,
                 "webhooks" => roles.webhooks = true,
                 "worker" => roles.worker = true,
+                "intake" => roles.intake = true,
                 other => return Err(NoRole(other.to_owned())),
             }
         }
@@ -64,7 +68,8 @@ mod tests {
                 api: true,
                 web: false,
                 webhooks: true,
-                worker: false
+                worker: false,
+                intake: false
             }
         );
         assert!(

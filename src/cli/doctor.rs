@@ -7,6 +7,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Environment, Settings};
 use crate::delivery::Provider;
+use crate::intake;
 
 /// One check: what was looked at, and what is wrong with it.
 struct Finding {
@@ -22,6 +23,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     findings.push(database(settings).await);
     findings.push(topics(settings));
     findings.extend(providers(settings).await);
+    findings.extend(queues(settings).await);
     let troubles = findings
         .iter()
         .filter(|finding| finding.trouble.is_some())
@@ -65,6 +67,22 @@ fn topics(settings: &Settings) -> Finding {
         what: "feedback topics".to_owned(),
         trouble,
     }
+}
+
+async fn queues(settings: &Settings) -> Vec<Finding> {
+    let (queues, mut findings) = (settings.intake.sqs.queues(), Vec::new());
+    if queues.is_empty() {
+        return findings;
+    }
+    let client = settings.intake.sqs.client().await;
+    for queue in queues {
+        let found = intake::check(&client, &queue).await;
+        findings.push(Finding {
+            what: format!("intake by sqs: {}", queue.name()),
+            trouble: found.err(),
+        });
+    }
+    findings
 }
 
 async fn providers(settings: &Settings) -> Vec<Finding> {

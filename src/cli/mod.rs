@@ -4,7 +4,9 @@ mod business;
 mod demo;
 mod demo_traffic;
 mod doctor;
+mod enqueue;
 mod feedback;
+mod intake;
 mod keys;
 mod providers;
 mod serve;
@@ -53,6 +55,11 @@ enum Command {
     /// Look at the providers; pause and resume them.
     #[command(subcommand)]
     Providers(providers::Providers),
+    /// Enqueue the notifications of a file; can be stopped and begun again at any time.
+    Enqueue(enqueue::Enqueue),
+    /// What came in by queues.
+    #[command(subcommand)]
+    Intake(intake::IntakeCommand),
     /// Who a business writes as.
     #[command(subcommand)]
     Business(business::BusinessCommand),
@@ -100,6 +107,15 @@ fn say(text: impl std::fmt::Display) {
     println!("{text}");
 }
 
+/// A remark, on standard error.
+#[expect(
+    clippy::print_stderr,
+    reason = "what is no result goes to standard error"
+)]
+fn tell(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
 async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::load(arguments.config.as_deref(), None)?;
     if matches!(arguments.command, Command::Demo) && settings.log.level == "info" {
@@ -129,6 +145,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Providers(command) => providers::run(&settings, command).await,
+        Command::Enqueue(command) => enqueue::run(&settings, command).await,
+        Command::Intake(command) => intake::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,

@@ -11,7 +11,7 @@ use crate::config::Settings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// api, web, webhooks, worker; separated by commas. All of them when absent.
+    /// api, web, webhooks, worker, intake; separated by commas. All of them when absent.
     #[arg(long)]
     roles: Option<Roles>,
 }

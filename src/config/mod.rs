@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::delivery::{DeliverySettings, Retention};
 use crate::feedback::sns::SnsSettings as TopicSettings;
+use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
 
@@ -41,6 +42,7 @@ pub struct Settings {
     pub fcm: FcmSettings,
     pub apns: ApnsSettings,
     pub feedback: Feedback,
+    pub intake: Intake,
     pub delivery: DeliverySettings,
     pub sandbox: Sandbox,
     pub log: Log,
@@ -102,6 +104,12 @@ pub struct Feedback {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Intake {
+    pub sqs: SqsSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sandbox {
     pub enabled: bool,
     pub listen: SocketAddr,
@@ -122,11 +130,12 @@ pub struct Log {
 }
 
 /// The keys of lists; in a variable their items are separated by commas.
-const LISTS: [&str; 4] = [
+const LISTS: [&str; 5] = [
     "email.providers",
     "sms.providers",
     "push.providers",
     "feedback.sns.topics",
+    "intake.sqs.queues",
 ];
 
 /// Why the settings cannot be used.
@@ -203,6 +212,8 @@ impl Settings {
         );
         let feedback = self.feedback.validate();
         wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
+        let intake = self.intake.sqs.validate();
+        wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {

@@ -97,6 +97,9 @@ pub enum Why {
     NoAddress,
     #[error("the address on the client's card {0}")]
     CardAddress(NotAnAddress),
+    /// Unless it is a repetition: that was in time.
+    #[error("must be in the future")]
+    Expired,
     #[error("the key was used before with another body: use a new key for a new notification")]
     KeyConflict,
     #[error("what this key had enqueued is not there any more")]
@@ -283,8 +286,7 @@ impl<'a> Stage<'a> {
                 }
                 continue;
             }
-            if matches!(new.content, ContentSource::AsBefore) {
-                let why = Why::NotAsBefore;
+            if let Some(why) = fault_of_new(new, now) {
                 refusals.push(Refusal { index, why });
                 continue;
             }
@@ -327,6 +329,15 @@ impl<'a> Stage<'a> {
         self.staged.extend(staged);
         Enqueued::Done(tickets)
     }
+}
+
+/// What is wrong with one that is no repetition, whoever its client is.
+fn fault_of_new(new: &NewNotification, now: Timestamp) -> Option<Why> {
+    if matches!(new.content, ContentSource::AsBefore) {
+        return Some(Why::NotAsBefore);
+    }
+    let is_late = new.expires_at.is_some_and(|expires_at| expires_at <= now);
+    is_late.then_some(Why::Expired)
 }
 
 /// Where it goes: as asked for, else from the client's card.

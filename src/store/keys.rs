@@ -104,6 +104,12 @@ impl Store {
         Ok(revoked)
     }
 
+    pub async fn business_exists(&self, id: &str) -> Result<bool, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT id FROM businesses WHERE id = ").bind(id);
+        Ok(tx.optional(stmt).await?.is_some())
+    }
+
     /// Makes the business unless it exists, with the contact types that every business has.
     pub async fn ensure_business(&self, id: &str, name: &str) -> Result<(), Error> {
         let now = self.clock.now();

@@ -41,6 +41,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0005_content.sql"),
     ),
     (
+        6,
+        "ways in",
+        include_str!("../../migrations/sqlite/0006_ways_in.sql"),
+        include_str!("../../migrations/postgres/0006_ways_in.sql"),
+    ),
+    (
         7,
         "feedback",
         include_str!("../../migrations/sqlite/0007_feedback.sql"),

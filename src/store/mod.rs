@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 mod bars;
+pub mod buried;
 pub mod businesses;
 pub mod claims;
 pub mod clients;

@@ -23,18 +23,19 @@ use super::words::impersonal;
 use crate::domain::outcome::{Outcome, Trouble};
 
 /// How to reach one AWS service, taken from its section of the configuration.
-pub(super) struct Access<'a> {
-    pub(super) endpoint_url: Option<&'a str>,
-    pub(super) region: Option<&'a str>,
+#[derive(Debug)]
+pub struct Access<'a> {
+    pub endpoint_url: Option<&'a str>,
+    pub region: Option<&'a str>,
     /// The access key: its id, and its secret.
-    pub(super) key_id: Option<&'a SecretString>,
-    pub(super) key_secret: Option<&'a SecretString>,
-    pub(super) connect_timeout_ms: u64,
-    pub(super) timeout_ms: u64,
+    pub key_id: Option<&'a SecretString>,
+    pub key_secret: Option<&'a SecretString>,
+    pub connect_timeout_ms: u64,
+    pub timeout_ms: u64,
 }
 
 impl Access<'_> {
-    pub(super) fn validate(&self, problems: &mut Vec<Problem>) {
+    pub fn validate(&self, problems: &mut Vec<Problem>) {
         check_endpoint(problems, "endpoint_url", self.endpoint_url);
         check_timeouts(problems, self.connect_timeout_ms, self.timeout_ms);
         if self.key_id.is_some() != self.key_secret.is_some() {
@@ -47,7 +48,7 @@ impl Access<'_> {
 
     /// No retries: the SDK's own could send a message twice. Explicit time-outs. Credentials and
     /// region from the settings, or else from the standard AWS chain.
-    pub(super) async fn config(&self) -> SdkConfig {
+    pub async fn config(&self) -> SdkConfig {
         let connect = Duration::from_millis(self.connect_timeout_ms);
         let answer = Duration::from_millis(self.timeout_ms);
         let timeouts = TimeoutConfig::builder()

@@ -21,6 +21,7 @@ pub mod twilio;
 mod words;
 
 pub use apns::{Apns, ApnsSettings};
+pub use aws::Access as AwsAccess;
 pub use fcm::{Fcm, FcmSettings};
 pub use mime::EmailSettings;
 pub use ses::{Ses, SesSettings};

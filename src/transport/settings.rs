@@ -9,7 +9,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(key: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(key: &'static str, message: impl Into<String>) -> Self {
         Self {
             key,
             message: message.into(),

@@ -5,11 +5,13 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
-mod peers_aws;
+pub(crate) mod peers_aws;
 #[cfg(test)]
 mod peers_files;
 #[cfg(test)]
 mod peers_smtp;
+#[cfg(test)]
+mod sql;
 #[cfg(test)]
 mod store;
 #[cfg(test)]

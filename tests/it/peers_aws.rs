@@ -15,13 +15,13 @@ use serde_json::Map;
 
 use crate::support::process::{Process, free_port, peers_python};
 
-struct Moto {
-    url: String,
+pub(crate) struct Moto {
+    pub(crate) url: String,
     _process: Process,
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_port();
         let mut command = Command::new(peers_python());
         let run = "from moto.server import main; main()";

@@ -83,11 +83,18 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         "feedback",
         Some(&["domain", "store", "transport", "metrics"]),
     ),
-    ("intake", Some(&["domain", "store", "template", "metrics"])),
     ("api", Some(&["domain", "store", "template", "metrics"])),
+    // What comes by other ways is read by the API's own reader.
+    (
+        "intake",
+        Some(&["domain", "store", "transport", "metrics", "api"]),
+    ),
     ("web", Some(&["domain", "store", "metrics"])),
     // Each part owns its section of the settings; `config` puts them together.
-    ("config", Some(&["delivery", "feedback", "transport"])),
+    (
+        "config",
+        Some(&["domain", "delivery", "feedback", "transport", "intake"]),
+    ),
     ("app", None),
     ("cli", None),
     ("lib", Some(&[])),

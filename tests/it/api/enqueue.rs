@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sendtrail::domain::event::What;
 use serde_json::{Value as Json, json};
 
-use crate::support::api::{TestApi, email, push, sms};
+use crate::support::api::{TestApi, at, email, push, sms};
 
 #[tokio::test]
 async fn one_notification_is_taken_over_and_a_worker_is_woken() {
@@ -174,6 +174,27 @@ async fn what_was_enqueued_is_confirmed_even_if_the_status_of_a_duplicate_cannot
     let receipts = &answer.json()["notifications"];
     assert_eq!(receipts[0]["status"], json!(null));
     assert_eq!(receipts[1]["status"], "Awaiting Send");
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_even_after_its_last_moment() {
+    let api = TestApi::start().await;
+    let path = "/v1/notifications";
+    let body =
+        |key: &str| email(json!({"idempotency_key": key, "expires_at": "2027-01-01T09:00:01Z"}));
+    let first = api.post(path, &body("a")).await;
+    assert_eq!(first.status, 202);
+    api.clock.set(at("2027-01-01T09:00:01Z"));
+    let again = api.post(path, &body("a")).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    assert_eq!(again.json()["id"], first.json()["id"]);
+    let late = api.post(path, &body("b")).await;
+    assert_eq!(late.status, 422);
+    let expected = ("/expires_at".to_owned(), "must be in the future".to_owned());
+    assert_eq!(late.errors(), [expected]);
+    let batch = json!({"notifications": [body("a"), email(json!({})), body("c")]});
+    let late = api.post(path, &batch).await;
+    assert_eq!(late.errors()[0].0, "/notifications/2/expires_at");
 }
 
 #[tokio::test]

@@ -12,4 +12,4 @@ mod rendering;
 mod resend;
 mod suppressions;
 mod templates;
-mod validation;
+pub(crate) mod validation;

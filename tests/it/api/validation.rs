@@ -184,6 +184,16 @@ fn cases_of_all_else() -> Cases {
         (json!({"metadata": []}), "/metadata", "object"),
         (json!({"metadata": many}), "/metadata", "at most 64"),
         (
+            json!({"metadata": {"a": nested(100)}}),
+            "/metadata",
+            "100 levels",
+        ),
+        (
+            json!({"send_at": "2027-01-01T09:00Z"}),
+            "/send_at",
+            "RFC 3339",
+        ),
+        (
             json!({"metadata": {"a": long(17_000)}}),
             "/metadata",
             "at most 16384",
@@ -209,19 +219,9 @@ async fn refuses(api: &TestApi, body: &Json, pointer: &str, words: &str) {
     assert!(errors[0].1.contains(words), "{errors:?}");
 }
 
-#[tokio::test]
-async fn every_wrong_field_is_named_with_what_is_allowed() {
-    let api = TestApi::start().await;
-    let cases = [
-        cases_of_the_client_and_the_address(),
-        cases_of_the_content(),
-        cases_of_all_else(),
-    ];
-    for (changes, pointer, words) in cases.into_iter().flatten() {
-        refuses(&api, &email(changes), pointer, words).await;
-    }
+fn cases_of_sms() -> Cases {
     let long = "x".repeat(1_601);
-    for (changes, pointer, words) in [
+    vec![
         (json!({"to": "4155550123"}), "/to", "international"),
         (json!({"content": {}}), "/content/text", "required"),
         (
@@ -234,11 +234,12 @@ async fn every_wrong_field_is_named_with_what_is_allowed() {
             "/content/html",
             "known",
         ),
-    ] {
-        refuses(&api, &sms(changes), pointer, words).await;
-    }
+    ]
+}
+
+fn cases_of_push() -> Cases {
     let big = "x".repeat(2_000);
-    for (changes, pointer, words) in [
+    vec![
         (json!({"to": "two words"}), "/to", "push target"),
         (
             json!({"content": {"title": "x"}}),
@@ -270,8 +271,40 @@ async fn every_wrong_field_is_named_with_what_is_allowed() {
             "/content/data",
             "NUL",
         ),
-    ] {
-        refuses(&api, &push(changes), pointer, words).await;
+        (
+            json!({"content": {"text": "x", "data": {"a": nested(100)}}}),
+            "/content/data",
+            "100 levels",
+        ),
+    ]
+}
+
+/// Lists within lists.
+fn nested(levels: usize) -> Json {
+    (0..levels).fold(json!(1), |inner, _| json!([inner]))
+}
+
+/// Bodies with one wrong field each; its pointer, and some words of the error.
+pub(crate) fn wrong_bodies() -> Cases {
+    let emails = [
+        cases_of_the_client_and_the_address(),
+        cases_of_the_content(),
+        cases_of_all_else(),
+    ];
+    let emails = emails
+        .into_iter()
+        .flatten()
+        .map(|(c, p, w)| (email(c), p, w));
+    let texts = cases_of_sms().into_iter().map(|(c, p, w)| (sms(c), p, w));
+    let pushes = cases_of_push().into_iter().map(|(c, p, w)| (push(c), p, w));
+    emails.chain(texts).chain(pushes).collect()
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_with_what_is_allowed() {
+    let api = TestApi::start().await;
+    for (body, pointer, words) in wrong_bodies() {
+        refuses(&api, &body, pointer, words).await;
     }
     let history = api.get("/v1/history").await.json();
     assert_eq!(history["entries"], json!([]), "nothing of it was enqueued");
@@ -318,20 +351,26 @@ async fn the_list_of_errors_has_an_end() {
     assert_eq!(answer.errors().len(), 1_000);
 }
 
-#[tokio::test]
-async fn what_is_at_its_limit_or_null_is_good() {
-    let api = TestApi::start().await;
+/// Bodies whose fields are at their limits.
+pub(crate) fn good_bodies() -> Vec<Json> {
     let long = |n: usize| "é".repeat(n);
-    let bodies = [
+    vec![
         email(json!({"client": long(255), "type": long(200), "contact_type": long(200)})),
         email(json!({"content": {"subject": long(998), "html": "<p>\r\n\t\u{b}</p>"}})),
         email(json!({"idempotency_key": "~".repeat(255), "metadata": {}})),
         email(json!({"send_at": "2020-01-01T00:00:00Z", "expires_at": "2027-01-01T09:00:00.001Z"})),
         email(json!({"to": " ana@example.com ", "priority": "bulk"})),
+        email(json!({"metadata": {"a": nested(99)}})),
         sms(json!({"content": {"text": long(1_600)}, "to": "+1 (415) 555-0123"})),
         push(json!({"content": {"text": "x"}})),
-    ];
-    for body in bodies {
+        push(json!({"content": {"text": "x", "data": {"a": nested(99)}}})),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_at_its_limit_or_null_is_good() {
+    let api = TestApi::start().await;
+    for body in good_bodies() {
         let answer = api.post("/v1/notifications", &body).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
     }

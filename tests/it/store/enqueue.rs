@@ -6,7 +6,9 @@ use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Channel, Method, Priority};
 use sendtrail::domain::status::Status;
 use sendtrail::domain::time::Timestamp;
-use sendtrail::store::enqueue::{ContentSource, Enqueue, Enqueued, Refusal, Ticket, Why};
+use sendtrail::store::enqueue::{
+    ContentSource, Enqueue, Enqueued, NewNotification, Refusal, Ticket, Why,
+};
 use serde_json::json;
 
 use super::make::{BUSINESS, email, enqueued, keyed, push, request, sms, tickets};
@@ -20,6 +22,7 @@ both! {
     a_new_client_gets_a_card_and_a_known_one_keeps_its_own,
     an_address_comes_from_the_card,
     the_same_key_and_body_is_a_repetition_another_body_a_conflict,
+    a_key_is_known_even_after_the_last_moment_of_its_notification,
     a_key_repeated_inside_one_request_is_enqueued_once,
     gathered_requests_see_each_others_keys_and_cards,
     two_programs_share_keys_and_cards,
@@ -211,6 +214,32 @@ async fn the_same_key_and_body_is_a_repetition_another_body_a_conflict(db: &Test
         other.unwrap(),
         Enqueued::Refused(vec![Refusal { index: 0, why }])
     );
+    assert_eq!(db.count("contact_log").await, 1);
+}
+
+async fn a_key_is_known_even_after_the_last_moment_of_its_notification(db: &TestDb) {
+    let mut new = keyed(email("C-1"), "k", 1);
+    new.expires_at = Some(db.clock.now().plus(Duration::from_secs(1)));
+    let first = enqueued(&db.store, vec![new.clone()]).await[0];
+    db.pass(Duration::from_secs(1));
+    let again = db.store.enqueue(request(vec![new.clone()])).await.unwrap();
+    let (id, duplicate) = (first, true);
+    assert_eq!(tickets(again), [Ticket { id, duplicate }]);
+    for late in [
+        keyed(new.clone(), "l", 1),
+        NewNotification {
+            idempotency: None,
+            ..new
+        },
+    ] {
+        let answer = db
+            .store
+            .enqueue(request(vec![email("C-1"), late]))
+            .await
+            .unwrap();
+        let why = Why::Expired;
+        assert_eq!(answer, Enqueued::Refused(vec![Refusal { index: 1, why }]));
+    }
     assert_eq!(db.count("contact_log").await, 1);
 }
 

@@ -1,7 +1,8 @@
 //! The contract of the store: every function, on both databases.
 
-mod make;
+pub(crate) mod make;
 
+mod buried;
 mod claim;
 mod clients;
 mod content;

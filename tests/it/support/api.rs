@@ -1,5 +1,6 @@
 //! An API in this process, on a database of its own, with a clock that the test moves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use tokio::sync::Notify;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use super::db::TestDb;
+
 pub(crate) struct TestApi {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
@@ -30,9 +33,9 @@ pub(crate) struct TestApi {
     /// Allows everything in the business `default`.
     pub(crate) key: String,
     /// The database, for what the store has no verb for yet.
-    pub(crate) path: std::path::PathBuf,
+    pub(crate) path: PathBuf,
     router: Router,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,22 @@ impl TestApi {
         let url = format!("sqlite:{}", path.display());
         let store = Store::open(&url, 4, clock.clone()).await.unwrap();
         store.migrate().await.unwrap();
+        Self::of(store, clock, limits, path, Some(dir)).await
+    }
+
+    /// On a database that the test has.
+    pub(crate) async fn on(db: &TestDb) -> Self {
+        let (store, clock) = (db.store.clone(), db.clock.clone());
+        Self::of(store, clock, Limits::default(), PathBuf::new(), None).await
+    }
+
+    async fn of(
+        store: Store,
+        clock: Clock,
+        limits: Limits,
+        path: PathBuf,
+        dir: Option<TempDir>,
+    ) -> Self {
         let woken = Arc::new(Notify::new());
         let router = router(Api {
             store: store.clone(),
@@ -116,6 +135,16 @@ impl TestApi {
 
     pub(crate) async fn post(&self, path: &str, body: &Json) -> Answer {
         self.ask("POST", path, Some(&self.key), Some(body)).await
+    }
+
+    /// A body exactly as it is written.
+    pub(crate) async fn post_text(&self, path: &str, body: &str) -> Answer {
+        let request = Request::builder().method("POST").uri(path);
+        let request = request
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/json");
+        self.answer(request.body(Body::from(body.to_owned())).unwrap())
+            .await
     }
 
     /// Writes a template, which must be good, and returns it.

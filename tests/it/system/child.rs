@@ -151,7 +151,7 @@ impl Drop for Child {
 }
 
 /// By way of the shell, which is everywhere. Whether there was such a process.
-fn signal(name: &str, pid: u32) -> bool {
+pub(super) fn signal(name: &str, pid: u32) -> bool {
     let kill = format!("kill -{name} {pid}");
     let told = Command::new("sh").args(["-c", &kill]).status();
     told.unwrap().success()
@@ -174,6 +174,17 @@ fn command(variables: &Variables) -> Command {
     }
     command.envs(variables.iter());
     command
+}
+
+/// Starts a command of the program with its outputs kept.
+pub(super) fn start(variables: &Variables, arguments: &[&str]) -> std::process::Child {
+    let mut command = command(variables);
+    let command = command.args(arguments).stdin(Stdio::null());
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// Runs a command of the program to its end.

@@ -103,7 +103,7 @@ async fn a_worker_alone_serves_no_api(db: &TestDb) {
     }
     child.stop();
     let cook = run(&Variables::of(db), &["serve", "--roles", "worker,cook"]);
-    expect(&cook, 2, &["cook", "api, web, webhooks, worker"]);
+    expect(&cook, 2, &["cook", "api, web, webhooks, worker, intake"]);
 }
 
 async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused(db: &TestDb) {
@@ -307,6 +307,11 @@ fn every_command_explains_itself() {
         "keys add",
         "keys list",
         "keys revoke",
+        "enqueue",
+        "intake buried list",
+        "intake buried show",
+        "intake buried retry",
+        "intake buried drop",
         "feedback check",
     ];
     let all = run(&none, &["--help"]);

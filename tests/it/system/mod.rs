@@ -1,6 +1,7 @@
 //! The whole program: stories from the call to the status, kills, outages, several workers, hostile
 //! feedback, the command line.
 
+mod by_sql;
 mod child;
 mod cli;
 mod client;
@@ -8,6 +9,7 @@ mod clock;
 mod content;
 mod crash;
 mod failover;
+mod files;
 mod forged;
 mod kill;
 mod leaving;
@@ -23,6 +25,9 @@ mod rate;
 mod secrecy;
 mod signed;
 mod sink;
+mod sqs;
+mod sqs_queue;
 mod stories;
 mod upkeep;
+mod ways;
 mod workers;
