@@ -135,6 +135,7 @@ pub(crate) async fn mark_batch_sent(
             finished_at: now,
             outcome: "accepted",
             counts: true,
+            cause: None,
             code: None,
             text: None,
         };

@@ -1,5 +1,7 @@
 //! An entry of the contact history as JSON.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use super::timeline::{Moment, timeline};
 use crate::domain::facts::Facts;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
-use crate::store::story::Trouble;
+use crate::store::story::{Trouble, Wait, Waiting};
 
 /// One contact. What only a single entry shows is absent from lists.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,7 +36,7 @@ pub(super) struct EntryJson {
     status: Option<&'static str>,
     /// Every status that holds, the earlier first.
     statuses: Vec<&'static str>,
-    /// Why it bounced or failed.
+    /// Why it bounced or failed; of a single entry that awaits its send, also what it waits for.
     reason: Option<Reason>,
     /// `Inbound` or `Outbound`.
     #[schema(example = "Outbound")]
@@ -53,6 +55,9 @@ pub(super) struct EntryJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     next_attempt_at: Option<Timestamp>,
+    /// It may or may not have been sent, and `POST …/decide` may say what is to become of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    undecided: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     send_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -101,6 +106,7 @@ impl EntryJson {
             provider_message_id: sent.and_then(|sent| sent.provider_message_id.clone()),
             attempts: None,
             next_attempt_at: None,
+            undecided: false,
             send_at: entry.send_at,
             expires_at: entry.expires_at,
             facts: FactsJson::new(facts),
@@ -110,15 +116,42 @@ impl EntryJson {
         }
     }
 
+    /// As one of those that wait for a decision.
+    pub(super) fn held(entry: Entry, held_at: Option<Timestamp>) -> Self {
+        Self {
+            reason: held_at.map(|at| Reason {
+                category: Wait::Held.as_str(),
+                text: format!(
+                    "It may have been sent: the answer was lost at {}, and nothing has shown since \
+                     whether it arrived. It waits for a decision.",
+                    at.plainly()
+                )
+                .into(),
+                remedy: Wait::Held.remedy(),
+                provider_text: None,
+            }),
+            undecided: true,
+            ..Self::brief(entry)
+        }
+    }
+
     pub(super) fn with_story(entry: Entry, story: &Story) -> Self {
         let last = story.attempts.iter().map(|attempt| attempt.number).max();
         let shown = i64::try_from(story.events.len()).unwrap_or(i64::MAX);
+        let waiting = story
+            .waiting(&entry)
+            .map(|waiting| Reason::of_waiting(&waiting));
+        let undecided = story.is_undecided(&entry);
+        let timeline = timeline(&entry, story);
+        let brief = Self::brief(entry);
         Self {
+            reason: brief.reason.or(waiting),
+            undecided,
             attempts: Some(last.unwrap_or(0)),
             next_attempt_at: story.next_due_at,
-            timeline: Some(timeline(&entry, story)),
+            timeline: Some(timeline),
             timeline_shortened: shown >= EVENTS_MAX,
-            ..Self::brief(entry)
+            ..brief
         }
     }
 }
@@ -130,13 +163,14 @@ struct TemplateJson {
     version: String,
 }
 
-/// Why a message bounced or failed: in plain words, and in the provider's.
+/// Why a message bounced or failed, or what it waits for: in plain words, and in the provider's.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reason {
+    /// While it awaits its send: `scheduled`, `queued`, `sending`, `retrying` or `held`.
     #[schema(example = "mailbox_full")]
     category: &'static str,
-    /// One sentence for staff.
-    text: &'static str,
+    /// For staff.
+    text: Cow<'static, str>,
     /// What can be done, where something can be done.
     remedy: Option<&'static str>,
     /// For operators.
@@ -147,9 +181,21 @@ impl From<Trouble<'_>> for Reason {
     fn from(trouble: Trouble<'_>) -> Self {
         Self {
             category: trouble.category.as_str(),
-            text: trouble.sentence,
+            text: trouble.sentence.into(),
             remedy: trouble.remedy,
             provider_text: trouble.provider_text.map(str::to_owned),
+        }
+    }
+}
+
+impl Reason {
+    fn of_waiting(waiting: &Waiting<'_>) -> Self {
+        let last = waiting.last.filter(|last| last.delay().is_some());
+        Self {
+            category: waiting.wait.as_str(),
+            text: waiting.sentence().into(),
+            remedy: waiting.wait.remedy(),
+            provider_text: last.and_then(|last| last.text.clone()),
         }
     }
 }

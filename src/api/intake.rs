@@ -194,6 +194,8 @@ fn notification(
     let now = key.is_none().then_some(now);
     let (send_at, expires_at) = times(&mut fields, now);
     let metadata = metadata(&mut fields);
+    let contact_type = contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned());
+    let priority = priority.unwrap_or_else(|| Priority::usual_for(&contact_type));
     let as_given = made.as_ref().map(Made::asked);
     let (content, files) = match made {
         Some(Made::Given(given)) => (Some(ContentSource::New(given.content)), given.files),
@@ -208,14 +210,14 @@ fn notification(
         method: method?,
         to,
         type_name: String::new(),
-        contact_type: contact_type.unwrap_or_else(|| CONTACT_TYPE_DEFAULT.to_owned()),
+        contact_type,
         content: content?,
         files,
         template: None,
         staff_id,
         send_at,
         expires_at,
-        priority: priority.unwrap_or_default(),
+        priority,
         idempotency: None,
         metadata,
         resend_of: None,

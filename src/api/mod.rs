@@ -5,6 +5,7 @@ mod body;
 mod business;
 mod clients;
 mod content;
+mod decide;
 mod digest;
 mod entries;
 mod fields;
@@ -129,9 +130,12 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 22] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
     [
-        ("/v1/notifications", post(notifications::enqueue)),
+        (
+            "/v1/notifications",
+            post(notifications::enqueue).get(decide::list),
+        ),
         ("/v1/notifications/{id}", get(notifications::show)),
         (
             "/v1/notifications/{id}/content",
@@ -143,6 +147,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 22] {
         ),
         ("/v1/notifications/{id}/resend", post(resend::resend)),
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
+        ("/v1/notifications/{id}/decide", post(decide::decide)),
         ("/v1/clients", post(clients::add)),
         (
             "/v1/clients/{id}",

@@ -16,8 +16,8 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    business, clients, content, files, history, intake, notifications, providers, resend, schemas,
-    suppression_list, suppressions, templates,
+    business, clients, content, decide, files, history, intake, notifications, providers, resend,
+    schemas, suppression_list, suppressions, templates,
 };
 
 /// This document.
@@ -49,6 +49,8 @@ pub(super) async fn document() -> Response {
         notifications::cancel,
         files::download,
         resend::resend,
+        decide::list,
+        decide::decide,
         clients::add,
         clients::show,
         clients::change,
@@ -411,6 +413,7 @@ mod tests {
         assert_eq!(names(client), set(&intake::CLIENT_NAMES));
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
         assert_eq!(names(&schemas["Pause"]), set(&providers::NAMES));
+        assert_eq!(names(&schemas["Decide"]), set(&decide::NAMES));
         assert_eq!(names(&schemas["Suppress"]), set(&suppressions::NAMES));
         assert_eq!(names(&schemas["Lift"]), set(&suppressions::LIFT_NAMES));
         assert_eq!(names(&schemas["NewClient"]), set(&clients::NAMES));
@@ -450,7 +453,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 10);
+        assert_eq!(reading.len(), 11);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -92,7 +92,7 @@ fn again(first: &Entry, body: &Value) -> Result<NewNotification, Problem> {
         staff_id: asked.staff_id,
         send_at: None,
         expires_at: None,
-        priority: Priority::default(),
+        priority: Priority::usual_for(&first.contact_type),
         idempotency,
         metadata: first.metadata.clone(),
         resend_of: Some(first.id),

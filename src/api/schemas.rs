@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::openapi::{schema, text};
-use super::{content, files, intake, providers, rendering};
+use super::{content, decide, files, intake, providers, rendering};
 
 /// The body of a change of the business; read by `business`.
 #[derive(Debug)]
@@ -34,6 +34,34 @@ impl utoipa::PartialSchema for PauseBody {
             "additionalProperties": false,
             "required": ["reason"],
             "properties": {"reason": text(providers::REASON_LENGTH_MAX)},
+        }))
+    }
+}
+
+/// The body of a decision; read by `decide`.
+#[derive(Debug)]
+pub(super) struct DecideBody;
+
+impl utoipa::ToSchema for DecideBody {
+    fn name() -> Cow<'static, str> {
+        "Decide".into()
+    }
+}
+
+impl utoipa::PartialSchema for DecideBody {
+    fn schema() -> RefOr<Schema> {
+        schema(json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["action"],
+            "properties": {
+                "action": {
+                    "type": "string", "enum": decide::ACTIONS,
+                    "description": "`resend`: send it again at once. `give_up`: leave it; it is \
+                                    Failed. `sent`: somebody has seen that it went; it is Sent.",
+                },
+                "staff_id": text(intake::ID_LENGTH_MAX),
+            },
         }))
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::entries::Reason;
+use crate::domain::delay::Delay;
 use crate::domain::event::{Event, What};
 use crate::domain::time::Timestamp;
 use crate::store::history::{Entry, Story};
@@ -30,6 +31,14 @@ enum Happened {
         text: Option<String>,
         #[schema(value_type = Option<String>, format = DateTime)]
         next_at: Option<Timestamp>,
+        /// Why it is tried again then, or waits: the end of a sentence.
+        because: Option<&'static str>,
+    },
+    /// A person decided on an attempt of unknown outcome.
+    Decided {
+        /// `resend`, `give_up` or `sent`.
+        action: &'static str,
+        staff_id: Option<String>,
     },
     Sent {
         provider: String,
@@ -84,6 +93,7 @@ pub(super) fn timeline(entry: &Entry, story: &Story) -> Vec<Moment> {
                 code: attempt.code.clone(),
                 text: attempt.text.clone(),
                 next_at: attempt.next_at,
+                because: attempt.delay().map(Delay::because),
             },
             story::Happened::Event(event) => happened(event),
         },
@@ -108,6 +118,10 @@ fn happened(event: &Event) -> Happened {
                 code: failure.code,
             }
         }
+        What::Decided { decision, staff_id } => Happened::Decided {
+            action: decision.as_str(),
+            staff_id,
+        },
         What::Delivered { response } => Happened::Delivered {
             provider_text: response,
         },

@@ -119,6 +119,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 woken: Arc::clone(&woken),
                 settings: settings.delivery_in_force(),
+                rules: settings.rules(),
                 retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
                 links: leaving::links(&settings, address, &tokens),

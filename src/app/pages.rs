@@ -12,11 +12,12 @@ use serde::Deserialize;
 use tracing::error;
 
 use crate::clock::Clock;
-use crate::domain::event::What;
+use crate::domain::delay::Delay;
+use crate::domain::event::{Decision, What};
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
 use crate::domain::status::Status;
-use crate::store::history::{Entry, Filter};
+use crate::store::history::{Entry, Filter, Story};
 use crate::store::story::{Happened, Moment};
 use crate::store::{self, Store};
 use crate::web::{self, Badge, Hint, Line, Page, Reason, Step};
@@ -280,7 +281,7 @@ async fn entry(
         metadata: metadata
             .map(|(key, value)| (key.clone(), value.to_string()))
             .collect(),
-        reason: reason(&entry),
+        reason: reason(&entry).or_else(|| waiting(&story, &entry)),
     };
     Ok(web::entry_html(&request, web::render_entry(&view)?))
 }
@@ -294,14 +295,24 @@ fn reason(entry: &Entry) -> Option<Reason> {
     })
 }
 
+fn waiting(story: &Story, entry: &Entry) -> Option<Reason> {
+    let waiting = story.waiting(entry)?;
+    Some(Reason {
+        sentence: waiting.sentence(),
+        remedy: waiting.wait.remedy().map(str::to_owned),
+        provider_text: waiting.last.and_then(|last| last.text.clone()),
+    })
+}
+
 fn step(moment: Moment<'_>) -> Step {
     let (sentence, detail) = match moment.happened {
         Happened::Queued => ("Enqueued".to_owned(), None),
         Happened::Attempt(attempt) => {
             let outcome = attempt.outcome.replace('_', " ");
-            let next = attempt
-                .next_at
-                .map_or(String::new(), |at| format!("; next try at {at}"));
+            let because = attempt.delay().map(Delay::because).unwrap_or_default();
+            let next = attempt.next_at.map_or(String::new(), |at| {
+                format!("; next try at {}, because {because}", at.plainly())
+            });
             let (number, provider) = (attempt.number, &attempt.provider);
             let sentence = format!("Attempt {number} by {provider}: {outcome}{next}");
             (sentence, attempt.text.clone())
@@ -321,6 +332,11 @@ fn sentence(what: &What, source: &str) -> String {
         What::Rejected(f) | What::Undelivered(f) | What::GaveUp(f) => {
             format!("Failed: {}", f.sentence())
         }
+        What::Decided { decision, .. } => match decision {
+            Decision::Resend => "Decided by staff: send it again".to_owned(),
+            Decision::GiveUp => "Decided by staff: give it up".to_owned(),
+            Decision::Sent => "Decided by staff: it was sent".to_owned(),
+        },
         What::Delivered { .. } => format!("Delivered, says {source}"),
         What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
         What::Bounced(b) => format!(

@@ -14,7 +14,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::delivery::{DeliverySettings, Retention};
+use crate::delivery::{DeliverySettings, MethodRules, OnUnknown, Retention, Rules};
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
@@ -78,6 +78,8 @@ pub struct Email {
     pub unsubscribe_mailto: Option<String>,
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<EmailProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +87,8 @@ pub struct Email {
 pub struct Sms {
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<SmsProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -92,6 +96,8 @@ pub struct Sms {
 pub struct Push {
     #[serde(deserialize_with = "words::list")]
     pub providers: Vec<PushProvider>,
+    pub unknown: OnUnknown,
+    pub retry_horizon_hours: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -137,6 +143,9 @@ const LISTS: [&str; 5] = [
     "feedback.sns.topics",
     "intake.sqs.queues",
 ];
+
+/// A month: nothing that is later than this is a notification any more.
+const RETRY_HORIZON_HOURS_MAX: u64 = 720;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -210,6 +219,18 @@ impl Settings {
                 .iter()
                 .map(|(key, text)| format!("delivery.{key} {text}")),
         );
+        let horizons = [
+            ("email", self.email.retry_horizon_hours),
+            ("sms", self.sms.retry_horizon_hours),
+            ("push", self.push.retry_horizon_hours),
+        ];
+        for (method, hours) in horizons {
+            if !(1..=RETRY_HORIZON_HOURS_MAX).contains(&hours) {
+                wrong.push(format!(
+                    "{method}.retry_horizon_hours must be from 1 to {RETRY_HORIZON_HOURS_MAX}"
+                ));
+            }
+        }
         let feedback = self.feedback.validate();
         wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
         let intake = self.intake.sqs.validate();
@@ -248,6 +269,19 @@ impl Settings {
         }
     }
 
+    /// What each method has rules of its own for.
+    pub fn rules(&self) -> Rules {
+        let rules = |on_unknown, hours| MethodRules {
+            horizon: Duration::from_hours(hours),
+            on_unknown,
+        };
+        Rules {
+            email: rules(self.email.unknown, self.email.retry_horizon_hours),
+            sms: rules(self.sms.unknown, self.sms.retry_horizon_hours),
+            push: rules(self.push.unknown, self.push.retry_horizon_hours),
+        }
+    }
+
     /// The delivery rules in force: the sandbox has its own, faster ones.
     pub fn delivery_in_force(&self) -> DeliverySettings {
         let mut delivery = self.delivery.clone();
@@ -255,6 +289,8 @@ impl Settings {
             delivery.attempts_max = self.sandbox.attempts_max;
             delivery.retry_initial_ms = self.sandbox.retry_initial_ms;
             delivery.retry_max_ms = self.sandbox.retry_max_ms;
+            delivery.mailbox_retry_initial_ms = self.sandbox.retry_initial_ms;
+            delivery.mailbox_retry_max_ms = self.sandbox.retry_max_ms;
             delivery.unknown_grace_ms = self.sandbox.unknown_grace_ms;
         }
         delivery

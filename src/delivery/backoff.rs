@@ -1,4 +1,4 @@
-//! When to try again: exponential with jitter. The only file that names the `backoff` crate, which
+//! When to try again: exponential with full jitter. The only file that names the `backoff` crate, which
 //! computes the interval; what would replace it is in `docs/decisions/`.
 
 use std::time::Duration;
@@ -9,16 +9,16 @@ use backoff::backoff::Backoff as _;
 /// The shape of the waits between attempts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// The wait after the first failure, before jitter.
+    /// The longest wait after the first failure.
     pub initial: Duration,
-    /// No wait is longer, before jitter.
+    /// No wait is longer.
     pub max: Duration,
     pub multiplier: f64,
 }
 
-/// A wait is drawn from its own length plus or minus this part of it, so that what failed together
-/// is not tried again together.
-const JITTER: f64 = 0.5;
+/// Full jitter: a wait is anything between nothing and its longest, so that what failed together is
+/// spread as evenly as can be. The crate spreads around a centre, by up to this part of it.
+const JITTER: f64 = 1.0;
 
 impl Schedule {
     /// The wait after that many failures (1 for the first).
@@ -26,12 +26,13 @@ impl Schedule {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let factor = self.multiplier.powi(exponent);
         let grown = self.initial.as_secs_f64() * factor;
-        let interval = Duration::try_from_secs_f64(grown)
+        let longest = Duration::try_from_secs_f64(grown)
             .unwrap_or(self.max)
             .min(self.max);
+        let centre = longest / 2;
         let mut backoff = ExponentialBackoff {
-            current_interval: interval,
-            initial_interval: interval,
+            current_interval: centre,
+            initial_interval: centre,
             max_interval: self.max,
             multiplier: self.multiplier,
             randomization_factor: JITTER,
@@ -53,23 +54,25 @@ mod tests {
             max: Duration::from_mins(1),
             multiplier: 2.0,
         };
-        for (failures, centre) in [(0, 10), (1, 10), (2, 20), (3, 40), (4, 60), (1_000, 60)] {
-            let waits: Vec<f64> = (0..200)
+        for (failures, longest) in [(0, 10), (1, 10), (2, 20), (3, 40), (4, 60), (1_000, 60)] {
+            let longest = f64::from(longest);
+            let waits: Vec<f64> = (0..400)
                 .map(|_| schedule.wait(failures).as_secs_f64())
                 .collect();
-            let (low, high) = (f64::from(centre) * 0.5, f64::from(centre) * 1.5);
             assert!(
-                waits.iter().all(|wait| (low..=high).contains(wait)),
+                waits.iter().all(|wait| (0.0..=longest).contains(wait)),
                 "{failures}"
             );
-            assert!(
-                waits.iter().any(|wait| *wait < low * 1.5),
-                "{failures}: spread"
-            );
-            assert!(
-                waits.iter().any(|wait| *wait > high * 0.8),
-                "{failures}: spread"
-            );
+            // Each tenth has its share: 40 of 400, give or take six standard deviations.
+            for tenth in 0..10 {
+                let from = longest * f64::from(tenth) / 10.0;
+                let within = from..from + longest / 10.0;
+                let share = waits.iter().filter(|wait| within.contains(wait)).count();
+                assert!(
+                    (5..=75).contains(&share),
+                    "{failures}: {share} in {within:?}"
+                );
+            }
         }
     }
 }

@@ -22,12 +22,10 @@ use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use super::route::{Another, Clearance, Route};
-use crate::domain::event::Failure;
 use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
-use crate::domain::reason::Category;
 use crate::fault::{self, Step};
 use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
@@ -80,7 +78,7 @@ impl Courier {
         transport: Transport,
         (route, line): (Arc<Route>, usize),
     ) -> Arc<Self> {
-        let policy = worker.settings.policy();
+        let policy = worker.settings.policy(worker.rules.of(method));
         let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
@@ -201,7 +199,7 @@ impl Courier {
                 return Verdict::Release;
             }
             let message = match &parcel.claimed.message {
-                Some(message) if self.without_sending(&parcel.claimed).is_none() => message,
+                Some(message) if self.policy.before(&parcel.claimed, now.wall).is_none() => message,
                 Some(_) | None => return Verdict::Decided,
             };
             let clearance = self
@@ -245,7 +243,8 @@ impl Courier {
             _share,
         } = parcel;
         let job = claimed.job;
-        let (tried, then) = match (ticket, self.without_sending(&claimed)) {
+        let decided = self.policy.before(&claimed, self.worker.clock.now());
+        let (tried, then) = match (ticket, decided) {
             (_, Some(then)) => (None, then),
             (Some(ticket), None) => self.send(claimed, ticket).await,
             // The clock was set back since it was found expired.
@@ -272,32 +271,6 @@ impl Courier {
         }
         // Only now, so that no more is sent while the database is slower than the provider.
         drop(permit);
-    }
-
-    /// Decides the jobs for which no provider is to be called.
-    fn without_sending(&self, claimed: &Claimed) -> Option<Then> {
-        if claimed.has_gone {
-            return Some(Then::Settled);
-        }
-        if let Some(bar) = claimed.bar {
-            return Some(Then::GaveUp(bar.failure()));
-        }
-        let failure = |category, code: &str| {
-            let code = Some(code.to_owned());
-            Some(Then::GaveUp(Failure {
-                category,
-                code,
-                provider_text: None,
-            }))
-        };
-        let expired = claimed
-            .expires_at
-            .is_some_and(|at| at <= self.worker.clock.now());
-        match &claimed.message {
-            _ if expired => failure(Category::Expired, "expired"),
-            None => failure(Category::Unknown, "unreadable"),
-            Some(_) => None,
-        }
     }
 
     async fn send(&self, mut claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
@@ -331,13 +304,16 @@ impl Courier {
             finished_at: now.wall,
             outcome: word,
             counts,
+            cause: outcome.cause(),
             code,
             text,
         };
         let another = self.route.another(self.line, now.steady);
         let early = claimed.job.failures < EARLY_RETRIES && another == Another::IsWell;
         let soon = may_follow && (early || another == Another::HasTheTraffic);
-        if let Outcome::Throttled { after, .. } = &mut outcome {
+        if let Outcome::Throttled { after, why } = &mut outcome
+            && !why.of_the_message
+        {
             // The route holds back all of the provider's messages for that time; this one need not
             // wait for longer than the others.
             *after = None;
@@ -347,6 +323,7 @@ impl Courier {
             attempts: claimed.job.attempts,
             counts,
             now: now.wall,
+            since: claimed.since,
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };
@@ -371,8 +348,7 @@ fn units(message: &Outgoing) -> f64 {
 /// It surely has not gone, and not because of what it is: another provider may have it at once.
 fn may_follow(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::TryLater { why, .. } => !why.of_the_message,
-        Outcome::Throttled { .. } => true,
+        Outcome::TryLater { why, .. } | Outcome::Throttled { why, .. } => !why.of_the_message,
         // What broke one provider may be this message; what is unknown may have gone.
         Outcome::Broken { .. }
         | Outcome::Unknown { .. }

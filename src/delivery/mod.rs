@@ -34,7 +34,7 @@ use courier::Courier;
 use held::Held;
 use keeper::Keeper;
 pub use pace::Limits;
-pub use policy::Policy;
+pub use policy::{OnUnknown, Policy};
 use route::Route;
 use watchdog::keep_running;
 
@@ -60,6 +60,8 @@ pub struct DeliverySettings {
     pub retry_initial_ms: u64,
     pub retry_max_ms: u64,
     pub retry_multiplier: f64,
+    pub mailbox_retry_initial_ms: u64,
+    pub mailbox_retry_max_ms: u64,
     pub unknown_grace_ms: u64,
     pub broken_pause_ms: u64,
     pub stop_seconds: u64,
@@ -116,6 +118,16 @@ impl DeliverySettings {
         );
         let ordered = self.retry_max_ms >= self.retry_initial_ms;
         check(ordered, "retry_max_ms", "must be at least retry_initial_ms");
+        check(
+            self.mailbox_retry_initial_ms >= 1,
+            "mailbox_retry_initial_ms",
+            "must be at least 1",
+        );
+        check(
+            self.mailbox_retry_max_ms >= self.mailbox_retry_initial_ms,
+            "mailbox_retry_max_ms",
+            "must be at least mailbox_retry_initial_ms",
+        );
         let growing = (1.0..=10.0).contains(&self.retry_multiplier);
         check(growing, "retry_multiplier", "must be from 1 to 10");
         wrong.extend(self.breaker.validate());
@@ -135,21 +147,66 @@ impl DeliverySettings {
         warnings
     }
 
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self, rules: MethodRules) -> Policy {
+        let schedule = |initial, max| Schedule {
+            initial: Duration::from_millis(initial),
+            max: Duration::from_millis(max),
+            multiplier: self.retry_multiplier,
+        };
         Policy {
-            schedule: Schedule {
-                initial: Duration::from_millis(self.retry_initial_ms),
-                max: Duration::from_millis(self.retry_max_ms),
-                multiplier: self.retry_multiplier,
-            },
+            schedule: schedule(self.retry_initial_ms, self.retry_max_ms),
+            mailbox_schedule: schedule(self.mailbox_retry_initial_ms, self.mailbox_retry_max_ms),
             attempts_max: self.attempts_max,
-            unknown_grace: Duration::from_millis(self.unknown_grace_ms),
-            broken_pause: Duration::from_millis(self.broken_pause_ms),
+            horizon: rules.horizon,
+            on_unknown: rules.on_unknown,
+            unknown_grace: self.unknown_grace(),
+            broken_pause: self.broken_pause(),
         }
     }
 
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds)
+    }
+
+    pub fn unknown_grace(&self) -> Duration {
+        Duration::from_millis(self.unknown_grace_ms)
+    }
+
+    fn broken_pause(&self) -> Duration {
+        Duration::from_millis(self.broken_pause_ms)
+    }
+}
+
+/// What each method has rules of its own for.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodRules {
+    pub horizon: Duration,
+    pub on_unknown: OnUnknown,
+}
+
+/// The rules of every method that we send by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub email: MethodRules,
+    pub sms: MethodRules,
+    pub push: MethodRules,
+}
+
+impl Rules {
+    /// Of what we do not send, nothing is ever asked: any will do.
+    pub const fn of(&self, method: Method) -> MethodRules {
+        match method {
+            Method::Sms => self.sms,
+            Method::Push => self.push,
+            Method::Email | Method::InPerson | Method::Mail | Method::Phone => self.email,
+        }
+    }
+
+    /// The methods of which an attempt of unknown outcome waits for a person.
+    pub fn held(&self) -> Vec<Method> {
+        let sent = Method::SENT_BY_US.into_iter();
+        sent.filter(|method| self.of(*method).on_unknown == OnUnknown::Hold)
+            .collect()
     }
 }
 
@@ -162,6 +219,7 @@ pub struct Worker {
     /// Poked when there may be something to do.
     pub woken: Arc<Notify>,
     pub settings: DeliverySettings,
+    pub rules: Rules,
     pub retention: Retention,
     /// Unique among all living workers: the holder's name on its claims.
     pub name: String,
@@ -246,8 +304,7 @@ impl Worker {
             .iter()
             .map(|provider| (provider.transport.name(), provider.limits))
             .collect();
-        let broken_pause = self.settings.policy().broken_pause;
-        let rules = (self.settings.breaker.clone(), broken_pause);
+        let rules = (self.settings.breaker.clone(), self.settings.broken_pause());
         let news = Arc::clone(news);
         Route::new(method, &self.name, lines, rules, news, Instant::now())
     }

@@ -2,23 +2,43 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::backoff::Schedule;
 use crate::domain::event::Failure;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::store::jobs::Claimed;
 use crate::store::record::Then;
 
 /// The rules of one method.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
+    /// Of the waits while the provider or a server on the way is in trouble.
     pub schedule: Schedule,
+    /// Of the waits while the recipient's own mailbox or server puts the message off: a full mailbox
+    /// or a greylist needs minutes and hours, not seconds.
+    pub mailbox_schedule: Schedule,
     /// Attempts that count (not throttled ones) before we give up.
     pub attempts_max: u32,
+    /// How long after its first due time a message is still worth another attempt.
+    pub horizon: Duration,
+    pub on_unknown: OnUnknown,
     /// How long feedback may take to show that an attempt of unknown outcome went after all.
     pub unknown_grace: Duration,
     /// How long a provider rests whose credentials or set-up do not work.
     pub broken_pause: Duration,
+}
+
+/// What becomes of a message whose last attempt may or may not have sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// It is sent again after the grace, unless feedback shows that it went.
+    Resend,
+    /// It waits until a person decides or feedback shows that it went.
+    Hold,
 }
 
 /// The job that was tried.
@@ -31,6 +51,8 @@ pub struct Situation {
     /// Whether this attempt counts, if it failed.
     pub counts: bool,
     pub now: Timestamp,
+    /// When it was first due.
+    pub since: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub opens_tracked: bool,
 }
@@ -61,6 +83,35 @@ const REFUSED: Schedule = Schedule {
 const BROKEN_WAIT_MAX: Duration = Duration::from_mins(10);
 
 impl Policy {
+    /// Decides the jobs for which no provider is to be called.
+    pub fn before(&self, claimed: &Claimed, now: Timestamp) -> Option<Then> {
+        if claimed.has_gone {
+            return Some(Then::Settled);
+        }
+        if let Some(bar) = claimed.bar {
+            return Some(Then::GaveUp(bar.failure()));
+        }
+        let failure = |category, code: &str| {
+            let code = Some(code.to_owned());
+            Some(Then::GaveUp(Failure {
+                category,
+                code,
+                provider_text: None,
+            }))
+        };
+        match &claimed.message {
+            _ if claimed.expires_at.is_some_and(|at| at <= now) => {
+                failure(Category::Expired, "expired")
+            }
+            // Only where workers died over it: otherwise the last attempt would have given up.
+            _ if claimed.job.failures >= self.attempts_max => {
+                failure(Category::OutcomeUnknown, "attempts")
+            }
+            None => failure(Category::Unknown, "unreadable"),
+            Some(_) => None,
+        }
+    }
+
     pub fn follow(&self, outcome: Outcome, at: Situation) -> Then {
         match outcome {
             Outcome::Accepted {
@@ -70,54 +121,59 @@ impl Policy {
                 opens_tracked: at.opens_tracked,
             },
             Outcome::Rejected(failure) => Then::Rejected(failure),
-            Outcome::TryLater { after, why } => self.again(
-                at,
-                self.waiting(at.step(), after),
-                Category::ProviderUnavailable,
-                why,
-            ),
-            Outcome::Unknown { why } => self.again(at, self.unknown_grace, Category::Unknown, why),
+            Outcome::TryLater { after, why } => {
+                let (schedule, category) = if why.of_the_message {
+                    (self.mailbox_schedule, Category::PutOff)
+                } else {
+                    (self.schedule, Category::ProviderUnavailable)
+                };
+                let wait = no_sooner(schedule.wait(at.step()), after);
+                self.again(at, wait, category, why)
+            }
+            Outcome::Unknown { .. } if self.on_unknown == OnUnknown::Hold => Then::Hold,
+            Outcome::Unknown { why } => {
+                self.again(at, self.unknown_grace, Category::OutcomeUnknown, why)
+            }
             // Soon: the rate is held down for all messages, so this one need not wait for long; but ever
             // later, in case it is this message alone that is refused.
             Outcome::Throttled { after, why } => {
                 let refusals = at.attempts.saturating_sub(at.failures) + 1;
                 let wait = REFUSED.wait(refusals).min(self.schedule.max);
-                let due_at = at
-                    .now
-                    .plus(wait.max(after.unwrap_or_default().min(HINT_MAX)));
-                expires(at, due_at, Category::ThrottledTooLong, why)
+                self.in_time(at, no_sooner(wait, after), Category::ThrottledTooLong, why)
             }
             // Ever later, in case it is this message that breaks the provider: it must not do so
             // whenever the provider has rested.
             Outcome::Broken { why } => {
                 let wait = self.schedule.wait(at.attempts + 1).min(BROKEN_WAIT_MAX);
-                let due_at = at.now.plus(wait.max(self.broken_pause));
-                expires(at, due_at, Category::Credentials, why)
+                self.in_time(at, wait.max(self.broken_pause), Category::Credentials, why)
             }
         }
-    }
-
-    /// Our own schedule, but no sooner than the provider asks for.
-    fn waiting(&self, failures: u32, hint: Option<Duration>) -> Duration {
-        self.schedule
-            .wait(failures)
-            .max(hint.unwrap_or_default().min(HINT_MAX))
     }
 
     fn again(&self, at: Situation, wait: Duration, category: Category, why: Trouble) -> Then {
         if at.counts && at.failures + 1 >= self.attempts_max {
             return gave_up(category, why);
         }
-        expires(at, at.now.plus(wait), category, why)
+        self.in_time(at, wait, category, why)
+    }
+
+    /// There is no next attempt after the last moment.
+    fn in_time(&self, at: Situation, wait: Duration, category: Category, why: Trouble) -> Then {
+        let due_at = at.now.plus(wait);
+        let horizon = at.since.plus(self.horizon);
+        let last = at
+            .expires_at
+            .map_or(horizon, |expires| expires.min(horizon));
+        if due_at >= last {
+            return gave_up(category, why);
+        }
+        Then::Again { due_at }
     }
 }
 
-/// There is no next attempt after the last moment.
-fn expires(at: Situation, due_at: Timestamp, category: Category, why: Trouble) -> Then {
-    match at.expires_at {
-        Some(expires_at) if due_at >= expires_at => gave_up(category, why),
-        _ => Then::Again { due_at },
-    }
+/// Our own schedule, but no sooner than the provider asks for.
+fn no_sooner(wait: Duration, hint: Option<Duration>) -> Duration {
+    wait.max(hint.unwrap_or_default().min(HINT_MAX))
 }
 
 fn gave_up(category: Category, why: Trouble) -> Then {
@@ -138,7 +194,14 @@ mod tests {
             max: Duration::from_mins(1),
             multiplier: 2.0,
         },
+        mailbox_schedule: Schedule {
+            initial: Duration::from_mins(5),
+            max: Duration::from_hours(2),
+            multiplier: 2.0,
+        },
         attempts_max: 3,
+        horizon: Duration::from_hours(72),
+        on_unknown: OnUnknown::Resend,
         unknown_grace: Duration::from_mins(5),
         broken_pause: Duration::from_secs(30),
     };
@@ -150,6 +213,7 @@ mod tests {
             attempts: failures,
             counts: true,
             now,
+            since: now,
             expires_at: None,
             opens_tracked: true,
         }
@@ -157,11 +221,40 @@ mod tests {
     fn why() -> Trouble {
         Trouble::new(Some("450"), "busy")
     }
+    fn later(hint: Option<u64>) -> Outcome {
+        Outcome::TryLater {
+            after: hint.map(Duration::from_secs),
+            why: why(),
+        }
+    }
+    fn put_off() -> Outcome {
+        Outcome::TryLater {
+            after: None,
+            why: why().of_the_message(),
+        }
+    }
+    fn throttled() -> Outcome {
+        Outcome::Throttled {
+            after: None,
+            why: why(),
+        }
+    }
+    fn broken() -> Outcome {
+        Outcome::Broken { why: why() }
+    }
+    fn unknown() -> Outcome {
+        Outcome::Unknown { why: why() }
+    }
     fn seconds(then: &Then) -> u64 {
         let Then::Again { due_at } = then else {
             panic!("{then:?}")
         };
         due_at.since(at(0).now).as_secs()
+    }
+    /// The longest of many waits.
+    fn longest(policy: &Policy, outcome: impl Fn() -> Outcome, at: Situation) -> u64 {
+        let waits = (0..200).map(|_| seconds(&policy.follow(outcome(), at)));
+        waits.max().unwrap()
     }
     fn category(then: &Then) -> Category {
         let Then::GaveUp(failure) = then else {
@@ -172,55 +265,38 @@ mod tests {
 
     #[test]
     fn a_failed_attempt_is_tried_again_until_the_attempts_are_used_up() {
-        let outcome = || Outcome::TryLater {
-            after: None,
-            why: why(),
-        };
-        assert!((5..=15).contains(&seconds(&POLICY.follow(outcome(), at(0)))));
-        assert!((10..=30).contains(&seconds(&POLICY.follow(outcome(), at(1)))));
-        assert_eq!(
-            category(&POLICY.follow(outcome(), at(2))),
-            Category::ProviderUnavailable
-        );
+        assert!((8..=10).contains(&longest(&POLICY, || later(None), at(0))));
+        assert!((16..=20).contains(&longest(&POLICY, || later(None), at(1))));
+        let last = POLICY.follow(later(None), at(2));
+        assert_eq!(category(&last), Category::ProviderUnavailable);
+    }
+
+    #[test]
+    fn a_mailbox_that_puts_a_message_off_has_more_time_than_a_provider_in_trouble() {
+        assert!((240..=300).contains(&longest(&POLICY, put_off, at(0))));
+        assert!((480..=600).contains(&longest(&POLICY, put_off, at(1))));
+        assert_eq!(category(&POLICY.follow(put_off(), at(2))), Category::PutOff);
     }
 
     #[test]
     fn a_providers_hint_is_honoured_within_reason() {
-        let after = |hint| Outcome::TryLater {
-            after: Some(Duration::from_secs(hint)),
-            why: why(),
-        };
-        assert_eq!(seconds(&POLICY.follow(after(1_000), at(0))), 1_000);
-        assert_eq!(seconds(&POLICY.follow(after(9_999_999), at(0))), 86_400);
+        assert_eq!(seconds(&POLICY.follow(later(Some(1_000)), at(0))), 1_000);
+        let far = POLICY.follow(later(Some(9_999_999)), at(0));
+        assert_eq!(seconds(&far), 86_400);
     }
 
     #[test]
     fn throttling_and_broken_credentials_use_up_no_attempts() {
-        let throttled = Outcome::Throttled {
-            after: None,
-            why: why(),
-        };
-        let broken = Outcome::Broken { why: why() };
-        assert!(seconds(&POLICY.follow(throttled, at(99))) <= 90);
-        assert_eq!(seconds(&POLICY.follow(broken, at(0))), 30);
+        assert!(seconds(&POLICY.follow(throttled(), at(99))) <= 1);
+        assert_eq!(seconds(&POLICY.follow(broken(), at(0))), 30);
     }
 
     #[test]
     fn a_refusal_for_the_rate_comes_back_soon_and_ever_later_if_it_is_the_messages_own() {
-        let refused = |attempts| {
-            let throttled = Outcome::Throttled {
-                after: None,
-                why: why(),
-            };
-            let at = Situation { attempts, ..at(0) };
-            let Then::Again { due_at } = POLICY.follow(throttled, at) else {
-                panic!("it gave up")
-            };
-            due_at.since(at.now).as_millis()
-        };
-        assert!((500..=1_500).contains(&refused(0)));
-        assert!((4_000..=12_000).contains(&refused(3)));
-        assert!(refused(50) <= 90_000);
+        let refused = |attempts| Situation { attempts, ..at(0) };
+        assert!(longest(&POLICY, throttled, refused(0)) <= 1);
+        assert!((6..=8).contains(&longest(&POLICY, throttled, refused(3))));
+        assert!((48..=60).contains(&longest(&POLICY, throttled, refused(50))));
     }
 
     #[test]
@@ -232,43 +308,66 @@ mod tests {
             },
             ..POLICY
         };
-        let broken = || Outcome::Broken { why: why() };
-        assert!((80..=240).contains(&seconds(&patient.follow(broken(), at(4)))));
-        assert!((300..=600).contains(&seconds(&patient.follow(broken(), at(99)))));
+        assert!((130..=160).contains(&longest(&patient, broken, at(4))));
+        assert!((500..=600).contains(&longest(&patient, broken, at(99))));
     }
 
     #[test]
-    fn an_unknown_outcome_waits_for_feedback_first() {
-        let unknown = || Outcome::Unknown { why: why() };
+    fn an_unknown_outcome_waits_for_feedback_and_is_then_sent_again() {
         assert_eq!(seconds(&POLICY.follow(unknown(), at(0))), 300);
-        assert_eq!(
-            category(&POLICY.follow(unknown(), at(2))),
-            Category::Unknown
-        );
+        let last = POLICY.follow(unknown(), at(2));
+        assert_eq!(category(&last), Category::OutcomeUnknown);
     }
 
     #[test]
-    fn nothing_is_tried_after_the_last_moment() {
-        let soon = Situation {
-            expires_at: Some(Timestamp::from_millis(1_000_400)),
+    fn where_a_second_copy_does_harm_an_unknown_outcome_waits_for_a_person() {
+        let careful = Policy {
+            on_unknown: OnUnknown::Hold,
+            ..POLICY
+        };
+        for failures in [0, 2] {
+            let then = careful.follow(unknown(), at(failures));
+            assert!(matches!(then, Then::Hold), "{then:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_tried_after_the_last_moment_and_the_reason_is_the_true_one() {
+        let moment = Timestamp::from_millis(1_000_001);
+        let expiring = Situation {
+            expires_at: Some(moment),
             ..at(0)
         };
-        let later = Outcome::TryLater {
-            after: None,
-            why: why(),
+        // Due for so long that the horizon is just about to come.
+        let old = Situation {
+            since: moment.minus(POLICY.horizon),
+            ..at(0)
         };
-        let throttled = Outcome::Throttled {
-            after: None,
-            why: why(),
+        let hinted = |outcome| match outcome {
+            Outcome::TryLater { why, .. } => Outcome::TryLater {
+                after: Some(Duration::from_secs(1)),
+                why,
+            },
+            Outcome::Throttled { why, .. } => Outcome::Throttled {
+                after: Some(Duration::from_secs(1)),
+                why,
+            },
+            other @ (Outcome::Accepted { .. }
+            | Outcome::Rejected(_)
+            | Outcome::Broken { .. }
+            | Outcome::Unknown { .. }) => other,
         };
-        assert_eq!(
-            category(&POLICY.follow(later, soon)),
-            Category::ProviderUnavailable
-        );
-        assert_eq!(
-            category(&POLICY.follow(throttled, soon)),
-            Category::ThrottledTooLong
-        );
+        for at in [expiring, old] {
+            for (outcome, why) in [
+                (later(None), Category::ProviderUnavailable),
+                (put_off(), Category::PutOff),
+                (throttled(), Category::ThrottledTooLong),
+                (broken(), Category::Credentials),
+                (unknown(), Category::OutcomeUnknown),
+            ] {
+                assert_eq!(category(&POLICY.follow(hinted(outcome), at)), why);
+            }
+        }
     }
 
     #[test]

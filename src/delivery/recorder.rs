@@ -261,6 +261,7 @@ fn end(then: &Then) -> &'static str {
         Then::Rejected(_) => "rejected",
         Then::GaveUp(_) => "gave_up",
         Then::Again { .. } => "again",
+        Then::Hold => "held",
         Then::Settled => "settled",
     }
 }

@@ -12,7 +12,7 @@ use super::Worker;
 use super::held::{Held, Moment};
 use super::watch::Watch;
 use crate::store::Wake;
-use crate::store::claims::{Pulse, Rescued};
+use crate::store::claims::{Lost, Pulse, Rescued};
 use crate::store::unmatched::Sweep;
 
 /// How often dead claims and unmatched events are looked for: an event that crossed its send on
@@ -51,7 +51,7 @@ pub(super) async fn heartbeat(worker: Worker, held: Vec<Held>, done: Cancellatio
 
 /// Takes over from dead workers, and applies feedback that crossed its send.
 pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
-    let mut watch = Watch::default();
+    let (mut watch, mut settled) = (Watch::default(), None);
     let mut sweep = Sweep::default();
     while slept(RESCUE_EVERY, &stop).await {
         match worker.store.pulses().await {
@@ -63,6 +63,10 @@ pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
             }
             Err(failed) => warn!(error = %failed, "cannot look for dead workers"),
         }
+        match worker.store.settle_held(settled).await {
+            Ok(last) => settled = last,
+            Err(failed) => warn!(error = %failed, "cannot look for feedback on what is held"),
+        }
         if let Err(failed) = worker.store.sweep_unmatched(&mut sweep).await {
             warn!(error = %failed, "cannot look for unmatched feedback");
         }
@@ -72,12 +76,16 @@ pub(super) async fn rescue(worker: Worker, stop: CancellationToken) {
 /// All together; where the trouble may lie in one of them, each alone. One that cannot be taken up
 /// stays as it is and is tried again, and holds up no other.
 async fn take_up(worker: &Worker, dead: &[Pulse]) {
-    let grace = worker.settings.policy().unknown_grace;
-    match worker.store.rescue(dead, grace).await {
+    let held = worker.rules.held();
+    let lost = Lost {
+        grace: worker.settings.unknown_grace(),
+        held: &held,
+    };
+    match worker.store.rescue(dead, lost).await {
         Ok(rescued) => tell(worker, &rescued),
         Err(failed) if failed.may_lie_in_the_content() && dead.len() > 1 => {
             for one in dead {
-                match worker.store.rescue(&[*one], grace).await {
+                match worker.store.rescue(&[*one], lost).await {
                     Ok(rescued) => tell(worker, &rescued),
                     Err(failed) => cannot_take_up(&failed, &[*one]),
                 }

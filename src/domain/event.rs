@@ -26,6 +26,22 @@ impl EventKey {
         Self(Uuid::new_v8(bytes))
     }
 
+    /// Of what a person decided when the outcome of that attempt was not known.
+    pub fn of_decision(attempt: u32) -> Self {
+        let mut bytes = *b"a decision\0\0\0\0\0\0";
+        let [.., a, b, c, d] = &mut bytes;
+        [*a, *b, *c, *d] = attempt.to_be_bytes();
+        Self(Uuid::new_v8(bytes))
+    }
+
+    /// Of the acceptance that a person decided on.
+    pub fn of_decided_acceptance(attempt: u32) -> Self {
+        let mut bytes = *b"decided: it \0\0\0\0";
+        let [.., a, b, c, d] = &mut bytes;
+        [*a, *b, *c, *d] = attempt.to_be_bytes();
+        Self(Uuid::new_v8(bytes))
+    }
+
     /// Of our giving up without an attempt: it can happen once.
     pub fn of_giving_up() -> Self {
         Self(Uuid::new_v8(*b"we gave up\0\0\0\0\0\0"))
@@ -133,8 +149,43 @@ pub enum What {
     Resubscribed,
     /// An SMS or push message that a provider had accepted did not arrive.
     Undelivered(Failure),
+    /// A person decided what is to become of an attempt of unknown outcome. What follows from it has an
+    /// event of its own.
+    Decided {
+        decision: Decision,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        staff_id: Option<String>,
+    },
     /// We stopped trying: attempts exhausted, expired, cancelled, suppressed, deactivated.
     GaveUp(Failure),
+}
+
+/// What a person can decide when it is not known whether a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Send it again: a second copy does less harm than none.
+    Resend,
+    /// Leave it: none does less harm than a second.
+    GiveUp,
+    /// It went: somebody has seen it.
+    Sent,
+}
+
+impl Decision {
+    pub const ALL: [Self; 3] = [Self::Resend, Self::GiveUp, Self::Sent];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::GiveUp => "give_up",
+            Self::Sent => "sent",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|d| d.as_str() == text)
+    }
 }
 
 /// Why a message will never go.
@@ -165,6 +216,15 @@ pub struct Bounce {
 }
 
 impl What {
+    /// What a person decided.
+    pub const fn decision(&self) -> Option<Decision> {
+        if let Self::Decided { decision, .. } = self {
+            Some(*decision)
+        } else {
+            None
+        }
+    }
+
     /// The word of the ledger and of the timeline.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -180,6 +240,7 @@ impl What {
             Self::Unsubscribed { .. } => "unsubscribed",
             Self::Resubscribed => "resubscribed",
             Self::Undelivered(_) => "undelivered",
+            Self::Decided { .. } => "decided",
             Self::GaveUp(_) => "gave_up",
         }
     }

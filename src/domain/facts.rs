@@ -149,7 +149,7 @@ impl Facts {
                 };
                 keep_least(&mut self.complained, complained, |c| (c.at, c.key));
             }
-            What::ComplaintWithdrawn | What::Resubscribed => {}
+            What::ComplaintWithdrawn | What::Resubscribed | What::Decided { .. } => {}
             What::Opened { by_machine, .. } => self.open(at, *by_machine),
             What::Clicked { .. } => self.click(at),
             What::Unsubscribed { .. } => earliest(&mut self.unsubscribed_at, at),
@@ -249,6 +249,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::event::Decision;
     use crate::domain::id::NotificationId;
     use crate::domain::reason::Category;
 
@@ -290,6 +291,10 @@ mod tests {
                 feedback_type: Some(f)
             }),
             Just(What::ComplaintWithdrawn),
+            Just(What::Decided {
+                decision: Decision::Resend,
+                staff_id: None
+            }),
             any::<bool>().prop_map(|by_machine| What::Opened {
                 user_agent: None,
                 by_machine

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::suppression::MARKETING;
+
 /// How a client was contacted. The first three are sent by us; the others are entered by staff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
@@ -122,5 +124,14 @@ impl Priority {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.as_str() == text)
+    }
+
+    /// Where no priority is asked for: marketing must not hold up what people wait for.
+    pub fn usual_for(contact_type: &str) -> Self {
+        if contact_type == MARKETING {
+            Self::Bulk
+        } else {
+            Self::Normal
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! arguments.
 
 pub mod address;
+pub mod delay;
 pub mod event;
 pub mod facts;
 pub mod id;

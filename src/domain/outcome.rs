@@ -68,4 +68,19 @@ impl Outcome {
             Self::Unknown { .. } => "unknown",
         }
     }
+
+    /// Who asked us to try later, in a word of the attempts table.
+    pub const fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::TryLater { why, .. } | Self::Throttled { why, .. } if why.of_the_message => {
+                Some("recipient")
+            }
+            Self::TryLater { .. } => Some("provider"),
+            Self::Throttled { .. }
+            | Self::Accepted { .. }
+            | Self::Rejected(_)
+            | Self::Broken { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
 }

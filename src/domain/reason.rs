@@ -19,11 +19,13 @@ pub enum Category {
     Cancelled,
     Unsubscribed,
     ClientDeactivated,
+    PutOff,
+    OutcomeUnknown,
     Unknown,
 }
 
 impl Category {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidAddress,
         Self::DeviceGone,
         Self::MailboxFull,
@@ -37,6 +39,8 @@ impl Category {
         Self::Cancelled,
         Self::Unsubscribed,
         Self::ClientDeactivated,
+        Self::PutOff,
+        Self::OutcomeUnknown,
         Self::Unknown,
     ];
 
@@ -55,6 +59,8 @@ impl Category {
             Self::Cancelled => "cancelled",
             Self::Unsubscribed => "unsubscribed",
             Self::ClientDeactivated => "client_deactivated",
+            Self::PutOff => "put_off",
+            Self::OutcomeUnknown => "outcome_unknown",
             Self::Unknown => "unknown",
         }
     }
@@ -92,9 +98,19 @@ impl Category {
             }
             Self::Credentials => "The delivery service did not accept our account or set-up.",
             Self::Expired => "The message was not sent before its last moment.",
-            Self::Cancelled => "The message was cancelled before it was sent.",
+            Self::Cancelled => {
+                "The message was cancelled while it waited, and was not sent after that."
+            }
             Self::Unsubscribed => "The recipient has unsubscribed from these messages.",
             Self::ClientDeactivated => "The client is deactivated.",
+            Self::PutOff => {
+                "The message could not be taken for this recipient each time we tried, until we \
+                 stopped trying: a full mailbox, or a mail server, phone or device that was busy."
+            }
+            Self::OutcomeUnknown => {
+                "The message may or may not have been sent: the delivery service's answer was lost, \
+                 and nothing has shown whether it arrived."
+            }
             Self::Unknown => "The message did not arrive, and no cause was given.",
         }
     }
@@ -105,11 +121,13 @@ impl Category {
             Self::InvalidAddress => {
                 Some("Check the address with the client, correct it and resend.")
             }
+            Self::MailboxFull | Self::PutOff => {
+                Some("Resend later, or contact the client in another way.")
+            }
             Self::DeviceGone => Some(
                 "Contact the client in another way; when the client opens the app again, it reports \
                  the new address.",
             ),
-            Self::MailboxFull => Some("Resend later, or contact the client in another way."),
             Self::AddressSuppressed => {
                 Some("Ask the client whether the address works; then have it taken off the list.")
             }
@@ -118,6 +136,9 @@ impl Category {
                 Some("Contact the client in another way and tell your administrator.")
             }
             Self::ProviderUnavailable => Some("Resend later."),
+            Self::OutcomeUnknown => {
+                Some("Ask the client whether it arrived, and resend it if it did not.")
+            }
             Self::ThrottledTooLong => Some("Resend later, and tell your administrator."),
             Self::Credentials => {
                 Some("Tell your administrator: the provider's set-up needs mending.")

@@ -63,6 +63,13 @@ impl Timestamp {
         )
     }
 
+    /// For people, to the second: `2027-01-01 09:00:00 UTC`.
+    pub fn plainly(self) -> String {
+        let text = self.to_string();
+        let text = text.split('.').next().unwrap_or_default();
+        format!("{} UTC", text.replace('T', " "))
+    }
+
     /// The time from `earlier` to here; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -10,6 +10,7 @@ use super::record;
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store};
 use crate::domain::id::{ClaimId, NotificationId};
+use crate::domain::method::Method;
 use crate::fault::{self, Step};
 
 /// A claim as a watcher sees it.
@@ -20,6 +21,15 @@ pub struct Pulse {
     pub beats: i64,
     /// Without one for so long, its worker is dead.
     pub lease: Duration,
+}
+
+/// What becomes of jobs that a dead worker may or may not have sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Lost<'a> {
+    /// How long feedback may take to show that they went, before they are sent again.
+    pub grace: Duration,
+    /// The methods whose jobs are held for a person's decision instead.
+    pub held: &'a [Method],
 }
 
 /// What a rescue brought back.
@@ -79,16 +89,16 @@ impl Store {
     }
 
     /// Takes up these claims, unless there was a sign of life since: their jobs without an outcome
-    /// become attempts of unknown outcome, tried again after `grace` unless feedback shows meanwhile
-    /// that they went. In one transaction: each claim may hold a whole batch, so give it few.
-    pub async fn rescue(&self, dead: &[Pulse], grace: Duration) -> Result<Rescued, Error> {
+    /// become attempts of unknown outcome. In one transaction: each claim may hold a whole batch, so
+    /// give it few.
+    pub async fn rescue(&self, dead: &[Pulse], then: Lost<'_>) -> Result<Rescued, Error> {
         if dead.is_empty() {
             return Ok(Rescued::default());
         }
-        super::again(|| self.rescue_once(dead, grace)).await
+        super::again(|| self.rescue_once(dead, then)).await
     }
 
-    async fn rescue_once(&self, dead: &[Pulse], grace: Duration) -> Result<Rescued, Error> {
+    async fn rescue_once(&self, dead: &[Pulse], then: Lost<'_>) -> Result<Rescued, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
         let mut rows = Rows::new(&[("id", Kind::Id), ("beats", Kind::Int)]);
@@ -112,7 +122,7 @@ impl Store {
             let dead = record::Dead {
                 provider: &row.text("provider")?,
                 claimed_at: row.time("claimed_at")?,
-                due_at: now.plus(grace),
+                then,
             };
             record::as_unknown(&mut tx, &lost, dead, now).await?;
             fault::at(Step::Rescuing);

@@ -355,7 +355,7 @@ fn address(new: &NewNotification, card: &Card) -> Result<Address, Why> {
 }
 
 /// Tells the workers of other processes; it is delivered when the transaction commits.
-async fn wake(tx: &mut Tx) -> Result<(), Error> {
+pub(super) async fn wake(tx: &mut Tx) -> Result<(), Error> {
     if let Tx::Postgres(_) = tx {
         tx.execute(sql("SELECT pg_notify('sendtrail_jobs', '')"))
             .await?;

@@ -49,7 +49,7 @@ pub(super) fn of(what: &What) -> Option<&'static Part> {
         What::Delayed { .. } => &DELAYED,
         What::Bounced(_) => &BOUNCED,
         What::Complained { .. } => &COMPLAINED,
-        What::ComplaintWithdrawn | What::Resubscribed => return None,
+        What::ComplaintWithdrawn | What::Resubscribed | What::Decided { .. } => return None,
         What::Opened { .. } => &OPENED,
         What::Clicked { .. } => &CLICKED,
         What::Unsubscribed { .. } => &UNSUBSCRIBED,

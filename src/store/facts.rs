@@ -14,6 +14,10 @@ use crate::domain::facts::{Facts, Sent};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 
+/// When it was first shown that a message went, or null, from its facts row `f`.
+pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_first_at, \
+    f.clicked_first_at, f.complained_at, f.bounced_at)";
+
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 

@@ -67,6 +67,8 @@ pub struct Story {
     pub events: Vec<Event>,
     /// When the next attempt is due, while the job waits in the queue.
     pub next_due_at: Option<Timestamp>,
+    /// Since when it has been held for a person's decision.
+    pub held_at: Option<Timestamp>,
 }
 
 /// A row of the attempts table.
@@ -77,6 +79,8 @@ pub struct Attempt {
     pub started_at: Timestamp,
     pub finished_at: Timestamp,
     pub outcome: String,
+    /// Who asked us to try later: `recipient` or `provider`.
+    pub cause: Option<String>,
     pub code: Option<String>,
     pub text: Option<String>,
     pub next_at: Option<Timestamp>,
@@ -177,7 +181,7 @@ impl Store {
     pub async fn story(&self, id: NotificationId) -> Result<Story, Error> {
         let mut tx = self.db.read().await?;
         let stmt = sql(
-            "SELECT attempt, provider, started_at, finished_at, outcome, code, text, \
+            "SELECT attempt, provider, started_at, finished_at, outcome, cause, code, text, \
              next_at FROM delivery_attempts WHERE notification_id = ",
         )
         .bind(id.uuid())
@@ -204,10 +208,17 @@ impl Store {
             .await?
             .map(|row| row.time("due_at"))
             .transpose()?;
+        let stmt = sql("SELECT held_at FROM held_jobs WHERE id = ").bind(id.uuid());
+        let held_at = tx
+            .optional(stmt)
+            .await?
+            .map(|row| row.time("held_at"))
+            .transpose()?;
         Ok(Story {
             attempts,
             events,
             next_due_at,
+            held_at,
         })
     }
 
@@ -418,6 +429,7 @@ fn attempt(row: &Row) -> Result<Attempt, Error> {
         started_at: row.time("started_at")?,
         finished_at: row.time("finished_at")?,
         outcome: row.text("outcome")?,
+        cause: row.opt_text("cause")?,
         code: row.opt_text("code")?,
         text: row.opt_text("text")?,
         next_at: row.opt_time("next_at")?,

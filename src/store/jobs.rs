@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::bars::{self, Asked};
 use super::db::Tx;
+use super::facts::HAS_GONE;
 use super::history;
 use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
@@ -34,6 +35,8 @@ pub struct Claim {
 #[derive(Debug)]
 pub struct Claimed {
     pub job: Job,
+    /// When it was first due.
+    pub since: Timestamp,
     pub expires_at: Option<Timestamp>,
     /// Of its content.
     pub bytes: u64,
@@ -144,7 +147,7 @@ impl Store {
         Ok(Some(Claim { id, jobs }))
     }
 
-    /// Takes a waiting job out of the queue and records the cancellation. `false` when there is
+    /// Takes a job that waits or is held, and records the cancellation. `false` when there is
     /// nothing to cancel: it is in a worker's hands, it is done, or it is known to have gone.
     pub async fn cancel(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
         super::again(|| self.cancel_once(business, id)).await
@@ -152,18 +155,22 @@ impl Store {
 
     async fn cancel_once(&self, business: &str, id: NotificationId) -> Result<bool, Error> {
         let mut tx = self.db.write().await?;
-        let stmt = sql("DELETE FROM jobs WHERE id = ")
-            .bind(id.uuid())
-            .push(
-                " AND NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = jobs.id \
-                 AND coalesce(f.sent_at, f.delivered_at, f.opened_first_at, f.clicked_first_at, \
-                 f.complained_at, f.bounced_at) IS NOT NULL) \
-                 AND EXISTS (SELECT 1 FROM contact_log l WHERE l.id = jobs.id AND l.business_id = ",
-            )
-            .bind(business)
-            .push(")");
-        if tx.execute(stmt).await? == 0 {
-            return Ok(false);
+        let take = |stmt: Stmt| {
+            stmt.bind(id.uuid())
+                .push(" AND business_id = ")
+                .bind(business)
+                .push(" AND NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = ")
+                .bind(id.uuid())
+                .push(" AND ")
+                .push(HAS_GONE)
+                .push(" IS NOT NULL)")
+        };
+        let waiting = take(sql("DELETE FROM jobs WHERE id = "));
+        if tx.execute(waiting).await? == 0 {
+            let held = take(sql("DELETE FROM held_jobs WHERE id = "));
+            if tx.execute(held).await? == 0 {
+                return Ok(false);
+            }
         }
         let now = self.clock.now();
         facts::merge(&mut tx, &self.clock, &[cancellation(id, now)], now).await?;
@@ -235,12 +242,18 @@ fn cancellation(id: NotificationId, now: Timestamp) -> Event {
     }
 }
 
+/// A counter that never reaches the limit of its type in practice.
+pub(super) fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
+    T::try_from(value).unwrap_or_default()
+}
+
 /// A message as it is stored, with what decides whether it may be sent.
 struct Loaded {
     business: String,
     contact_type: String,
     is_bulk: bool,
     client_is_deactivated: bool,
+    since: Timestamp,
     expires_at: Option<Timestamp>,
     has_gone: bool,
     message: Option<Outgoing>,
@@ -250,7 +263,7 @@ struct Loaded {
 async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
     let stmt = sql(
         "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
-         l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
+         l.send_at, l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
          m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at FROM ",
@@ -283,6 +296,7 @@ async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claime
         let suppressed = || reasons.get(&job.id).copied().map(Bar::Suppressed);
         Claimed {
             job: *job,
+            since: loaded.as_ref().map_or_else(|| job.id.date(), |it| it.since),
             bytes: bytes.unsigned_abs(),
             expires_at: loaded.as_ref().and_then(|it| it.expires_at),
             has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
@@ -304,6 +318,7 @@ fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
         is_bulk: is_bulk(row.word("priority", Priority::parse)?, &contact_type),
         contact_type,
         client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
+        since: row.opt_time("send_at")?.unwrap_or(id.date()).max(id.date()),
         expires_at: row.opt_time("expires_at")?,
         has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
         // What cannot be read must not hold up the rest of the batch.

@@ -16,6 +16,7 @@ mod facts;
 pub mod feedback;
 mod files;
 mod group;
+pub mod held;
 pub mod history;
 pub mod jobs;
 pub mod keys;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::claims::Lost;
 use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store, claims, facts, feedback, unmatched};
+use super::{Error, Store, claims, facts, feedback, held, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
@@ -33,6 +34,8 @@ pub struct Tried {
     pub outcome: &'static str,
     /// It counts against the limit of attempts.
     pub counts: bool,
+    /// Who asked us to try later, where that was the outcome.
+    pub cause: Option<&'static str>,
     pub code: Option<String>,
     pub text: Option<String>,
 }
@@ -50,6 +53,8 @@ pub enum Then {
     GaveUp(Failure),
     /// Back into the queue.
     Again { due_at: Timestamp },
+    /// It may have gone: out of the queue until a person decides, or feedback shows that it did.
+    Hold,
     /// It went earlier; nothing is left to do.
     Settled,
 }
@@ -69,7 +74,7 @@ pub struct Left {
 pub(super) struct Dead<'a> {
     pub(super) provider: &'a str,
     pub(super) claimed_at: Timestamp,
-    pub(super) due_at: Timestamp,
+    pub(super) then: Lost<'a>,
 }
 
 impl Store {
@@ -88,11 +93,14 @@ impl Store {
             .iter()
             .filter(|done| held.contains(&done.claim))
             .collect();
-        let again = again(&mut tx, &mine).await?;
+        let Unsent { again, hold } = unsent(&mut tx, &mine).await?;
         write_attempts(&mut tx, &mine).await?;
         write_facts(&mut tx, &self.clock, batch, &mine, now).await?;
         if !again.is_empty() {
             tx.execute(jobs::put_back(again, now)).await?;
+        }
+        if !hold.is_empty() {
+            tx.execute(held::insert(hold, now)).await?;
         }
         for left in left.iter().filter(|left| held.contains(&left.claim)) {
             let released = |done: &Done| done.claim == left.claim && done.tried.is_none();
@@ -106,15 +114,22 @@ impl Store {
     }
 }
 
-/// The jobs that go back into the queue. When the answer to a commit was lost, the same batch comes
-/// again, while another worker may have claimed meanwhile what the first commit put back: so only
-/// the attempts that are not on record yet count, and of what was released without an attempt, the
-/// jobs that their claim still lists.
-async fn again(tx: &mut Tx, mine: &[&Done]) -> Result<Vec<(Job, Timestamp)>, Error> {
-    let due = |done: &&&Done| matches!(done.then, Then::Again { .. });
+/// What is to be done on with.
+#[derive(Default)]
+struct Unsent {
+    again: Vec<(Job, Timestamp)>,
+    hold: Vec<Job>,
+}
+
+/// The jobs that go back into the queue or are held. When the answer to a commit was lost, the same
+/// batch comes again, while another worker may have claimed meanwhile what the first commit put back:
+/// so only the attempts that are not on record yet count, and of what was released without an
+/// attempt, the jobs that their claim still lists.
+async fn unsent(tx: &mut Tx, mine: &[&Done]) -> Result<Unsent, Error> {
+    let goes_on = |done: &&&Done| matches!(done.then, Then::Again { .. } | Then::Hold);
     let (tried, released): (Vec<&Done>, Vec<&Done>) = mine
         .iter()
-        .filter(due)
+        .filter(goes_on)
         .partition(|done| done.tried.is_some());
     let attempted = tried.iter().map(|done| done.job).collect();
     let fresh = claims::without_outcome(tx, attempted).await?;
@@ -126,11 +141,15 @@ async fn again(tx: &mut Tx, mine: &[&Done]) -> Result<Vec<(Job, Timestamp)>, Err
     let released = released
         .into_iter()
         .filter(|done| listed.contains(&(done.claim, done.job.id)));
-    let again = tried.chain(released).filter_map(|done| match done.then {
-        Then::Again { due_at } => Some((next_job(done), due_at)),
-        Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
-    });
-    Ok(again.collect())
+    let mut unsent = Unsent::default();
+    for done in tried.chain(released) {
+        match done.then {
+            Then::Again { due_at } => unsent.again.push((next_job(done), due_at)),
+            Then::Hold => unsent.hold.push(next_job(done)),
+            Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => {}
+        }
+    }
+    Ok(unsent)
 }
 
 /// The jobs that these claims list.
@@ -203,7 +222,11 @@ async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
         let Some(tried) = &done.tried else { continue };
         let next_at = match done.then {
             Then::Again { due_at } => Some(due_at),
-            Then::Sent { .. } | Then::Rejected(_) | Then::GaveUp(_) | Then::Settled => None,
+            Then::Sent { .. }
+            | Then::Rejected(_)
+            | Then::GaveUp(_)
+            | Then::Hold
+            | Then::Settled => None,
         };
         rows.add([
             done.job.id.uuid().into(),
@@ -212,6 +235,7 @@ async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
             tried.started_at.into(),
             tried.finished_at.into(),
             tried.outcome.into(),
+            tried.cause.into(),
             tried.code.clone().into(),
             tried.text.clone().into(),
             next_at.into(),
@@ -228,6 +252,7 @@ fn attempt_rows() -> Rows {
         ("started_at", Kind::Time),
         ("finished_at", Kind::Time),
         ("outcome", Kind::Text),
+        ("cause", Kind::Text),
         ("code", Kind::Text),
         ("text", Kind::Text),
         ("next_at", Kind::Time),
@@ -240,8 +265,8 @@ async fn insert_attempts(tx: &mut Tx, rows: Rows) -> Result<(), Error> {
     }
     let stmt = sql(
         "INSERT INTO delivery_attempts (notification_id, attempt, provider, \
-         started_at, finished_at, outcome, code, text, next_at) SELECT b.notification_id, \
-         b.attempt, b.provider, b.started_at, b.finished_at, b.outcome, b.code, b.text, \
+         started_at, finished_at, outcome, cause, code, text, next_at) SELECT b.notification_id, \
+         b.attempt, b.provider, b.started_at, b.finished_at, b.outcome, b.cause, b.code, b.text, \
          b.next_at FROM ",
     )
     .rows(rows)
@@ -250,15 +275,17 @@ async fn insert_attempts(tx: &mut Tx, rows: Rows) -> Result<(), Error> {
     Ok(())
 }
 
-/// Attempts of unknown outcome for the jobs of a dead claim, and the jobs back into the queue.
+/// Attempts of unknown outcome for the jobs of a dead claim, and the jobs back into the queue or held.
 pub(super) async fn as_unknown(
     tx: &mut Tx,
     lost: &[Job],
     dead: Dead<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut rows = attempt_rows();
+    let due_at = now.plus(dead.then.grace);
+    let (mut again, mut held, mut rows) = (Vec::new(), Vec::new(), attempt_rows());
     for job in lost {
+        let is_held = dead.then.held.contains(&job.method);
         rows.add([
             job.id.uuid().into(),
             i64::from(job.attempts + 1).into(),
@@ -267,21 +294,27 @@ pub(super) async fn as_unknown(
             now.into(),
             "unknown".into(),
             Option::<String>::None.into(),
+            Option::<String>::None.into(),
             "the worker stopped before it could record an outcome".into(),
-            dead.due_at.into(),
+            (!is_held).then_some(due_at).into(),
         ]);
-    }
-    insert_attempts(tx, rows).await?;
-    let again = lost.iter().map(|job| {
-        let job = Job {
+        let next = Job {
             attempts: job.attempts + 1,
             failures: job.failures + 1,
             ..*job
         };
-        (job, dead.due_at)
-    });
-    if !lost.is_empty() {
+        if is_held {
+            held.push(next);
+        } else {
+            again.push((next, due_at));
+        }
+    }
+    insert_attempts(tx, rows).await?;
+    if !again.is_empty() {
         tx.execute(jobs::put_back(again, now)).await?;
+    }
+    if !held.is_empty() {
+        tx.execute(held::insert(held, now)).await?;
     }
     Ok(())
 }
@@ -331,7 +364,7 @@ fn failure(done: &Done, now: Timestamp) -> Option<Event> {
     let what = match &done.then {
         Then::Rejected(failure) => What::Rejected(failure.clone()),
         Then::GaveUp(failure) => What::GaveUp(failure.clone()),
-        Then::Sent { .. } | Then::Again { .. } | Then::Settled => return None,
+        Then::Sent { .. } | Then::Again { .. } | Then::Hold | Then::Settled => return None,
     };
     let (key, occurred_at, source) = match &done.tried {
         Some(tried) => {

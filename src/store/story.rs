@@ -2,7 +2,8 @@
 //! the pages.
 
 use super::history::{Attempt, Entry, Story};
-use crate::domain::event::{Bounce, Event, Failure, What};
+use crate::domain::delay::Delay;
+use crate::domain::event::{Bounce, Event, EventKey, Failure, What};
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -67,6 +68,8 @@ impl Happened<'_> {
             return u8::from(matches!(self, Self::Attempt(_)));
         };
         match event.what {
+            // What a person decided comes before what follows from it.
+            What::Decided { .. } => 1,
             What::Accepted { .. } => 2,
             What::Delayed { .. } => 3,
             What::Delivered { .. } => 4,
@@ -122,5 +125,134 @@ impl Entry {
             Status::Failed => Some(Trouble::from(&self.facts.failed.as_ref()?.failure)),
             Status::AwaitingSend | Status::Sent | Status::Unopened | Status::Opened => None,
         })
+    }
+}
+
+impl Attempt {
+    /// Why there is another attempt after this one, or a wait; `None` when it came to an end.
+    pub fn delay(&self) -> Option<Delay> {
+        Delay::of(&self.outcome, self.cause.as_deref())
+    }
+}
+
+/// Why an entry is awaiting its send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For the time at which it is to be sent.
+    Scheduled,
+    /// For its turn.
+    Queued,
+    /// It is in a worker's hands.
+    Sending,
+    /// For the next attempt.
+    Retrying,
+    /// For a person's decision.
+    Held,
+}
+
+impl Wait {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Retrying => "retrying",
+            Self::Held => "held",
+        }
+    }
+
+    /// What can be done, where something can be done.
+    pub const fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Held => Some(
+                "Ask the client whether it arrived, then decide: send it again, give it up, or mark \
+                 it as sent.",
+            ),
+            Self::Scheduled | Self::Queued | Self::Sending | Self::Retrying => None,
+        }
+    }
+}
+
+/// What an entry that awaits its send waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    pub wait: Wait,
+    /// Since when it could have been sent.
+    pub since: Timestamp,
+    pub next_at: Option<Timestamp>,
+    pub last: Option<&'a Attempt>,
+}
+
+impl Story {
+    /// `None` unless it awaits its send.
+    pub fn waiting(&self, entry: &Entry) -> Option<Waiting<'_>> {
+        if entry.statuses() != [Status::AwaitingSend] {
+            return None;
+        }
+        let last = self.attempts.last();
+        let since = entry.send_at.unwrap_or(entry.date).max(entry.date);
+        let wait = match (self.held_at, self.next_due_at, last) {
+            (Some(_), _, _) => Wait::Held,
+            (None, None, _) => Wait::Sending,
+            (None, Some(_), Some(_)) => Wait::Retrying,
+            (None, Some(_), None) if since > entry.date => Wait::Scheduled,
+            (None, Some(_), None) => Wait::Queued,
+        };
+        Some(Waiting {
+            wait,
+            since,
+            next_at: self.next_due_at,
+            last,
+        })
+    }
+
+    /// A person may decide what is to become of it, because it may have gone.
+    pub fn is_undecided(&self, entry: &Entry) -> bool {
+        let unknown = self
+            .attempts
+            .last()
+            .filter(|last| last.outcome == "unknown");
+        let waits = self.held_at.is_some() || self.next_due_at.is_some();
+        let before = unknown.is_some_and(|last| {
+            let number = u32::try_from(last.number).unwrap_or(u32::MAX);
+            let key = EventKey::of_decision(number);
+            self.events.iter().any(|event| event.key == key)
+        });
+        waits && unknown.is_some() && !before && entry.statuses() == [Status::AwaitingSend]
+    }
+}
+
+impl Waiting<'_> {
+    /// For staff: since when, which attempt, when the next and why.
+    pub fn sentence(&self) -> String {
+        let since = self.since.plainly();
+        let attempt = self.last.map_or(String::new(), |last| {
+            let at = last.finished_at.plainly();
+            format!(" Attempt {} at {at} came to nothing.", last.number)
+        });
+        let because = self
+            .last
+            .and_then(Attempt::delay)
+            .map_or(String::new(), |delay| {
+                format!(", because {}", delay.because())
+            });
+        let next = self.next_at.map(Timestamp::plainly).unwrap_or_default();
+        match self.wait {
+            Wait::Scheduled => format!("To be sent at {since}."),
+            Wait::Queued => format!("Waiting for its turn since {since}."),
+            Wait::Sending => format!("Waiting since {since}, and being sent now.{attempt}"),
+            Wait::Retrying => {
+                format!("Waiting since {since}.{attempt} Next try at {next}{because}.")
+            }
+            Wait::Held => match self.last {
+                Some(last) => format!(
+                    "It may have been sent: the answer to attempt {} at {} was lost, and nothing \
+                     has shown since whether it arrived. It waits for a decision.",
+                    last.number,
+                    last.finished_at.plainly()
+                ),
+                None => "It may have been sent. It waits for a decision.".to_owned(),
+            },
+        }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::db::Tx;
-use super::jobs::Job;
+use super::jobs::{Job, small};
 use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
 use crate::domain::id::NotificationId;
@@ -359,11 +359,6 @@ pub(super) fn cut(taken: &mut Vec<Taken>, bytes_max: u64) -> Vec<Taken> {
     });
     let fitting = fits.count().max(1);
     taken.split_off(fitting.min(taken.len()))
-}
-
-/// A counter that never reaches the limit of its type in practice.
-fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
-    T::try_from(value).unwrap_or_default()
 }
 
 #[cfg(test)]

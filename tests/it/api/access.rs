@@ -171,7 +171,7 @@ async fn what_is_not_there_is_a_problem_document() {
         assert_eq!(answer.status, 404, "{path}: {}", answer.text);
     }
     for (method, path, allow) in [
-        ("GET", "/v1/notifications", "POST"),
+        ("PUT", "/v1/notifications", "POST,GET,HEAD"),
         ("DELETE", "/v1/notifications/x", "GET,HEAD"),
         ("PUT", "/v1/history", "GET,HEAD"),
         ("POST", "/openapi.json", "GET,HEAD"),

@@ -47,7 +47,10 @@ async fn a_fresh_entry_has_every_field_of_the_contract() {
             "date": "2027-01-01T09:00:00.000Z", "user": "Automated", "staff_id": null,
             "method": "email", "type": "Booking confirmation",
             "contact_type": "Client Notifications", "status": "Awaiting Send",
-            "statuses": ["Awaiting Send"], "reason": null, "channel": "Outbound",
+            "statuses": ["Awaiting Send"],
+            "reason": {"category": "scheduled", "text": "To be sent at 2027-01-01 09:30:00 UTC.",
+                       "remedy": null, "provider_text": null},
+            "channel": "Outbound",
             "to": "ana@example.com", "description": null, "resend_of": null, "template": null,
             "resendable": true,
             "provider": null, "provider_message_id": null, "attempts": 0,
@@ -176,7 +179,8 @@ async fn attempts_that_came_to_nothing_are_in_the_timeline() {
         entry["timeline"][1],
         json!({"at": "2027-01-01T09:00:00.000Z", "event": "attempt", "outcome": "throttled",
                "provider": "ses", "code": "454", "text": "Throttling failure",
-               "next_at": "2027-01-01T09:01:00.000Z"})
+               "next_at": "2027-01-01T09:01:00.000Z",
+               "because": "the delivery service asked us to send more slowly"})
     );
     api.clock.set(due_at);
     api.work(

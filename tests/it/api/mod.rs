@@ -13,3 +13,4 @@ mod resend;
 mod suppressions;
 mod templates;
 pub(crate) mod validation;
+mod waiting;

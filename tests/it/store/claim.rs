@@ -13,8 +13,8 @@ use sendtrail::store::Store;
 use sendtrail::store::jobs::{Claim, Wanted};
 
 use super::make::{
-    BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, nothing_left,
-    push, sent, sms, tried, wanted,
+    BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, lost,
+    nothing_left, push, sent, sms, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
@@ -230,7 +230,11 @@ async fn a_heartbeat_extends_the_claims_that_are_held_alone(db: &TestDb) {
     assert_eq!(db.store.beat(held).await.unwrap().len(), 2);
     assert_eq!(db.store.beat(&[]).await.unwrap(), []);
     // Whoever saw the claims before the heartbeat takes those alone that had none.
-    let rescued = db.store.rescue(&pulses, Duration::ZERO).await.unwrap();
+    let rescued = db
+        .store
+        .rescue(&pulses, lost(Duration::ZERO))
+        .await
+        .unwrap();
     assert_eq!(rescued.jobs, 1);
     assert!(rescued.workers.contains("worker-2"), "{rescued:?}");
     let workers = db.texts("SELECT DISTINCT worker FROM claims").await;

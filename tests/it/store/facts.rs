@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use sendtrail::domain::event::{Bounce, Event, Failure, Severity, What};
+use sendtrail::domain::event::{Bounce, Decision, Event, Failure, Severity, What};
 use sendtrail::domain::facts::Facts;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::reason::Category;
@@ -63,6 +63,10 @@ pub(super) fn one_of_each() -> Vec<What> {
             feedback_type: text("abuse"),
         },
         What::ComplaintWithdrawn,
+        What::Decided {
+            decision: Decision::GiveUp,
+            staff_id: text("S-7"),
+        },
         What::Opened {
             user_agent: text("Mozilla/5.0"),
             by_machine: true,

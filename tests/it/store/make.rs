@@ -10,6 +10,7 @@ use sendtrail::domain::method::{Method, Priority};
 use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
+use sendtrail::store::claims::Lost;
 use sendtrail::store::enqueue::{
     ClientRef, ContentSource, Enqueue, Enqueued, Idempotency, NewNotification, Ticket,
 };
@@ -176,11 +177,16 @@ pub(crate) async fn claimed(store: &Store) -> Claim {
     claim.expect("a due job")
 }
 
+/// Everything is tried again after the grace.
+pub(crate) const fn lost(grace: Duration) -> Lost<'static> {
+    Lost { grace, held: &[] }
+}
+
 /// Takes up every claim that stands, as after none of them gave a sign of life. Returns how many jobs
 /// came back.
 pub(crate) async fn rescue(store: &Store, grace: Duration) -> usize {
     let dead = store.pulses().await.unwrap();
-    store.rescue(&dead, grace).await.unwrap().jobs
+    store.rescue(&dead, lost(grace)).await.unwrap().jobs
 }
 
 /// An attempt at this moment that counts, of the given outcome.
@@ -192,6 +198,7 @@ pub(crate) fn tried(at: Timestamp, outcome: &'static str) -> Option<Tried> {
         finished_at: at.plus(Duration::from_millis(40)),
         outcome,
         counts: true,
+        cause: None,
         code: None,
         text: None,
     })

@@ -9,6 +9,7 @@ mod content;
 mod enqueue;
 mod facts;
 mod feedback;
+mod held;
 mod history;
 mod keys;
 mod lessons;

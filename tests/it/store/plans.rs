@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sendtrail::domain::event::What;
+use sendtrail::domain::event::{Decision, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
@@ -96,6 +96,7 @@ async fn everything(db: &TestDb) {
     );
     store.keep_feedback(both).await.unwrap();
     store.cancel(BUSINESS, ids[3]).await.unwrap();
+    decisions(db, ids[0]).await;
     store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
     store.count_unmatched(10).await.unwrap();
     let keep = Retention {
@@ -113,6 +114,22 @@ async fn everything(db: &TestDb) {
     contents(db, ids[0]).await;
     pages(db).await;
     suppressions(db, &ids).await;
+}
+
+async fn decisions(db: &TestDb, id: NotificationId) {
+    let (store, now) = (&db.store, db.clock.now());
+    store.settle_held(None).await.unwrap();
+    store.settle_held(Some(id)).await.unwrap();
+    store.held(BUSINESS, Some(id), 10).await.unwrap();
+    let unknown = enqueued(store, vec![email("C-1")]).await[0];
+    let claim = claimed(store).await;
+    let then = sendtrail::store::record::Then::Hold;
+    let held = done(&claim, &claim.jobs[0], tried(now, "unknown"), then);
+    store.record(&[held], &nothing_left(&claim)).await.unwrap();
+    for _ in 0..2 {
+        let decided = store.decide(BUSINESS, unknown, Decision::Resend, None);
+        decided.await.unwrap();
+    }
 }
 
 async fn suppressions(db: &TestDb, ids: &[NotificationId]) {

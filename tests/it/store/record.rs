@@ -112,6 +112,7 @@ async fn an_attempt_is_kept_with_all_that_is_known_of_it(db: &TestDb) {
         finished_at: now.plus(Duration::from_millis(7)),
         outcome: "try_later",
         counts: true,
+        cause: None,
         code: Some("451 4.7.1".to_owned()),
         text: Some("Greylisted".to_owned()),
     };

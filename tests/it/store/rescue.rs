@@ -11,8 +11,8 @@ use sendtrail::store::claims::Rescued;
 use sendtrail::store::record::{Left, Then};
 
 use super::make::{
-    BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, nothing_left,
-    rescue, sent, tried, wanted,
+    BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, lost,
+    nothing_left, rescue, sent, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
@@ -36,7 +36,7 @@ async fn a_claim_with_a_sign_of_life_is_left_alone(db: &TestDb) {
     assert_eq!(db.store.beat(&[claim.id]).await.unwrap(), [claim.id]);
     // However late it is by any clock.
     db.pass(LEASE * 100);
-    let rescued = db.store.rescue(&seen, GRACE).await.unwrap();
+    let rescued = db.store.rescue(&seen, lost(GRACE)).await.unwrap();
     assert_eq!(rescued, Rescued::default());
     assert_eq!((db.count("claims").await, db.count("jobs").await), (1, 0));
 }

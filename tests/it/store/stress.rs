@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::make::{
-    BUSINESS, delivered, done, email, happening, incoming, keyed, opened, request, sent, tried,
+    BUSINESS, delivered, done, email, happening, incoming, keyed, lost, opened, request, sent,
+    tried,
 };
 use crate::support::db::{TestDb, both};
 
@@ -306,7 +307,7 @@ async fn housekeeping(world: World, mut dice: Dice) {
     while world.goes_on() {
         // Whoever is silent for a lease is dead.
         if seen.1.elapsed() > LEASE {
-            world.store.rescue(&seen.0, GRACE).await.unwrap();
+            world.store.rescue(&seen.0, lost(GRACE)).await.unwrap();
             seen = (world.store.pulses().await.unwrap(), Instant::now());
         }
         world.store.sweep_unmatched(&mut sweep).await.unwrap();

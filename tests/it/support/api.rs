@@ -230,6 +230,7 @@ impl TestApi {
                 finished_at: now,
                 outcome,
                 counts: true,
+                cause: None,
                 code: Some("454".to_owned()),
                 text: Some("Throttling failure".to_owned()),
             }),

@@ -11,6 +11,7 @@ mod crash;
 mod failover;
 mod files;
 mod forged;
+mod held;
 mod kill;
 mod leaving;
 mod localstack;
