@@ -203,7 +203,9 @@ impl Route {
                 line.pace.taken(ticket, now.steady);
                 line.breaker.passed(began, now.steady);
             }
-            Outcome::TryLater { why, .. } if why.of_the_message => {
+            Outcome::TryLater { why, .. } | Outcome::Throttled { why, .. }
+                if why.of_the_message =>
+            {
                 line.pace.taken(ticket, now.steady);
                 line.breaker.passed(began, now.steady);
             }

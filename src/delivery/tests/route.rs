@@ -137,13 +137,18 @@ fn the_first_provider_has_all_the_traffic_while_it_is_well() {
         after: None,
         why: why().of_the_message(),
     };
+    // Too much for one device: neither the wait nor the refusal is the others'.
+    let too_often = Outcome::Throttled {
+        after: Some(Duration::from_mins(1)),
+        why: why().of_the_message(),
+    };
     // What a provider says of messages says nothing against the provider.
-    for outcome in [Outcome::Rejected(failure), later] {
+    for outcome in [Outcome::Rejected(failure), later, too_often] {
         for _ in 0..50 {
             stage.call(SES, &outcome);
         }
     }
-    assert_eq!(stage.turns(), [ALL, Turn::None]);
+    assert_eq!(stage.turns(), [ALL, Turn::None], "and as fast as it likes");
     assert!(stage.switches().is_empty());
 }
 

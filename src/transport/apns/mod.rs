@@ -129,6 +129,10 @@ impl Apns {
             Some(Meaning::Rejected(category)) => Outcome::Rejected(answer.failure(category)),
             Some(Meaning::TryLater) => Outcome::TryLater { after, why },
             Some(Meaning::Throttled) => Outcome::Throttled { after, why },
+            Some(Meaning::DeviceThrottled) => Outcome::Throttled {
+                after,
+                why: why.of_the_message(),
+            },
             Some(Meaning::Broken) => Outcome::Broken { why },
             Some(Meaning::TokenTooOld) => self.inner.token.too_old(token, why),
             // A reason yet to be invented for a request that Apple calls bad.

@@ -10,14 +10,17 @@ pub(super) enum Meaning {
     Gone,
     Rejected(Category),
     TryLater,
+    /// We ask too much of Apple.
     Throttled,
+    /// Too much for one device.
+    DeviceThrottled,
     /// Our key, team or topic.
     Broken,
     /// Our provider token is too old.
     TokenTooOld,
 }
 
-use Meaning::{Broken, Gone, Rejected, Throttled, TokenTooOld, TryLater};
+use Meaning::{Broken, DeviceThrottled, Gone, Rejected, Throttled, TokenTooOld, TryLater};
 
 const REASONS: [(&str, Meaning); 30] = [
     // The device.
@@ -52,7 +55,7 @@ const REASONS: [(&str, Meaning); 30] = [
     ("MethodNotAllowed", Broken),
     ("ExpiredProviderToken", TokenTooOld),
     // Too much, too often.
-    ("TooManyRequests", Throttled),
+    ("TooManyRequests", DeviceThrottled),
     ("TooManyProviderTokenUpdates", Throttled),
     // The connection or the service; a new connection is made for the next message.
     ("IdleTimeout", TryLater),

@@ -26,6 +26,8 @@ pub(super) struct Refusal {
     by_fcm: bool,
     /// The field of the request that is wrong.
     field: Option<String>,
+    /// The quota that is exceeded is the one device's.
+    of_the_device: bool,
 }
 
 impl Refusal {
@@ -39,9 +41,11 @@ impl Refusal {
             .find_map(|detail| detail.error_code.clone());
         let mut fields = details.iter().flat_map(|detail| &detail.field_violations);
         let field = fields.next().map(|violation| violation.field.clone());
+        let mut quotas = details.iter().flat_map(|detail| &detail.violations);
         Self {
             by_fcm: own_code.is_some(),
             field,
+            of_the_device: quotas.any(Quota::is_of_the_device),
             answer: Answer {
                 status: reply.status,
                 code: own_code.or(error.word),
@@ -71,10 +75,16 @@ impl Refusal {
             Some(
                 "THIRD_PARTY_AUTH_ERROR" | "UNAUTHENTICATED" | "PERMISSION_DENIED" | "NOT_FOUND",
             ) => Outcome::Broken { why: why() },
+            // The project's quota, unless FCM says that it is the device's.
             Some("QUOTA_EXCEEDED" | "RESOURCE_EXHAUSTED") => Outcome::Throttled {
                 after: Some(answer.retry_after.unwrap_or(QUOTA_PAUSE)),
-                why: why(),
+                why: if self.of_the_device {
+                    why().of_the_message()
+                } else {
+                    why()
+                },
             },
+            // FCM's own trouble, whichever message it meets.
             Some("UNAVAILABLE" | "INTERNAL") => Outcome::TryLater {
                 after: Some(answer.retry_after.unwrap_or(TROUBLE_PAUSE)),
                 why: why(),
@@ -121,6 +131,22 @@ struct Detail {
     error_code: Option<String>,
     #[serde(default)]
     field_violations: Vec<Violation>,
+    /// Of `google.rpc.QuotaFailure`.
+    #[serde(default)]
+    violations: Vec<Quota>,
+}
+
+#[derive(Deserialize)]
+struct Quota {
+    #[serde(default)]
+    description: String,
+}
+
+impl Quota {
+    /// FCM has a message rate, a device message rate and a topic message rate.
+    fn is_of_the_device(&self) -> bool {
+        self.description.to_ascii_lowercase().contains("device")
+    }
 }
 
 #[derive(Deserialize)]

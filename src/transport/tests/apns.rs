@@ -51,12 +51,12 @@ pub(super) fn accepted() -> Answer {
     Answer::Status(200, String::new())
 }
 
-fn taken(file: &str) -> Answer {
+pub(super) fn taken(file: &str) -> Answer {
     let (status, _headers, body) = recorded(&format!("apns/{file}"));
     Answer::Status(status, body)
 }
 
-async fn one(answer: Answer) -> Outcome {
+pub(super) async fn one(answer: Answer) -> Outcome {
     let server = FakeH2::start(vec![answer]).await;
     send(&transport(&server.url(), &clock()), &message()).await
 }

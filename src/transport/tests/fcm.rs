@@ -54,13 +54,13 @@ fn given(token: &str) -> Answer {
     answer(200, "", &body.to_string())
 }
 
-fn taken(file: &str) -> Answer {
+pub(super) fn taken(file: &str) -> Answer {
     let (status, headers, body) = recorded(&format!("fcm/{file}"));
     answer(status, &headers, &body)
 }
 
 /// The end of the message when the access token is given and FCM answers so.
-async fn one(reply: Answer) -> Outcome {
+pub(super) async fn one(reply: Answer) -> Outcome {
     let server = FakeHttp::start(vec![given("ya29.a"), reply]).await;
     send(&transport(&server.url, &clock()), &message()).await
 }

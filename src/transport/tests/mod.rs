@@ -15,6 +15,7 @@ mod smtp_pool;
 mod smtp_tls;
 mod sns;
 mod twilio;
+mod whose;
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use super::fake_smtp::{FakeSmtp, GREETING, MESSAGE, Step};
 use super::{clock, email, email_settings, send, sms, smtp, told};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::Outgoing;
+use crate::domain::outcome::Outcome;
 use crate::transport::{Ses, SesSettings, SnsSettings, SnsSms};
 use crate::transport::{Transport, Twilio, TwilioSettings};
 
@@ -237,7 +238,15 @@ async fn sns_is_told_the_businesss_own_number_or_name() {
 async fn twilio_is_told_the_businesss_own_number_or_name() {
     let taken = || answer(201, "", r#"{"sid":"SM1"}"#);
     let refused = answer(400, "", r#"{"code":21212,"message":"Invalid From Number"}"#);
-    let server = FakeHttp::start(vec![taken(), taken(), refused]).await;
+    let full = || {
+        answer(
+            400,
+            "",
+            r#"{"code":21611,"message":"From has too many queued"}"#,
+        )
+    };
+    let answers = vec![taken(), taken(), refused, full(), full()];
+    let server = FakeHttp::start(answers).await;
     let settings = TwilioSettings {
         endpoint_url: Some(server.url.clone()),
         account_sid: Some("AC00000000000000000000000000000000".to_owned()),
@@ -256,6 +265,13 @@ async fn twilio_is_told_the_businesss_own_number_or_name() {
     // Of one business alone: the provider goes on for the others.
     let outcome = send(&transport, &own).await;
     assert_eq!(told(&outcome), ("rejected", "credentials 21212".to_owned()));
+    for (message, of_the_message) in [(&own, true), (&from(None), false)] {
+        let outcome = send(&transport, message).await;
+        let Outcome::Throttled { why, .. } = &outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(why.of_the_message, of_the_message);
+    }
     let requests = server.requests().await;
     assert!(requests[0].contains("MessagingServiceSid=MG") && !requests[0].contains("From="));
     assert!(requests[1].contains("From=OtherShop") && !requests[1].contains("=MG"));

@@ -36,7 +36,7 @@ fn transport(settings: &TwilioSettings) -> Transport {
     Transport::Twilio(Twilio::new(settings, clock()).unwrap())
 }
 
-async fn one(answer: Answer) -> Outcome {
+pub(super) async fn one(answer: Answer) -> Outcome {
     let server = FakeHttp::start(vec![answer]).await;
     send(&transport(&settings(&server.url)), &sms()).await
 }
@@ -46,7 +46,7 @@ fn taken(file: &str) -> Answer {
     answer(status, &headers, &body)
 }
 
-fn error(status: u16, code: u32) -> Answer {
+pub(super) fn error(status: u16, code: u32) -> Answer {
     let body = format!(r#"{{"code":{code},"message":"because","status":{status}}}"#);
     answer(status, "content-type: application/json\r\n", &body)
 }

@@ -11,8 +11,12 @@ pub enum Meaning {
     Rejected(Category),
     /// It may go when it is tried again.
     TryLater,
+    /// The same, and it lies with the recipient's phone or carrier: other messages may well go.
+    PutOff,
     /// Too many at once.
     Throttled,
+    /// Too many at once from this sender.
+    SenderThrottled,
     /// Our account or set-up is not accepted.
     Broken,
     /// It cannot be sent from this sender: our set-up, or that of the one business whose own it is.
@@ -21,7 +25,9 @@ pub enum Meaning {
     Unknown,
 }
 
-use Meaning::{Broken, Rejected, Throttled, TryLater, Unknown, WrongSender};
+use Meaning::{
+    Broken, PutOff, Rejected, SenderThrottled, Throttled, TryLater, Unknown, WrongSender,
+};
 
 const CODES: [(u32, Meaning); 31] = [
     // The account.
@@ -36,7 +42,7 @@ const CODES: [(u32, Meaning); 31] = [
     (21217, Rejected(Category::InvalidAddress)), // not a number
     (21614, Rejected(Category::InvalidAddress)), // not a mobile number
     (21610, Rejected(Category::Unsubscribed)),   // the recipient said STOP
-    (30003, TryLater),                           // switched off or out of reach
+    (30003, PutOff),                             // switched off or out of reach
     (30004, Rejected(Category::PolicyOrReputation)), // blocked
     (30005, Rejected(Category::InvalidAddress)), // unknown handset
     (30006, Rejected(Category::InvalidAddress)), // landline
@@ -51,16 +57,16 @@ const CODES: [(u32, Meaning); 31] = [
     (21608, Rejected(Category::Credentials)), // a trial account, and To is not verified
     (21408, Rejected(Category::Credentials)), // the recipient's country is not switched on
     (21612, Rejected(Category::Credentials)), // no route from From to this To
-    (21611, Throttled),                       // the queue of From is full
-    (30001, Throttled),                       // queue overflow
+    (21611, SenderThrottled),                 // the queue of From is full
+    (30001, SenderThrottled),                 // queue overflow
     // The content.
     (21602, Rejected(Category::ContentRejected)), // no text
     (21617, Rejected(Category::ContentRejected)), // more than 1,600 characters
     (30007, Rejected(Category::PolicyOrReputation)), // filtered by the carrier
     // The carriers.
     (30008, Rejected(Category::Unknown)), // unknown error
-    (30410, TryLater),                    // the carrier did not answer in time
-    (30500, TryLater),                    // the carrier failed
+    (30410, PutOff),                      // the carrier did not answer in time
+    (30500, PutOff),                      // the carrier failed
 ];
 
 /// `None`: a code that is not in the table.

@@ -150,15 +150,23 @@ fn error(reply: &Reply) -> Answer {
     }
 }
 
-/// `of_own_sender`: the sender is a business's own, and what is wrong with it must not stop the
-/// others.
+/// `of_own_sender`: the sender is a business's own, and what is wrong with it must not stop or slow
+/// the others.
 fn classify(answer: &Answer, of_own_sender: bool) -> Outcome {
     let code = answer.code.as_ref().and_then(|code| code.parse().ok());
     let (after, why) = (answer.retry_after, answer.trouble());
     match code.and_then(meaning) {
         Some(Meaning::Rejected(category)) => Outcome::Rejected(answer.failure(category)),
         Some(Meaning::TryLater) => Outcome::TryLater { after, why },
-        Some(Meaning::Throttled) => Outcome::Throttled { after, why },
+        Some(Meaning::PutOff) => Outcome::TryLater {
+            after,
+            why: why.of_the_message(),
+        },
+        Some(Meaning::SenderThrottled) if of_own_sender => Outcome::Throttled {
+            after,
+            why: why.of_the_message(),
+        },
+        Some(Meaning::Throttled | Meaning::SenderThrottled) => Outcome::Throttled { after, why },
         Some(Meaning::WrongSender) if of_own_sender => {
             Outcome::Rejected(answer.failure(Category::Credentials))
         }
