@@ -12,6 +12,10 @@ use crate::sandbox::Sandbox;
 use crate::transport::{Apns, ApnsSettings, Fcm, FcmSettings, Ses, Smtp, SnsPush, SnsSms};
 use crate::transport::{Transport, Twilio, TwilioSettings};
 
+/// Stories of the sandbox refuse their own message, whatever the rate. Slowed down for each of them, all
+/// the others would wait.
+const SANDBOX_RATE_MIN: f64 = 50.0;
+
 /// The providers of each method that has one, in order of preference.
 pub async fn transports(
     settings: &Settings,
@@ -30,6 +34,7 @@ pub async fn transports(
                 limits: Limits {
                     max_per_second: settings.sns.sms_max_per_second,
                     initial_per_second: settings.sns.sms_initial_per_second,
+                    ..Limits::default()
                 },
             },
             SmsProvider::Twilio => twilio(settings, clock)?,
@@ -42,11 +47,17 @@ pub async fn transports(
                 limits: Limits {
                     max_per_second: settings.sns.push_max_per_second,
                     initial_per_second: settings.sns.push_initial_per_second,
+                    ..Limits::default()
                 },
             },
             PushProvider::Fcm => fcm(settings, clock)?,
             PushProvider::Apns => apns(settings, clock)?,
         });
+    }
+    if settings.sandbox.enabled {
+        for provider in methods.iter_mut().flat_map(|(_, providers)| providers) {
+            provider.limits.min_per_second = Some(SANDBOX_RATE_MIN);
+        }
     }
     let with_providers = methods.into_iter();
     Ok(with_providers.filter(|(_, p)| !p.is_empty()).collect())
@@ -68,6 +79,7 @@ async fn email(
             limits: Limits {
                 max_per_second: settings.ses.max_per_second,
                 initial_per_second: settings.ses.initial_per_second,
+                ..Limits::default()
             },
         },
         EmailProvider::Smtp => Provider {
@@ -78,6 +90,7 @@ async fn email(
             limits: Limits {
                 max_per_second: settings.smtp.max_per_second,
                 initial_per_second: settings.smtp.initial_per_second,
+                ..Limits::default()
             },
         },
     })
@@ -91,6 +104,7 @@ fn twilio(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         limits: Limits {
             max_per_second: settings.twilio.max_per_second,
             initial_per_second: settings.twilio.initial_per_second,
+            ..Limits::default()
         },
     })
 }
@@ -103,6 +117,7 @@ fn fcm(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         limits: Limits {
             max_per_second: settings.fcm.max_per_second,
             initial_per_second: settings.fcm.initial_per_second,
+            ..Limits::default()
         },
     })
 }
@@ -115,6 +130,7 @@ fn apns(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         limits: Limits {
             max_per_second: settings.apns.max_per_second,
             initial_per_second: settings.apns.initial_per_second,
+            ..Limits::default()
         },
     })
 }

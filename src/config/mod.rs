@@ -14,7 +14,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::delivery::{DeliverySettings, MethodRules, OnUnknown, Retention, Rules};
+use crate::delivery::{
+    BreakerSettings, DeliverySettings, MethodRules, OnUnknown, Retention, Rules,
+};
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
@@ -292,6 +294,16 @@ impl Settings {
             delivery.mailbox_retry_initial_ms = self.sandbox.retry_initial_ms;
             delivery.mailbox_retry_max_ms = self.sandbox.retry_max_ms;
             delivery.unknown_grace_ms = self.sandbox.unknown_grace_ms;
+            // A story that fails is about its own message. Only of a provider that is shut do so many
+            // calls fail in a row, and the first that goes well shows that it is open again.
+            delivery.breaker = BreakerSettings {
+                failures: 20,
+                error_share: 1.0,
+                volume_min: 20,
+                rest_ms: self.sandbox.retry_initial_ms,
+                rest_max_ms: self.sandbox.retry_max_ms,
+                probes: 1,
+            };
         }
         delivery
     }

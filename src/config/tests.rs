@@ -57,6 +57,9 @@ fn a_password_of_digits_stays_as_it_is() {
     assert_eq!(settings.delivery.batch, 50);
     assert!((settings.delivery.retry_multiplier - 1.5).abs() < f64::EPSILON);
     assert!(settings.sandbox.enabled);
+    let in_force = settings.delivery_in_force();
+    assert_eq!(in_force.retry_max_ms, settings.sandbox.retry_max_ms);
+    assert_eq!(in_force.breaker.rest_max_ms, settings.sandbox.retry_max_ms);
     assert_eq!(settings.email.providers.len(), 2);
     assert!(load(&[("SENDTRAIL__DELIVERY__BATCH", "many")]).is_err());
     assert!(load(&[("SENDTRAIL__SANDBOX__ENABLED", "perhaps")]).is_err());

@@ -16,6 +16,8 @@ pub struct Limits {
     /// The rate to begin with, doubled every second until a call is refused. None: the provider's
     /// quota where it tells one, or else as fast as it answers.
     pub initial_per_second: Option<f64>,
+    /// Refusals make it no slower than this. None: as slow as it takes.
+    pub min_per_second: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Pace {
     /// The operator's limit, and the provider's own word on it.
     max: f64,
     quota: f64,
+    /// Refusals make it no slower.
+    min: f64,
     /// Units a second at present; infinite while nothing is known.
     rate: f64,
     /// Where the provider refused last.
@@ -97,6 +101,7 @@ impl Pace {
         Self {
             max,
             quota: f64::INFINITY,
+            min: limits.min_per_second.unwrap_or(RATE_MIN),
             rate: limits.initial_per_second.unwrap_or(f64::INFINITY).min(max),
             ceiling: None,
             low: 0.0,
@@ -213,11 +218,13 @@ impl Pace {
         let kept = before * if again { KEPT_AGAIN } else { KEPT };
         let proven = (taken * KEPT_OF_TAKEN).min(before * KEPT);
         self.ceiling = Some(before);
-        self.rate = kept.max(proven).max(RATE_MIN).min(self.cap());
+        self.rate = kept.max(proven).max(self.min).min(self.cap());
         self.low = self.rate;
         self.cut_at = Some(now);
-        self.held_until = self.held_until.max(now + HOLD);
-        self.next = self.held_until;
+        if self.rate > self.min {
+            self.held_until = self.held_until.max(now + HOLD);
+            self.next = self.held_until;
+        }
     }
 
     /// Its answer belongs to a refusal that has been taken to heart already.

@@ -77,6 +77,7 @@ const CONCURRENCY: usize = 64;
 const FREE: Limits = Limits {
     max_per_second: None,
     initial_per_second: None,
+    min_per_second: None,
 };
 
 impl World {
@@ -255,6 +256,7 @@ fn an_initial_rate_doubles_every_second_until_a_call_is_refused() {
     let limits = Limits {
         max_per_second: Some(100.0),
         initial_per_second: Some(5.0),
+        ..FREE
     };
     let calls = World::new(1e9, &[limits]).run(12.0, 1);
     for (from, low, high) in [(0.0, 5.0, 9.0), (1.0, 9.0, 18.0), (2.0, 17.0, 34.0)] {
@@ -269,12 +271,33 @@ fn an_initial_rate_doubles_every_second_until_a_call_is_refused() {
 fn segments_are_what_counts() {
     let limits = Limits {
         max_per_second: Some(30.0),
-        initial_per_second: None,
+        ..FREE
     };
     let mut world = World::new(1e9, &[limits]);
     world.units = 3.0;
     let (messages, _) = seen(&world.run(10.0, 1), 0.0, 10.0);
     assert!((9.5..=10.5).contains(&messages), "{messages}");
+}
+
+#[test]
+fn refusals_bring_it_to_its_least_rate_and_no_lower() {
+    let mut now = Instant::now();
+    let limits = Limits {
+        min_per_second: Some(20.0),
+        ..FREE
+    };
+    let mut pace = Pace::new(limits, now);
+    for _ in 0..50 {
+        let ticket = pace.admit(1.0, 0, now).unwrap();
+        now += Duration::from_millis(50);
+        pace.refused(ticket, None, now);
+        assert_eq!(pace.allowed(), Some(20.0), "and nothing is held back");
+    }
+    // But for the time that the provider asks for.
+    let ticket = pace.admit(1.0, 0, now).unwrap();
+    let hint = Duration::from_secs(3);
+    pace.refused(ticket, Some(hint), now);
+    assert_eq!(pace.admit(1.0, 0, now).unwrap_err(), hint);
 }
 
 #[test]
@@ -344,7 +367,7 @@ proptest! {
         max in 0.2_f64..1e5,
         steps in prop::collection::vec((0_u64..3_000, 0_u8..3, 1_u8..24), 1..300),
     ) {
-        let limits = Limits { max_per_second: Some(max), initial_per_second: None };
+        let limits = Limits { max_per_second: Some(max), ..FREE };
         let mut now = Instant::now();
         let mut pace = Pace::new(limits, now);
         let mut tickets = Vec::new();

@@ -15,6 +15,7 @@ both!(
     every_email_story_by_ses_ends_as_it_should,
     every_email_story_by_smtp_ends_as_it_should,
     every_text_and_push_story_ends_as_it_should,
+    stories_that_fail_hold_up_no_other_message,
     late_feedback_finds_the_entry_sent_and_makes_it_unopened,
     a_resend_is_an_entry_of_its_own_that_names_the_first,
 );
@@ -348,5 +349,58 @@ async fn a_resend_is_an_entry_of_its_own_that_names_the_first(db: &TestDb) {
         .await;
     let resend = format!("/v1/notifications/{}/resend", text(&push["id"]));
     assert_eq!(client.post(&resend, &json!({})).await.0, 409);
+    program.stop().await;
+}
+
+/// A story is about its own message: however many of them fail for now, the provider is well.
+async fn stories_that_fail_hold_up_no_other_message(db: &TestDb) {
+    const FAILING: [[&str; 3]; 3] = [
+        ["throttled", "lost-answer", "down"],
+        ["0429", "0408", "0500"],
+        ["-throttled", "-lost-answer", "-down"],
+    ];
+    let program = Program::start(&Variables::of(db).sandbox()).await;
+    let client = &program.client;
+    let arn = "arn:aws:sns:us-east-1:000000000000:endpoint/GCM/app";
+    let mut notifications = Vec::new();
+    for i in 0..60_usize {
+        let [email, sms, push] = FAILING.map(|ends| ends[i % ends.len()]);
+        for (email, sms, push) in [("delivered", "0006", ""), (email, sms, push)] {
+            let mut add = |method: &str, to: String, content: Value| {
+                notifications.push(json!({"client": "C-1", "method": method, "to": to,
+                    "type": "Reminder", "content": content}));
+            };
+            let mail = json!({"subject": "Monday", "text": "Monday"});
+            add("email", format!("{email}+{i}@simulator.test"), mail);
+            add(
+                "sms",
+                format!("+1500555{sms}"),
+                json!({"text": format!("Monday {i}")}),
+            );
+            add(
+                "push",
+                format!("{arn}/{i}{push}"),
+                json!({"text": "Monday"}),
+            );
+        }
+    }
+    let ids = client.enqueue(&notifications).await;
+    let (others, failing): (Vec<_>, Vec<_>) = ids
+        .chunks(3)
+        .enumerate()
+        .partition(|(pair, _)| pair % 2 == 0);
+    let began = Instant::now();
+    for id in others.into_iter().flat_map(|(_, ids)| ids) {
+        client
+            .until(id, |entry| entry["facts"]["sent"].is_object())
+            .await;
+    }
+    let took = began.elapsed();
+    assert!(took < TIMEOUT, "the others waited for {took:?}");
+    for id in failing.into_iter().flat_map(|(_, ids)| ids) {
+        client
+            .until(id, |entry| entry["status"] != "Awaiting Send")
+            .await;
+    }
     program.stop().await;
 }
