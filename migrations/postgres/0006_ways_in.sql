@@ -556,7 +556,8 @@ BEGIN
         'staff_id', body -> 'staff_id',
         'send_at', to_char(send_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
         'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-        'priority', coalesce(body ->> 'priority', 'normal'),
+        'priority', coalesce(body ->> 'priority',
+            CASE sendtrail_trim(body ->> 'contact_type') WHEN 'Automated Marketing' THEN 'bulk' ELSE 'normal' END),
         'metadata', metadata);
     IF sendtrail_given(asked -> 'content', 'attachments') IS NOT NULL THEN
         asked := asked || jsonb_build_object('files', content -> 'attachments');
