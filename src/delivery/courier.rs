@@ -296,8 +296,8 @@ impl Courier {
         let (code, text) = words(&outcome);
         let may_follow = may_follow(&outcome);
         // A message that only showed that the provider still rests must not use itself up by it.
-        let counts = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. })
-            && !(ticket.probes && may_follow);
+        let is_its_own = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
+        let counts = is_its_own && !(ticket.probes && may_follow);
         let tried = Tried {
             provider,
             started_at,

@@ -20,7 +20,8 @@ pub(super) fn chosen() -> Vec<String> {
         .chain(data())
         .chain(mails::mailboxes())
         .chain(mails::files())
-        .chain(requests());
+        .chain(requests())
+        .chain(lanes());
     let texts = changed.map(|body| body.to_string());
     texts.chain(written()).collect()
 }
@@ -53,6 +54,17 @@ fn texts() -> Vec<Json> {
         ));
     }
     bodies
+}
+
+/// Marketing goes into the bulk lane unless its priority says otherwise.
+fn lanes() -> Vec<Json> {
+    let marketing = "Automated Marketing";
+    vec![
+        email(json!({"contact_type": marketing})),
+        email(json!({"contact_type": marketing, "idempotency_key": "lane"})),
+        email(json!({"contact_type": marketing, "priority": "normal"})),
+        email(json!({"contact_type": "automated marketing"})),
+    ]
 }
 
 fn times() -> Vec<Json> {
