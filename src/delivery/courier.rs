@@ -161,7 +161,7 @@ impl Courier {
                 Verdict::Decided => None,
                 Verdict::Release => {
                     if reports
-                        .send(Report::Done(self.release(&parcel)))
+                        .send(Report::Done(Self::release(&parcel)))
                         .await
                         .is_err()
                     {
@@ -216,14 +216,15 @@ impl Courier {
         }
     }
 
-    /// Back into the queue untouched; if the claim was taken over, it is there already.
-    fn release(&self, parcel: &Parcel) -> Done {
+    /// Back into the queue untouched; if the claim was taken over, it is there already. Not as due by
+    /// this moment: it may be the clock's jump that made us unsure of the claim.
+    fn release(parcel: &Parcel) -> Done {
         Done {
             claim: parcel.claim,
             job: parcel.claimed.job,
             tried: None,
             then: Then::Again {
-                due_at: self.worker.clock.now(),
+                due_at: parcel.claimed.since,
             },
         }
     }
@@ -294,10 +295,15 @@ impl Courier {
             .attempt(self.method, provider, word, took);
         self.route.ended(self.line, ticket, &outcome, now);
         let (code, text) = words(&outcome);
-        let may_follow = may_follow(&outcome);
-        // A message that only showed that the provider still rests must not use itself up by it.
-        let is_its_own = !matches!(outcome, Outcome::Throttled { .. } | Outcome::Broken { .. });
-        let counts = is_its_own && !(ticket.probes && may_follow);
+        let another = self.route.another(self.line, now.steady);
+        let may_follow = may_follow(&outcome) && another != Another::None;
+        let follows = may_follow && another == Another::HasTheTraffic;
+        // A message that only showed that this one still rests must not use itself up by it.
+        let counts = match &outcome {
+            Outcome::Throttled { .. } | Outcome::Broken { .. } => false,
+            Outcome::TryLater { .. } => !(ticket.probes && follows),
+            Outcome::Unknown { .. } | Outcome::Accepted { .. } | Outcome::Rejected(_) => true,
+        };
         let tried = Tried {
             provider,
             started_at,
@@ -308,9 +314,7 @@ impl Courier {
             code,
             text,
         };
-        let another = self.route.another(self.line, now.steady);
-        let early = claimed.job.failures < EARLY_RETRIES && another == Another::IsWell;
-        let soon = may_follow && (early || another == Another::HasTheTraffic);
+        let soon = follows || may_follow && claimed.job.failures < EARLY_RETRIES;
         if let Outcome::Throttled { after, why } = &mut outcome
             && !why.of_the_message
         {
