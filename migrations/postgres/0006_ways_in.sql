@@ -235,21 +235,25 @@ END
 $$;
 
 CREATE FUNCTION sendtrail_data_fault(value jsonb, bytes_max integer) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    bytes integer := octet_length(value::text);
+    -- What is shorter cannot be deep. To compact a deep value would exhaust the stack.
+    is_deep boolean := bytes > 200 AND jsonb_path_exists(value,
+        'strict $.**{100 to last} ? (@.type() == "object" || @.type() == "array")');
 BEGIN
     IF value IS NULL THEN
         RETURN NULL;
     ELSIF jsonb_typeof(value) <> 'object' THEN
         RETURN 'must be an object';
-    ELSIF sendtrail_is_larger(value, bytes_max) THEN
+    ELSIF is_deep AND bytes <= bytes_max THEN
+        RETURN 'is nested too deeply: at most 100 levels';
+    ELSIF is_deep OR sendtrail_is_larger(value, bytes_max) THEN
         RETURN 'is too large: at most ' || bytes_max || ' bytes of JSON';
     END IF;
-    -- What is shorter can be neither.
-    IF octet_length(value::text) > 200 THEN
-        IF jsonb_path_exists(value, 'strict $.**{100 to last} ? (@.type() == "object" || @.type() == "array")') THEN
-            RETURN 'is nested too deeply: at most 100 levels';
-        ELSIF jsonb_path_exists(value, 'strict $.** ? (@ > 1.7976931348623158e308 || @ < -1.7976931348623158e308)') THEN
-            RETURN 'holds a number that is too large for a double';
-        END IF;
+    -- Nor can what is shorter hold such a number.
+    IF bytes > 200
+        AND jsonb_path_exists(value, 'strict $.** ? (@ > 1.7976931348623158e308 || @ < -1.7976931348623158e308)') THEN
+        RETURN 'holds a number that is too large for a double';
     END IF;
     RETURN NULL;
 END

@@ -264,7 +264,7 @@ pub(super) async fn cancel(
     let cancelled = shared.api.store.cancel(business, id).await?;
     let entry = entry(&shared, business, id).await?;
     if !cancelled && !is_cancelled(&entry) {
-        let detail = obstacle(&entry).unwrap_or("It is being sent at this moment.");
+        let detail = obstacle(&entry).unwrap_or("A worker has taken it up to send it.");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let story = shared.api.store.story(id).await?;

@@ -30,7 +30,8 @@ pub(super) enum BuriedCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print the body of one, as it came; what is wrong with it goes to standard error.
+    /// Print one, a notification a line, as `sendtrail enqueue` takes them; what is wrong with it goes to
+    /// standard error.
     Show { id: Uuid },
     /// Enqueue what can be enqueued by now; that leaves the list.
     Retry {
@@ -58,7 +59,9 @@ pub(super) async fn run(settings: &Settings, command: IntakeCommand) -> anyhow::
             for fault in faults(&found) {
                 tell(fault);
             }
-            say(found.body);
+            for line in lines(&found.body) {
+                say(line);
+            }
             ExitCode::SUCCESS
         }
         BuriedCommand::Retry { ids, .. } => {
@@ -75,6 +78,20 @@ pub(super) async fn run(settings: &Settings, command: IntakeCommand) -> anyhow::
     };
     store.close().await;
     Ok(code)
+}
+
+/// The notifications of a body; what is no JSON stays as it is.
+fn lines(body: &str) -> Vec<String> {
+    match serde_json::from_str::<Json>(body) {
+        Ok(Json::Object(mut batch)) if batch.contains_key("notifications") => {
+            match batch.remove("notifications") {
+                Some(Json::Array(all)) => all.iter().map(ToString::to_string).collect(),
+                _ => vec![body.to_owned()],
+            }
+        }
+        Ok(one) => vec![one.to_string()],
+        Err(_) => vec![body.to_owned()],
+    }
 }
 
 async fn find(store: &Store, id: Uuid) -> anyhow::Result<Buried> {

@@ -27,23 +27,26 @@ const TURN_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Parcel {
     pub(super) claim: ClaimId,
     pub(super) claimed: Claimed,
-    pub(super) in_hand: InHand,
+    /// When it was claimed: so old is what is known of it.
+    pub(super) since: Instant,
+    /// It is to show whether the provider is well again.
+    pub(super) probe: Option<Probe>,
     /// Of what may be in our hands, while it is.
     pub(super) _share: Share,
 }
 
-/// Counts a job as in our hands for as long as it exists.
+/// Counts for as long as it exists.
 #[derive(Debug)]
-pub(super) struct InHand(Arc<AtomicUsize>);
+pub(super) struct Probe(Arc<AtomicUsize>);
 
-impl InHand {
+impl Probe {
     fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(count))
     }
 }
 
-impl Drop for InHand {
+impl Drop for Probe {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -62,9 +65,9 @@ impl Courier {
                 () = stop.cancelled() => break,
                 space = self.load.space() => space,
             };
-            let limit = tokio::select! {
+            let (limit, is_probe) = tokio::select! {
                 () = stop.cancelled() => break,
-                limit = self.room(&parcels) => limit,
+                room = self.room(&parcels) => room,
             };
             let wanted = Wanted {
                 worker: &self.worker.name,
@@ -84,7 +87,8 @@ impl Courier {
                     let id = claim.id;
                     // The recorder hears of a claim before it hears of any of its jobs.
                     let told = reports.send(Report::Claimed { claim: id, jobs }).await;
-                    if told.is_err() || !self.hand_over(claim, space, &parcels).await {
+                    let since = (asked.steady, is_probe);
+                    if told.is_err() || !self.hand_over(claim, since, space, &parcels).await {
                         break;
                     }
                 }
@@ -108,21 +112,18 @@ impl Courier {
     async fn hand_over(
         &self,
         claim: Claim,
+        (since, is_probe): (Instant, bool),
         space: Option<OwnedSemaphorePermit>,
         parcels: &mpsc::Sender<Parcel>,
     ) -> bool {
-        let in_hand: Vec<InHand> = claim
-            .jobs
-            .iter()
-            .map(|_| InHand::new(&self.in_hand))
-            .collect();
         let bytes = claim.jobs.iter().map(|claimed| claimed.bytes);
         let shares = self.load.divide(space, bytes.collect()).await;
-        for ((claimed, in_hand), share) in claim.jobs.into_iter().zip(in_hand).zip(shares) {
+        for (claimed, share) in claim.jobs.into_iter().zip(shares) {
             let parcel = Parcel {
                 claim: claim.id,
                 claimed,
-                in_hand,
+                since,
+                probe: is_probe.then(|| Probe::new(&self.probes)),
                 _share: share,
             };
             if parcels.send(parcel).await.is_err() {
@@ -132,8 +133,9 @@ impl Courier {
         true
     }
 
-    /// How many jobs to claim, once it is our turn and what waits in our hands is no more than that.
-    async fn room(&self, parcels: &mpsc::Sender<Parcel>) -> usize {
+    /// How many jobs to claim, and whether as a probe, once it is our turn and what waits in our hands
+    /// is no more than that.
+    async fn room(&self, parcels: &mpsc::Sender<Parcel>) -> (usize, bool) {
         let batch = self.worker.settings.batch;
         let lease = self.worker.settings.lease();
         loop {
@@ -143,10 +145,11 @@ impl Courier {
                     let limit = limit.unwrap_or(batch).min(batch);
                     self.few.store(limit, Ordering::Relaxed);
                     if parcels.max_capacity() - parcels.capacity() <= limit {
-                        return limit;
+                        return (limit, false);
                     }
                 }
-                Turn::One if self.in_hand.load(Ordering::Relaxed) == 0 => return 1,
+                // Whatever hangs since before its rest says nothing about it now.
+                Turn::One if self.probes.load(Ordering::Relaxed) == 0 => return (1, true),
                 Turn::One | Turn::None => {}
             }
             tokio::select! {

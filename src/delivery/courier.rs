@@ -33,6 +33,9 @@ use crate::transport::{Transport, segments};
 
 /// The longest wait for the rate before looking again whether the message may still be sent.
 const CLEARANCE_EVERY: Duration = Duration::from_millis(100);
+/// What was claimed longer ago goes back and is claimed anew: meanwhile its recipient may have left, or
+/// feedback may have shown that it went. Only in front of a slow provider does anything wait so long.
+const KNOWLEDGE_LASTS: Duration = Duration::from_secs(10);
 /// How long the start waits for the provider's quota.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
 /// When the traffic has moved on from a provider that failed, its messages follow after this.
@@ -53,11 +56,11 @@ pub(super) struct Courier {
     pub(super) route: Arc<Route>,
     /// The provider's place in the route.
     pub(super) line: usize,
-    /// Jobs claimed and not yet done with.
-    pub(super) in_hand: Arc<AtomicUsize>,
+    /// Jobs claimed to see whether the provider is well again, and not yet done with.
+    pub(super) probes: Arc<AtomicUsize>,
     /// When no more than so many wait in our hands, more can be claimed.
     pub(super) few: AtomicUsize,
-    /// Told when they have become few, or none is left.
+    /// Told when they have become few, or a probe has ended.
     pub(super) fewer: Notify,
 }
 
@@ -90,7 +93,7 @@ impl Courier {
             load: Load::default(),
             route,
             line,
-            in_hand: Arc::default(),
+            probes: Arc::default(),
             few: AtomicUsize::new(0),
             fewer: Notify::new(),
         })
@@ -195,7 +198,8 @@ impl Courier {
     ) -> Verdict {
         loop {
             let now = Moment::now(&self.worker.clock);
-            if stop.is_cancelled() || !self.held.is_sure_of(parcel.claim, now) {
+            let is_stale = now.steady.saturating_duration_since(parcel.since) > KNOWLEDGE_LASTS;
+            if stop.is_cancelled() || is_stale || !self.held.is_sure_of(parcel.claim, now) {
                 return Verdict::Release;
             }
             let message = match &parcel.claimed.message {
@@ -240,7 +244,8 @@ impl Courier {
         let Parcel {
             claim,
             claimed,
-            in_hand,
+            probe,
+            since: _,
             _share,
         } = parcel;
         let job = claimed.job;
@@ -266,8 +271,8 @@ impl Courier {
             }))
             .await
             .ok();
-        drop(in_hand);
-        if self.in_hand.load(Ordering::Relaxed) == 0 {
+        if let Some(probe) = probe {
+            drop(probe);
             self.fewer.notify_one();
         }
         // Only now, so that no more is sent while the database is slower than the provider.

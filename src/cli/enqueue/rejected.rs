@@ -1,10 +1,14 @@
-//! The file of rejected lines: made with the first of them, over that of an earlier run.
+//! The file of rejected lines: made with the first of them, beside those of earlier runs, which
+//! somebody may be mending.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+
+/// Somebody who has so many files of rejected lines must clear them away first.
+const NAMES_MAX: u32 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Rejected {
@@ -23,11 +27,33 @@ impl Rejected {
     }
 
     pub(super) fn add(&mut self, line: &str) -> anyhow::Result<()> {
-        let at = || format!("cannot write {} (--rejected)", self.path.display());
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(File::create(&self.path).with_context(at)?),
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let file = self.create().with_context(|| at(&self.path))?;
+            self.file.insert(file)
         };
-        writeln!(file, "{line}").with_context(at)
+        writeln!(file, "{line}").with_context(|| at(&self.path))
     }
+
+    /// Under the first name that is free: the one asked for, then with `.2`, `.3`, … behind it.
+    fn create(&mut self) -> std::io::Result<File> {
+        let asked = self.path.clone();
+        let mut number = 1_u32;
+        loop {
+            match File::create_new(&self.path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && number < NAMES_MAX => {
+                    number += 1;
+                    let mut name = asked.clone().into_os_string();
+                    name.push(format!(".{number}"));
+                    self.path = name.into();
+                }
+                made => return made,
+            }
+        }
+    }
+}
+
+fn at(path: &Path) -> String {
+    format!("cannot write {} (--rejected)", path.display())
 }

@@ -166,14 +166,17 @@ async fn wrong_lines_are_named_and_put_aside(db: &TestDb) {
         "{few:?}"
     );
     assert_eq!(summary(&few)["finished"], false);
-    assert_eq!(summary(&few)["rejected_file"], mended.as_str());
+    // What somebody mended is not written over.
+    assert_eq!(summary(&few)["rejected_file"], format!("{mended}.2"));
+    assert_eq!(counts(&enqueue(db, &mended, &[])), [1, 0, 1, 0]);
+    wrong_arguments_are_named(db, &file);
+}
+
+fn wrong_arguments_are_named(db: &TestDb, file: &str) {
     for (arguments, words) in [
+        (vec![file, "--business", "nobody"], "no business \"nobody\""),
         (
-            vec![file.as_str(), "--business", "nobody"],
-            "no business \"nobody\"",
-        ),
-        (
-            vec![file.as_str(), "--rejected", file.as_str()],
+            vec![file, "--rejected", file],
             "--rejected: is the file itself",
         ),
         (vec!["no-such-file.jsonl"], "cannot read no-such-file.jsonl"),

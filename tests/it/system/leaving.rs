@@ -2,6 +2,7 @@
 //! received it, bounced, complained, opted out, deactivated. Over the real protocols, both databases.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sendtrail::app::{App, Overrides, Roles};
 use sendtrail::config::Settings;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::child::Variables;
 use super::client::{Client, text, texts};
 use super::program::Program;
+use super::sink::Sink;
 use crate::support::db::{TestDb, both};
 
 both!(
@@ -20,6 +22,7 @@ both!(
     what_a_provider_reported_once_is_not_tried_again,
     what_a_provider_refused_for_good_is_not_tried_again,
     a_deactivated_client_is_sent_nothing,
+    who_leaves_while_a_message_waits_for_a_slow_provider_is_not_sent_it,
 );
 
 const MARKETING: &str = "Automated Marketing";
@@ -426,5 +429,33 @@ async fn a_deactivated_client_is_sent_nothing(db: &TestDb) {
     assert_eq!(answer.await.unwrap().0, 200);
     let id = enqueue(client, message).await;
     delivered(client, &id).await;
+    program.stop().await;
+}
+
+async fn who_leaves_while_a_message_waits_for_a_slow_provider_is_not_sent_it(db: &TestDb) {
+    let sink = Sink::start(Duration::from_secs(3)).await;
+    let variables = Variables::of(db)
+        .through(&sink)
+        .with("DELIVERY__CONCURRENCY", "1");
+    let program = Program::start(&variables).await;
+    let client = &program.client;
+    let mut new: Vec<Value> = (0..6)
+        .map(|i| email(&format!("c{i}@mail.test"), "Client Notifications"))
+        .collect();
+    new.push(email("leaves@mail.test", "Client Notifications"));
+    let ids = client.enqueue(&new).await;
+    // All of them are in the worker's hands.
+    sink.until(1, Duration::from_mins(1)).await;
+    let entered = json!({"address": "leaves@mail.test", "method": "email", "reason": "staff", "note": "by telephone"});
+    let (status, answer) = client.post("/v1/suppressions", &entered).await;
+    assert_eq!(status, 201, "{answer}");
+    for id in ids.iter().take(6) {
+        client.until(id, |entry| entry["status"] == "Sent").await;
+    }
+    let barred = client
+        .until(&ids[6], |entry| entry["status"] != "Awaiting Send")
+        .await;
+    assert_eq!(barred["status"], "Failed", "{barred:#}");
+    assert_eq!(sink.count(), 6);
     program.stop().await;
 }
