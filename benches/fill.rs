@@ -120,6 +120,7 @@ pub(crate) async fn mark_batch_sent(
         worker: "bench",
         provider: "ses",
         method: Method::Email,
+        forms: &[sendtrail::domain::form::Form::Plain],
         limit,
         bytes_max: u64::MAX,
         lease: Duration::from_mins(10),

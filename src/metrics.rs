@@ -341,7 +341,7 @@ impl Metrics {
         self.buried.set(waiting.buried);
         for (method, lane) in lanes() {
             let mut depths = waiting.depths.iter();
-            let found = depths.find(|d| d.method == method && d.lane == lane);
+            let found = depths.find(|d| d.method == method && d.priority == lane);
             let age = found.map_or(0, |depth| now.since(depth.oldest_due_at).as_secs());
             let labels = LaneLabels {
                 method: method.as_str(),
@@ -423,7 +423,7 @@ mod tests {
         let now = Timestamp::from_millis(60_000);
         let full = Depth {
             method: Method::Email,
-            lane: Priority::Bulk,
+            priority: Priority::Bulk,
             waiting: 7,
             oldest_due_at: Timestamp::EPOCH,
         };

@@ -17,6 +17,9 @@ COMMENT ON COLUMN buried_messages.message_id IS 'The queue''s own id of the mess
 COMMENT ON COLUMN buried_messages.reason IS 'What is wrong with it: a list of {pointer, detail}.';
 COMMENT ON COLUMN buried_messages.body IS 'As it came.';
 
+-- What waits for one kind of provider holds up nobody who goes by another.
+COMMENT ON COLUMN jobs.lane IS 'The priority: 0 high, 1 normal, 2 bulk; and of push targets by their form: 10 more for ARNs of SNS, 20 more for device tokens of APNs.';
+
 -- sendtrail_enqueue(request, business) enqueues as POST /v1/notifications does, inside the caller's
 -- own transaction: the same fields, checks, limits, words and idempotency keys. The functions below
 -- are its parts, in the order in which they use each other; those named _fault give what is wrong
@@ -194,6 +197,16 @@ BEGIN
     RETURN CASE WHEN jsonb_typeof(value) <> 'string' THEN 'must be a string'
                 WHEN value IS NOT NULL AND address IS NULL THEN sendtrail_no_address(method) END;
 END
+$$;
+
+-- The lane of a queue: the form of the address (of push targets: 1 an ARN of SNS, 2 a device token of
+-- APNs, 0 any other) and the priority.
+CREATE FUNCTION sendtrail_lane(method text, address text, priority text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN method <> 'push' THEN 0
+                WHEN address COLLATE "C" ~* '^arn:' THEN 10
+                WHEN address COLLATE "C" ~ '^[0-9A-Fa-f]{64}' THEN 20
+                ELSE 0 END
+        + CASE priority WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END
 $$;
 
 -- JSON without white space, names in the order of their bytes. With exact numbers: each as the bits
@@ -802,10 +815,10 @@ BEGIN
     FROM unnest(ids, uids, addresses, staged) AS s (id, uid, address, n)
     JOIN businesses AS x ON x.id = business;
     INSERT INTO jobs (id, business_id, method, lane, due_at, ready, bytes, attempts, failures)
-    SELECT s.id, business, s.n ->> 'method', CASE s.n ->> 'priority' WHEN 'high' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END,
+    SELECT s.id, business, s.n ->> 'method', sendtrail_lane(s.n ->> 'method', s.address, s.n ->> 'priority'),
         t.due_at, t.due_at <= now_is,
         coalesce(octet_length(s.n -> 'content' ->> 'text'), 0) + coalesce(octet_length(s.n -> 'content' ->> 'html'), 0), 0, 0
-    FROM unnest(ids, staged) AS s (id, n)
+    FROM unnest(ids, addresses, staged) AS s (id, address, n)
     CROSS JOIN LATERAL (SELECT greatest(now_is, (s.n ->> 'send_at')::timestamptz)) AS t (due_at);
     -- Heard when the caller's transaction commits.
     PERFORM pg_notify('sendtrail_jobs', '');

@@ -16,3 +16,7 @@ CREATE TABLE buried_messages (
     body        TEXT NOT NULL,
     UNIQUE (source, message_id)
 ) STRICT;
+
+-- jobs.lane means more from here on: beside the priority (0 high, 1 normal, 2 bulk), of push targets the
+-- form, so that what waits for one kind of provider holds up nobody who goes by another: 10 more for
+-- ARNs of SNS, 20 more for device tokens of APNs.

@@ -38,7 +38,8 @@ struct MethodJson {
     method: &'static str,
     /// All of the method is paused.
     paused: Option<PauseJson>,
-    /// In order of preference: the first that is well and not paused has all the traffic.
+    /// In order of preference: the first that is well and not paused has all the traffic. Of push
+    /// providers each has the targets of its kind.
     providers: Vec<ProviderJson>,
 }
 

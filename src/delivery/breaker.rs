@@ -13,7 +13,7 @@ use super::meter::Meter;
 pub struct BreakerSettings {
     /// Failed calls in a row.
     pub failures: u32,
-    /// Or this share of the calls within [`WINDOW`], once there are so many.
+    /// Or this share of the calls within ten seconds, once there are so many.
     pub error_share: f64,
     pub volume_min: u32,
     /// How long a provider rests the first time, and at most: each time twice as long.

@@ -73,6 +73,7 @@ impl Courier {
                 worker: &self.worker.name,
                 provider: self.transport.name(),
                 method: self.method,
+                forms: &self.serving.forms,
                 limit,
                 bytes_max: CLAIM_BYTES_MAX,
                 lease: self.worker.settings.lease(),

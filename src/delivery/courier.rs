@@ -22,10 +22,13 @@ use super::pace::Ticket;
 use super::policy::{Policy, Situation};
 use super::recorder::{self, Report};
 use super::route::{Another, Clearance, Route};
+use super::serving::{self, Service, Serving};
+use crate::domain::form;
 use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
+use crate::domain::time::Timestamp;
 use crate::fault::{self, Step};
 use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
@@ -49,6 +52,7 @@ pub(super) struct Courier {
     pub(super) worker: Worker,
     pub(super) held: Held,
     pub(super) method: Method,
+    pub(super) serving: Serving,
     pub(super) transport: Transport,
     policy: Policy,
     files: Files,
@@ -77,16 +81,17 @@ impl Courier {
     pub(super) fn new(
         worker: Worker,
         held: Held,
-        method: Method,
+        serving: Serving,
         transport: Transport,
         (route, line): (Arc<Route>, usize),
     ) -> Arc<Self> {
-        let policy = worker.settings.policy(worker.rules.of(method));
+        let policy = worker.settings.policy(worker.rules.of(serving.method));
         let files = Files::new(worker.store.clone(), worker.clock.clone());
         Arc::new(Self {
             worker,
             held,
-            method,
+            method: serving.method,
+            serving,
             transport,
             policy,
             files,
@@ -203,9 +208,14 @@ impl Courier {
                 return Verdict::Release;
             }
             let message = match &parcel.claimed.message {
-                Some(message) if self.policy.before(&parcel.claimed, now.wall).is_none() => message,
+                Some(message) if self.without_sending(&parcel.claimed, now.wall).is_none() => {
+                    message
+                }
                 Some(_) | None => return Verdict::Decided,
             };
+            if self.serving.of(message.to.form()) == Service::BySomebodyElse {
+                return Verdict::Release;
+            }
             let clearance = self
                 .route
                 .clearance(self.line, units(message), others(), now.steady);
@@ -220,12 +230,19 @@ impl Courier {
         }
     }
 
-    /// Back into the queue untouched; if the claim was taken over, it is there already. Not as due by
-    /// this moment: it may be the clock's jump that made us unsure of the claim.
+    /// Back into the queue, into the lane where it belongs, else untouched; if the claim was taken over,
+    /// it is there already. Not as due by this moment: it may be the clock's jump that made us unsure of
+    /// the claim.
     fn release(parcel: &Parcel) -> Done {
+        let mut job = parcel.claimed.job;
+        if let (Some(message), Some(priority)) =
+            (&parcel.claimed.message, form::priority_of(job.lane))
+        {
+            job.lane = message.to.form().lane(priority);
+        }
         Done {
             claim: parcel.claim,
-            job: parcel.claimed.job,
+            job,
             tried: None,
             then: Then::Again {
                 due_at: parcel.claimed.since,
@@ -249,7 +266,7 @@ impl Courier {
             _share,
         } = parcel;
         let job = claimed.job;
-        let decided = self.policy.before(&claimed, self.worker.clock.now());
+        let decided = self.without_sending(&claimed, self.worker.clock.now());
         let (tried, then) = match (ticket, decided) {
             (_, Some(then)) => (None, then),
             (Some(ticket), None) => self.send(claimed, ticket).await,
@@ -277,6 +294,15 @@ impl Courier {
         }
         // Only now, so that no more is sent while the database is slower than the provider.
         drop(permit);
+    }
+
+    /// Decides the jobs for which no provider is to be called.
+    fn without_sending(&self, claimed: &Claimed, now: Timestamp) -> Option<Then> {
+        self.policy.before(claimed, now).or_else(|| {
+            let form = claimed.message.as_ref()?.to.form();
+            let refuses = self.serving.of(form) == Service::Refuses;
+            refuses.then(|| Then::GaveUp(serving::refusal(form)))
+        })
     }
 
     async fn send(&self, mut claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {

@@ -14,6 +14,7 @@ mod pace;
 mod policy;
 mod recorder;
 mod route;
+mod serving;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -36,6 +37,7 @@ use keeper::Keeper;
 pub use pace::Limits;
 pub use policy::{OnUnknown, Policy};
 use route::Route;
+use serving::Serving;
 use watchdog::keep_running;
 
 use crate::clock::Clock;
@@ -254,7 +256,7 @@ impl Worker {
     }
 
     /// Starts one courier per provider, and the upkeep of all claims. The providers of a method are in
-    /// order of preference.
+    /// order of preference; only those that serve the same recipients stand in for each other.
     pub fn start(self, methods: Vec<(Method, Vec<Provider>)>) -> Running {
         let stop = CancellationToken::new();
         let (tasks, couriers) = (TaskTracker::new(), TaskTracker::new());
@@ -268,10 +270,16 @@ impl Worker {
             stop: &stop,
         };
         let (mut all_held, mut routes) = (Vec::new(), Vec::new());
-        for (method, providers) in methods {
-            let route = Arc::new(self.route(method, &providers, &keeper.news));
+        let groups = methods.into_iter().flat_map(|(method, providers)| {
+            let providers = providers.into_iter();
+            let providers = providers.map(|provider| (provider.transport.serves(), provider));
+            serving::groups(method, providers.collect())
+        });
+        for (serving, providers) in groups {
+            let route = Arc::new(self.route(serving.method, &providers, &keeper.news));
             for (line, Provider { transport, .. }) in providers.into_iter().enumerate() {
-                all_held.push(start.provider(method, transport, (Arc::clone(&route), line)));
+                let place = (Arc::clone(&route), line);
+                all_held.push(start.provider(serving.clone(), transport, place));
             }
             routes.push(route);
         }
@@ -346,7 +354,8 @@ struct Start<'a> {
 
 impl Start<'_> {
     /// Starts the courier of the provider at that place of a route, and the question for its quota.
-    fn provider(&self, method: Method, transport: Transport, place: (Arc<Route>, usize)) -> Held {
+    fn provider(&self, serving: Serving, transport: Transport, place: (Arc<Route>, usize)) -> Held {
+        let method = serving.method;
         let asked = CancellationToken::new();
         let quota = {
             let (transport, place) = (transport.clone(), place.clone());
@@ -367,7 +376,7 @@ impl Start<'_> {
             move || {
                 let (worker, held) = (worker.clone(), held.clone());
                 let (transport, place) = (transport.clone(), place.clone());
-                Courier::new(worker, held, method, transport, place)
+                Courier::new(worker, held, serving.clone(), transport, place)
                     .run(ready.clone(), stop.child_token())
             }
         };

@@ -1,6 +1,7 @@
-//! One method's providers in their order of preference: which of them has the traffic, how fast it is
-//! called, and who rests. The first that is well and not paused has it all; another takes over when it
-//! rests, and gives back when single messages have shown that it is well again. Time is an argument.
+//! Providers that stand in for each other, in their order of preference: which of them has the traffic,
+//! how fast it is called, and who rests. The first that is well and not paused has it all; another
+//! takes over when it rests, and gives back when single messages have shown that it is well again. Time
+//! is an argument.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ pub(super) enum Turn {
     Upto(Option<usize>),
 }
 
-/// The other providers of the method, seen from one of them.
+/// The other providers of the route, seen from one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Another {
     None,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::form::Form;
 use super::method::Method;
 
 /// A valid recipient of one method. `Debug` shows no personal data.
@@ -53,6 +54,16 @@ impl Address {
 
     pub const fn method(&self) -> Method {
         self.method
+    }
+
+    /// What its form tells of the providers that serve it.
+    pub fn form(&self) -> Form {
+        match self.method {
+            Method::Push => Form::of_push_target(&self.text),
+            Method::Email | Method::Sms | Method::InPerson | Method::Mail | Method::Phone => {
+                Form::Plain
+            }
+        }
     }
 
     /// The form in which addresses are compared: two with one form are one recipient. Domains know no

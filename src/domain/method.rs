@@ -1,4 +1,4 @@
-//! Contact methods, directions and lanes: small closed vocabularies.
+//! Contact methods, directions and priorities: small closed vocabularies.
 
 use std::fmt;
 
@@ -93,7 +93,7 @@ impl Channel {
     }
 }
 
-/// The lane a notification waits in; a lower lane is served only when the higher ones are empty.
+/// How urgent a notification is; a lower one is served only when no higher one waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     High,
@@ -113,8 +113,8 @@ impl Priority {
         }
     }
 
-    /// The number of the lane, served in ascending order.
-    pub const fn lane(self) -> u8 {
+    /// Served in ascending order.
+    pub const fn rank(self) -> u8 {
         match self {
             Self::High => 0,
             Self::Normal => 1,

@@ -5,6 +5,7 @@ pub mod address;
 pub mod delay;
 pub mod event;
 pub mod facts;
+pub mod form;
 pub mod id;
 pub mod mailbox;
 pub mod message;

@@ -15,6 +15,7 @@ pub enum Category {
     ProviderUnavailable,
     ThrottledTooLong,
     Credentials,
+    NoProvider,
     Expired,
     Cancelled,
     Unsubscribed,
@@ -25,7 +26,7 @@ pub enum Category {
 }
 
 impl Category {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidAddress,
         Self::DeviceGone,
         Self::MailboxFull,
@@ -35,6 +36,7 @@ impl Category {
         Self::ProviderUnavailable,
         Self::ThrottledTooLong,
         Self::Credentials,
+        Self::NoProvider,
         Self::Expired,
         Self::Cancelled,
         Self::Unsubscribed,
@@ -55,6 +57,7 @@ impl Category {
             Self::ProviderUnavailable => "provider_unavailable",
             Self::ThrottledTooLong => "throttled_too_long",
             Self::Credentials => "credentials",
+            Self::NoProvider => "no_provider",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::Unsubscribed => "unsubscribed",
@@ -97,6 +100,9 @@ impl Category {
                  up."
             }
             Self::Credentials => "The delivery service did not accept our account or set-up.",
+            Self::NoProvider => {
+                "No provider is configured for this kind of push target, so the message was not sent."
+            }
             Self::Expired => "The message was not sent before its last moment.",
             Self::Cancelled => {
                 "The message was cancelled while it waited, and was not sent after that."
@@ -143,6 +149,10 @@ impl Category {
             Self::Credentials => {
                 Some("Tell your administrator: the provider's set-up needs mending.")
             }
+            Self::NoProvider => Some(
+                "Tell your administrator: add one to push.providers (sns for endpoints of Amazon SNS, \
+                 apns for device tokens of Apple, fcm for all others).",
+            ),
             Self::Expired => Some("Resend if it still matters."),
             Self::Unsubscribed => Some("Contact the client in another way."),
             Self::ClientDeactivated => Some("Activate the client first."),

@@ -50,7 +50,7 @@ impl Staged<'_> {
         Job {
             id: self.id,
             method: self.new.method,
-            lane: self.new.priority.lane(),
+            lane: self.to.form().lane(self.new.priority),
             attempts: 0,
             failures: 0,
         }

@@ -16,6 +16,7 @@ use super::turns::{self, Lane, Taken};
 use super::{Error, Store, facts};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, Failure, What};
+use crate::domain::form::{self, Form};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
@@ -56,6 +57,7 @@ pub struct Claimed {
 pub struct Job {
     pub id: NotificationId,
     pub method: Method,
+    /// Of its recipient's form and its priority.
     pub lane: u8,
     /// Attempts made so far.
     pub attempts: u32,
@@ -69,24 +71,26 @@ pub struct Wanted<'a> {
     pub worker: &'a str,
     pub provider: &'a str,
     pub method: Method,
+    /// Of their recipients.
+    pub forms: &'a [Form],
     pub limit: usize,
     /// Of content: what is more stays in the queue, but for a first message that is larger alone.
     pub bytes_max: u64,
     pub lease: Duration,
 }
 
-/// Jobs waiting in one lane.
+/// Jobs of one priority that wait, whatever the forms of their recipients.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth {
     pub method: Method,
-    pub lane: Priority,
+    pub priority: Priority,
     pub waiting: i64,
     /// When the job that has been due for longest was due; later than now when none is due yet.
     pub oldest_due_at: Timestamp,
 }
 
 impl Store {
-    /// Takes up to `limit` due jobs, higher lanes first. The claim is committed, and with it the
+    /// Takes up to `limit` due jobs, higher priorities first. The claim is committed, and with it the
     /// record that an attempt may begin, before any provider is called.
     pub async fn claim(&self, wanted: Wanted<'_>) -> Result<Option<Claim>, Error> {
         super::again(|| self.claim_once(wanted)).await
@@ -97,12 +101,12 @@ impl Store {
         let now = self.clock.now();
         let readied = self.turns.make_ready(&mut tx, now).await?;
         let (mut taken, mut shares) = (Vec::new(), Vec::new());
-        for priority in Priority::ALL {
+        for number in lanes(wanted.forms) {
             let left = wanted.limit.saturating_sub(taken.len());
             if left > 0 {
                 let lane = Lane {
                     method: wanted.method,
-                    priority,
+                    number,
                 };
                 let mut share = self.turns.take(&mut tx, lane, left).await?;
                 taken.append(&mut share.taken);
@@ -178,9 +182,9 @@ impl Store {
         Ok(true)
     }
 
-    /// How many jobs wait in each lane, up to `counted_max` each (of those that wait for a later
-    /// time, that many in all), and for how long: of those counted, the longest due. Empty lanes are
-    /// left out.
+    /// How many jobs of each priority wait, up to `counted_max` in each lane (of those that wait for a
+    /// later time, that many in all), and for how long: of those counted, the longest due. Where none
+    /// waits is left out.
     pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
         let mut tx = self.db.read().await?;
         // Each part walks one index, so that no backlog makes it long.
@@ -192,7 +196,7 @@ impl Store {
         .bind(counted_max)
         .push(") AS due");
         for method in Method::SENT_BY_US {
-            for lane in Priority::ALL {
+            for lane in lanes(Form::all_of(method)) {
                 stmt = stmt
                     .push(
                         " UNION ALL SELECT * FROM (SELECT j.method, j.lane, j.due_at FROM jobs j \
@@ -200,31 +204,41 @@ impl Store {
                     )
                     .bind(method.as_str())
                     .push(" AND j.lane = ")
-                    .bind(i64::from(lane.lane()))
+                    .bind(i64::from(lane))
                     .push(" ORDER BY j.business_id, j.due_at, j.id LIMIT ")
                     .bind(counted_max)
                     .push(") AS due");
             }
         }
         let stmt = stmt.push(") AS waiting GROUP BY method, lane");
-        let mut depths = Vec::new();
+        let mut depths: BTreeMap<(Method, Priority), Depth> = BTreeMap::new();
         for row in tx.all(stmt).await? {
             let Some(oldest_due_at) = row.opt_time("oldest")? else {
                 continue;
             };
-            let lane = row.int("lane")?;
-            let lane = Priority::ALL
-                .into_iter()
-                .find(|p| i64::from(p.lane()) == lane);
-            depths.push(Depth {
-                method: row.word("method", Method::parse)?,
-                lane: lane.ok_or_else(|| Error::corrupt("lane", "no such lane"))?,
-                waiting: row.int("waiting")?,
+            let method = row.word("method", Method::parse)?;
+            let lane = u8::try_from(row.int("lane")?).ok();
+            let priority = lane
+                .and_then(form::priority_of)
+                .ok_or_else(|| Error::corrupt("lane", "no such lane"))?;
+            let depth = depths.entry((method, priority)).or_insert(Depth {
+                method,
+                priority,
+                waiting: 0,
                 oldest_due_at,
             });
+            depth.waiting += row.int("waiting")?;
+            depth.oldest_due_at = depth.oldest_due_at.min(oldest_due_at);
         }
-        Ok(depths)
+        Ok(depths.into_values().collect())
     }
+}
+
+/// The lanes of these forms, those of a higher priority first.
+fn lanes(forms: &[Form]) -> Vec<u8> {
+    let priorities = Priority::ALL.into_iter();
+    let lanes = priorities.flat_map(|priority| forms.iter().map(move |form| form.lane(priority)));
+    lanes.collect()
 }
 
 fn cancellation(id: NotificationId, now: Timestamp) -> Event {

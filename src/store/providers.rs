@@ -56,9 +56,9 @@ pub struct Health {
     pub worker: String,
     pub method: Method,
     pub provider: String,
-    /// Its place in the order of preference, from 1.
+    /// Its place in the order of preference, from 1, among those that serve the same recipients.
     pub place: i64,
-    /// It has this worker's traffic.
+    /// It has this worker's traffic to these.
     pub active: bool,
     /// `closed`, `half_open` or `open`.
     pub state: String,

@@ -14,14 +14,14 @@ use super::jobs::{Job, small};
 use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
 use crate::domain::id::NotificationId;
-use crate::domain::method::{Method, Priority};
+use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
 
 /// One queue: the jobs of a method in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Lane {
     pub(super) method: Method,
-    pub(super) priority: Priority,
+    pub(super) number: u8,
 }
 
 /// A job taken out of its queue.
@@ -165,8 +165,8 @@ impl Turns {
             let before = before.filter(|place| place.since.elapsed() < MARK_LASTS);
             let mut marks = BTreeMap::new();
             if share.start.is_none() {
-                let priority = share.lane.priority.lane();
-                let kept = kept.iter().filter(|taken| taken.job.lane == priority);
+                let lane = share.lane.number;
+                let kept = kept.iter().filter(|taken| taken.job.lane == lane);
                 let known = before.iter().flat_map(|place| place.marks.clone());
                 marks.extend(known.chain(last(kept)));
                 marks.retain(|business, _| share.hungry.contains(business));
@@ -250,7 +250,7 @@ async fn businesses(
         stmt.push("(SELECT j.business_id FROM jobs j WHERE j.method = ")
             .bind(lane.method.as_str())
             .push(" AND j.lane = ")
-            .bind(i64::from(lane.priority.lane()))
+            .bind(i64::from(lane.number))
             .push(" AND j.ready AND j.business_id > ")
             .push(begin)
             .push(bytewise)
@@ -300,7 +300,7 @@ fn take(
         stmt.push("(SELECT k.id FROM jobs k WHERE k.method = ")
             .bind(lane.method.as_str())
             .push(" AND k.lane = ")
-            .bind(i64::from(lane.priority.lane()))
+            .bind(i64::from(lane.number))
             .push(
                 " AND k.ready AND k.business_id = b.business_id \
                  AND (k.due_at, k.id) > (b.due_at, b.id) ORDER BY k.due_at, k.id LIMIT ",
@@ -325,7 +325,7 @@ fn taken_row(row: &Row, lane: Lane) -> Result<Taken, Error> {
         job: Job {
             id: NotificationId::new(row.id("id")?),
             method: lane.method,
-            lane: lane.priority.lane(),
+            lane: lane.number,
             attempts: small(row.int("attempts")?),
             failures: small(row.int("failures")?),
         },

@@ -30,10 +30,9 @@ pub use smtp::{Smtp, SmtpSettings};
 pub use sns::{SmsType, SnsPush, SnsSettings, SnsSms};
 pub use twilio::{Twilio, TwilioSettings};
 
-use crate::domain::address::Address;
+use crate::domain::form::Form;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
-use push::Service;
 
 /// One way for messages of one method to leave. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
@@ -95,14 +94,15 @@ impl Transport {
         }
     }
 
-    /// The recipient is of the kind that this provider serves. Push targets tell by their form
-    /// which service they belong to; emails and numbers go by any provider of their method.
-    pub fn serves(&self, to: &Address) -> bool {
+    /// The form of the recipients that this provider serves. Push targets tell by it which service
+    /// they belong to; emails and numbers go by any provider of their method.
+    pub const fn serves(&self) -> Form {
         match self {
-            Self::Ses(_) | Self::Smtp(_) | Self::SnsSms(_) | Self::Twilio(_) => true,
-            Self::SnsPush(_) => Service::of(to.as_str()) == Service::Sns,
-            Self::Fcm(_) => Service::of(to.as_str()) == Service::Fcm,
-            Self::Apns(_) => Service::of(to.as_str()) == Service::Apns,
+            Self::Ses(_) | Self::Smtp(_) | Self::SnsSms(_) | Self::Twilio(_) | Self::Fcm(_) => {
+                Form::Plain
+            }
+            Self::SnsPush(_) => Form::Arn,
+            Self::Apns(_) => Form::Hex,
         }
     }
 

@@ -82,40 +82,6 @@ fn fits(bytes: usize) -> Result<(), Failure> {
     Err(refused("PayloadTooLarge", &text))
 }
 
-/// The service that a target belongs to. Their forms do not overlap, so that one list of providers
-/// serves devices of every kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    /// `arn:…`: an endpoint of a platform application of SNS.
-    Sns,
-    /// Hexadecimal digits: a device token of APNs. Its length may change, says Apple; no known one
-    /// is shorter.
-    Apns,
-    /// Anything else: a registration token of FCM.
-    Fcm,
-}
-
-const APNS_TOKEN_LENGTH_MIN: usize = 64;
-
-impl Service {
-    pub(super) fn of(target: &str) -> Self {
-        if is_arn(target) {
-            return Self::Sns;
-        }
-        let is_hex = target.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_hex && target.len() >= APNS_TOKEN_LENGTH_MIN {
-            Self::Apns
-        } else {
-            Self::Fcm
-        }
-    }
-}
-
-pub(super) fn is_arn(target: &str) -> bool {
-    let start = target.get(..4);
-    start.is_some_and(|start| start.eq_ignore_ascii_case("arn:"))
-}
-
 /// The target is nothing that this provider could reach.
 pub(super) fn not_a_device() -> Failure {
     Failure {
@@ -133,28 +99,5 @@ pub(super) fn device_gone(text: String) -> Failure {
         category: Category::DeviceGone,
         code: Some(UNREGISTERED.to_owned()),
         provider_text: Some(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_tells_which_service_it_belongs_to() {
-        for (target, service) in [
-            (
-                "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app/1",
-                Service::Sns,
-            ),
-            ("ARN:aws:sns", Service::Sns),
-            (&"ab".repeat(32), Service::Apns),
-            (&"AB".repeat(80), Service::Apns),
-            (&"ab".repeat(31), Service::Fcm),
-            ("dGVzdA:APA91bHPRgkFLJ0xyz_-", Service::Fcm),
-            ("é", Service::Fcm),
-        ] {
-            assert_eq!(Service::of(target), service, "{target}");
-        }
     }
 }

@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::answer::{self, Answer, Fault, accepted, refused};
 use super::aws::{self, Access, Departure};
-use super::push::{Payloads, is_arn, not_a_device};
+use super::push::{Payloads, not_a_device};
 use super::settings::{Problem, check_rates};
+use crate::domain::address::Address;
+use crate::domain::form::Form;
 use crate::domain::message::{Content, Outgoing};
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
@@ -222,7 +224,7 @@ impl SnsPush {
             Ok(payloads) => payloads,
             Err(failure) => return Outcome::Rejected(failure),
         };
-        if !is_device(message.to.as_str()) {
+        if !is_device(&message.to) {
             return Outcome::Rejected(not_a_device());
         }
         let body = push_body(payloads);
@@ -258,11 +260,11 @@ impl SnsPush {
 /// `arn:PARTITION:sns:REGION:ACCOUNT:endpoint/PLATFORM/APPLICATION/ID`, or no ARN at all, which SNS
 /// itself refuses. `Publish` takes topics too; our own credentials may well reach the one that
 /// reports to us, and what is published there passes for the provider's word.
-fn is_device(target: &str) -> bool {
-    if !is_arn(target) {
+fn is_device(target: &Address) -> bool {
+    if target.form() != Form::Arn {
         return true;
     }
-    let parts: Vec<&str> = target.split(':').collect();
+    let parts: Vec<&str> = target.as_str().split(':').collect();
     matches!(parts.as_slice(), ["arn", _, "sns", _, _, resource] if resource.starts_with("endpoint/"))
 }
 

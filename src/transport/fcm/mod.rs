@@ -16,9 +16,10 @@ pub use account::FcmSettings;
 
 use super::answer::{self, accepted};
 use super::http::{Reply, exchange, no_client};
-use super::push::{Payloads, is_arn, not_a_device};
+use super::push::{Payloads, not_a_device};
 use super::settings::Problem;
 use crate::clock::Clock;
+use crate::domain::form::Form;
 use crate::domain::message::Outgoing;
 use crate::domain::outcome::{Outcome, Trouble};
 use bearer::{Bearer, NoToken, Token};
@@ -69,7 +70,7 @@ impl Fcm {
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
         let fields = Payloads::of(message).and_then(|payloads| {
-            if is_arn(message.to.as_str()) {
+            if message.to.form() == Form::Arn {
                 return Err(not_a_device());
             }
             payloads.fits_fcm()?;

@@ -334,6 +334,7 @@ async fn a_text_message_after_stop_says_so() {
         worker: "test",
         provider: "sns",
         method: sendtrail::domain::method::Method::Sms,
+        forms: &[sendtrail::domain::form::Form::Plain],
         limit: 10,
         bytes_max: u64::MAX,
         lease: std::time::Duration::from_mins(1),

@@ -1,5 +1,10 @@
 //! The same body by HTTP and by SQL: the same verdict, the same errors, the same rows, the same digest.
 
+use std::collections::BTreeSet;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 
 use super::bodies;
@@ -7,6 +12,8 @@ use super::caller::{Caller, Errors, Refused, id};
 use crate::support::api::{Answer, TestApi, at, email, push, sms};
 use crate::support::db::{TestDb, on_postgres};
 use sendtrail::clock::Clock;
+use sendtrail::domain::address::Address;
+use sendtrail::domain::method::{Method, Priority};
 
 const PATH: &str = "/v1/notifications";
 
@@ -165,6 +172,39 @@ async fn http_and_sql_agree_on_bodies_changed_at_random() {
         for body in bodies::random(seed, 400) {
             both.agree_on(&body).await;
         }
+    })
+    .await;
+}
+
+/// Targets made at random of what decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_puts_every_push_target_into_the_lane_of_its_form() {
+    on_postgres(async |db| {
+        let seed = rand::random();
+        println!("seed {seed}");
+        let mut chance = StdRng::seed_from_u64(seed);
+        let parts = ["arn:", "ARN:", "aR", "n:", "a", "0F", "9", "g", ":", "~"];
+        let long = "0123456789abcdefABCDEF".repeat(3);
+        let mut found = BTreeSet::new();
+        let targets = (0..2_000).map(|_| {
+            let start = &long[chance.random_range(0..8)..chance.random_range(60..=long.len())];
+            let start = if chance.random_bool(0.5) { start } else { "" };
+            let some = (0..chance.random_range(1..4)).map(|_| *parts.choose(&mut chance).unwrap());
+            format!("{start}{}", some.collect::<String>())
+        });
+        let targets: Vec<String> = targets.collect();
+        let sql = format!(
+            "SELECT jsonb_agg(sendtrail_lane('push', t.target, 'normal') ORDER BY t.ordinality) \
+             FROM unnest(ARRAY['{}']) WITH ORDINALITY AS t (target, ordinality)",
+            targets.join("','")
+        );
+        let lanes = Caller::connect(db).await.json(&sql).await;
+        for (target, lane) in targets.iter().zip(lanes.as_array().unwrap()) {
+            let form = Address::parse(Method::Push, target).unwrap().form();
+            found.insert(form);
+            assert_eq!(*lane, json!(form.lane(Priority::Normal)), "{target}");
+        }
+        assert_eq!(found.len(), 3, "{found:?}");
     })
     .await;
 }

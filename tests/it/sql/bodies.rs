@@ -197,6 +197,28 @@ const PHONES: &[&str] = &[
     " ",
 ];
 
+/// Of every kind of provider, and what nearly is.
+fn targets() -> Vec<String> {
+    let hex = |n: usize| "aF09".repeat(n);
+    vec![
+        "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app/1".to_owned(),
+        "ARN:x".to_owned(),
+        "aRn:".to_owned(),
+        " arn:x ".to_owned(),
+        "arn".to_owned(),
+        "xarn:".to_owned(),
+        hex(16),
+        format!("\t{}", hex(16)),
+        hex(20),
+        format!("{}-down", hex(16)),
+        format!("{}.", hex(15)),
+        format!("{}abc", hex(15)),
+        format!("{}abcg", hex(15)),
+        format!("d:{}", hex(16)),
+        "dGVzdA:APA91bHPRgkFLJ0xyz_-".to_owned(),
+    ]
+}
+
 fn addresses() -> Vec<Json> {
     let mut bodies: Vec<Json> = emails()
         .iter()
@@ -208,6 +230,14 @@ fn addresses() -> Vec<Json> {
     bodies.extend(PHONES.iter().flat_map(|text| {
         let client = json!({"id": "N", "phone": text});
         [sms(json!({"to": text})), email(json!({"client": client}))]
+    }));
+    bodies.extend(targets().iter().flat_map(|text| {
+        let bulk = json!({"to": text, "priority": "bulk"});
+        [
+            push(json!({"to": text})),
+            push(bulk),
+            email(json!({"to": text})),
+        ]
     }));
     bodies.push(push(json!({"to": "~".repeat(4_096)})));
     bodies.push(push(json!({"to": "~".repeat(4_097)})));

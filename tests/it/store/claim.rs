@@ -3,18 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sendtrail::domain::address::Address;
 use sendtrail::domain::event::What;
+use sendtrail::domain::form::Form;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
 use sendtrail::domain::reason::Category;
 use sendtrail::domain::status::Status;
 use sendtrail::store::Store;
+use sendtrail::store::enqueue::NewNotification;
 use sendtrail::store::jobs::{Claim, Wanted};
+use sendtrail::store::record::Then;
 
 use super::make::{
     BUSINESS, LEASE, claimed, delivered, done, email, enqueued, happening, incoming, lost,
-    nothing_left, push, sent, sms, tried, wanted,
+    nothing_left, push, rescue, sent, sms, tried, wanted,
 };
 use crate::support::db::{TestDb, both};
 
@@ -23,6 +27,7 @@ both! {
     a_job_of_the_future_waits,
     a_claim_takes_no_more_than_its_limit,
     each_method_has_its_own_queue,
+    each_form_of_push_target_has_its_own_queue,
     a_claim_brings_what_is_needed_to_send,
     a_message_that_cannot_be_read_does_not_hold_up_the_others,
     what_feedback_proves_to_have_gone_is_marked,
@@ -31,6 +36,7 @@ both! {
     a_waiting_job_is_cancelled_a_claimed_one_is_not,
     what_is_known_to_have_gone_is_not_cancelled,
     depth_tells_how_many_wait_and_since_when,
+    depth_counts_all_forms_of_push_targets_together,
 }
 
 fn ids(claim: &Claim) -> Vec<NotificationId> {
@@ -104,6 +110,60 @@ async fn each_method_has_its_own_queue(db: &TestDb) {
     assert_eq!(claim(&db.store, Method::Push, 10).await, [push]);
     assert_eq!(claim(&db.store, Method::Sms, 10).await, [sms]);
     assert_eq!(claim(&db.store, Method::Email, 10).await, [email]);
+}
+
+fn push_to(target: &str, priority: Priority) -> NewNotification {
+    NewNotification {
+        to: Address::parse(Method::Push, target).ok(),
+        priority,
+        ..push("C-1")
+    }
+}
+
+const ARN: &str = "arn:aws:sns:us-east-1:123456789012:endpoint/GCM/app/1";
+
+async fn each_form_of_push_target_has_its_own_queue(db: &TestDb) {
+    let hex = "0a".repeat(32);
+    let batch = [Priority::Bulk, Priority::High]
+        .into_iter()
+        .flat_map(|priority| [ARN, &hex, "d:APA91b"].map(|target| push_to(target, priority)));
+    let [arn_2, hex_2, fcm_2, arn_1, hex_1, fcm_1] = enqueued(&db.store, batch.collect())
+        .await
+        .try_into()
+        .unwrap();
+    let claim_of = async |forms: &[Form]| {
+        let wanted = Wanted {
+            forms,
+            ..wanted(Method::Push, 10)
+        };
+        db.store.claim(wanted).await.unwrap()
+    };
+    let claim = claim_of(&[Form::Hex]).await.unwrap();
+    assert_eq!(ids(&claim), [hex_1, hex_2]);
+    // What is put back waits where it was.
+    let again = claim.jobs.iter().map(|job| {
+        let due_at = db.clock.now();
+        done(
+            &claim,
+            job,
+            tried(due_at, "try_later"),
+            Then::Again { due_at },
+        )
+    });
+    let again: Vec<_> = again.collect();
+    let recorded = db.store.record(&again, &nothing_left(&claim)).await;
+    assert_eq!(recorded.unwrap(), 0);
+    let claim = claim_of(&[Form::Plain, Form::Arn]).await.unwrap();
+    assert_eq!(
+        ids(&claim),
+        [fcm_1, arn_1, fcm_2, arn_2],
+        "by priority first"
+    );
+    assert!(claim_of(&[Form::Plain, Form::Arn]).await.is_none());
+    assert_eq!(ids(&claim_of(&[Form::Hex]).await.unwrap()), [hex_1, hex_2]);
+    // So does what a dead worker leaves behind.
+    assert_eq!(rescue(&db.store, Duration::ZERO).await, 6);
+    assert_eq!(ids(&claim_of(&[Form::Arn]).await.unwrap()), [arn_1, arn_2]);
 }
 
 async fn a_claim_brings_what_is_needed_to_send(db: &TestDb) {
@@ -293,10 +353,17 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
     db.pass(Duration::from_secs(5));
     enqueued(&db.store, vec![email("C-1")]).await;
     let mut depths = db.store.depth(9).await.unwrap();
-    depths.sort_by_key(|depth| depth.lane);
+    depths.sort_by_key(|depth| depth.priority);
     let found: Vec<_> = depths
         .iter()
-        .map(|depth| (depth.method, depth.lane, depth.waiting, depth.oldest_due_at))
+        .map(|depth| {
+            (
+                depth.method,
+                depth.priority,
+                depth.waiting,
+                depth.oldest_due_at,
+            )
+        })
         .collect();
     let expected = [
         (Method::Email, Priority::Normal, 2, first),
@@ -308,4 +375,22 @@ async fn depth_tells_how_many_wait_and_since_when(db: &TestDb) {
         counted.iter().all(|depth| depth.waiting == 1),
         "{counted:?}"
     );
+}
+
+async fn depth_counts_all_forms_of_push_targets_together(db: &TestDb) {
+    let first = db.clock.now();
+    enqueued(&db.store, vec![push_to(ARN, Priority::Normal)]).await;
+    db.pass(Duration::from_secs(5));
+    let hex = "0a".repeat(32);
+    let later = [&hex, "d:APA91b"].map(|target| push_to(target, Priority::Normal));
+    enqueued(&db.store, later.into()).await;
+    let depths = db.store.depth(9).await.unwrap();
+    let [only] = depths.as_slice() else {
+        panic!("{depths:?}");
+    };
+    assert_eq!(
+        (only.method, only.priority),
+        (Method::Push, Priority::Normal)
+    );
+    assert_eq!((only.waiting, only.oldest_due_at), (3, first));
 }

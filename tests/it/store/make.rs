@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sendtrail::domain::address::Address;
 use sendtrail::domain::event::{EventKey, What};
+use sendtrail::domain::form::Form;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::Content;
 use sendtrail::domain::method::{Method, Priority};
@@ -165,6 +166,7 @@ pub(crate) const fn wanted(method: Method, limit: usize) -> Wanted<'static> {
         worker: WORKER,
         provider: "ses",
         method,
+        forms: Form::all_of(method),
         limit,
         bytes_max: u64::MAX,
         lease: LEASE,

@@ -164,6 +164,7 @@ async fn workers(world: World, mut dice: Dice, number: u64) {
             worker: &worker,
             provider: "ses",
             method: Method::Email,
+            forms: &[sendtrail::domain::form::Form::Plain],
             limit: 1 + usize::try_from(dice.below(20)).unwrap(),
             bytes_max: u64::MAX,
             lease: LEASE,

@@ -210,6 +210,7 @@ impl TestApi {
             worker: "test",
             provider: "ses",
             method: Method::Email,
+            forms: &[sendtrail::domain::form::Form::Plain],
             limit: 100,
             bytes_max: u64::MAX,
             lease: Duration::from_mins(1),

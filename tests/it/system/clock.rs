@@ -85,6 +85,7 @@ async fn the_jobs_of_a_dead_worker_come_back_whatever_the_clock_says(db: &TestDb
         worker: "dead",
         provider: "smtp",
         method: sendtrail::domain::method::Method::Email,
+        forms: &[sendtrail::domain::form::Form::Plain],
         limit: 50,
         bytes_max: u64::MAX,
         lease: Duration::from_secs(2),

@@ -101,6 +101,7 @@ async fn a_claim_that_cannot_be_taken_up_holds_up_no_other(db: &TestDb) {
         worker: "dead",
         provider: "smtp",
         method: sendtrail::domain::method::Method::Email,
+        forms: &[sendtrail::domain::form::Form::Plain],
         limit: 10,
         bytes_max: u64::MAX,
         lease: Duration::from_secs(1),

@@ -1,8 +1,14 @@
 //! Text messages by Twilio and push messages by FCM and APNs, from the call to what staff see.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::child::Variables;
+use sendtrail::domain::method::Method;
+use sendtrail::sandbox::Door;
+use sendtrail::store::providers::Order;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::child::{Variables, run};
 use super::client::{Client, text};
 use super::program::Program;
 use crate::support::db::{TestDb, both};
@@ -12,6 +18,9 @@ both!(
     push_messages_by_fcm_end_as_they_should,
     push_messages_by_apns_end_as_they_should,
     many_push_messages_need_one_token,
+    each_push_provider_has_the_targets_of_its_kind,
+    a_push_provider_that_is_down_or_paused_holds_up_no_other,
+    a_push_target_that_waits_in_the_wrong_lane_goes_by_its_own_provider,
 );
 
 /// Address, status, reason, attempts, timeline.
@@ -204,4 +213,144 @@ async fn many_push_messages_need_one_token(db: &TestDb) {
         assert_eq!((found.google_tokens, found.apple_tokens), logins);
         program.stop().await;
     }
+}
+
+/// A token of Apple's form whose end chooses the story.
+fn apple(end: &str) -> String {
+    format!("{}-{end}", "0a".repeat(32))
+}
+
+const ARN: &str = "arn:aws:sns:us-east-1:000000000000:endpoint/GCM/app/delivered";
+
+/// Which provider each of them went by.
+async fn go_by(client: &Client, ids: &[String]) -> Vec<String> {
+    let mut providers = Vec::new();
+    for id in ids {
+        let entry = client.until(id, |entry| entry["status"] == "Sent").await;
+        providers.push(text(&entry["provider"]));
+    }
+    providers
+}
+
+async fn each_push_provider_has_the_targets_of_its_kind(db: &TestDb) {
+    let targets = ["d:APA91b-1".to_owned(), apple("1"), ARN.to_owned()];
+    let batch = targets.each_ref().map(|target| notification(target));
+    let variables = Variables::of(db).sandbox();
+    let all = variables.clone().with("PUSH__PROVIDERS", "apns,sns,fcm");
+    let program = Program::start(&all).await;
+    let ids = program.client.enqueue(&batch).await;
+    assert_eq!(go_by(&program.client, &ids).await, ["fcm", "apns", "sns"]);
+    program.stop().await;
+
+    // Nobody can reach the third: no provider is asked, and the entry says what to do.
+    for (providers, refused, code) in [
+        ("fcm,apns", 2, "no_provider_sns"),
+        ("apns,sns", 0, "no_provider_fcm"),
+        ("sns,fcm", 1, "no_provider_apns"),
+        ("fcm", 2, "no_provider_sns"),
+    ] {
+        let program = Program::start(&variables.clone().with("PUSH__PROVIDERS", providers)).await;
+        let client = &program.client;
+        let ids = client.enqueue(&[notification(&targets[refused])]).await;
+        let failed = client.until(&ids[0], |e| e["status"] == "Failed").await;
+        assert_eq!(
+            (events(&failed), &failed["attempts"]),
+            ("queued failed".to_owned(), &json!(0))
+        );
+        let reason = &failed["reason"];
+        assert_eq!(reason["category"], "no_provider");
+        let sql = format!(
+            "SELECT failed_code FROM delivery_facts WHERE notification_id = '{}'",
+            ids[0]
+        );
+        assert_eq!(db.texts(&sql).await, [code]);
+        let words = text(&reason["text"]);
+        assert!(
+            words.contains("No provider is configured for this kind of push target"),
+            "{words}"
+        );
+        assert!(
+            text(&reason["remedy"]).contains("push.providers"),
+            "{reason}"
+        );
+        program.stop().await;
+    }
+}
+
+async fn a_push_provider_that_is_down_or_paused_holds_up_no_other(db: &TestDb) {
+    const COUNT: usize = 20;
+    let variables = Variables::of(db)
+        .sandbox()
+        .with("PUSH__PROVIDERS", "fcm,apns")
+        .with("DELIVERY__BREAKER__REST_MS", "300")
+        .with("DELIVERY__BREAKER__REST_MAX_MS", "1000");
+    let program = Program::start(&variables).await;
+    let (client, store) = (&program.client, program.app.store());
+    for provider in ["fcm", "apns"] {
+        let gauge = format!("sendtrail_provider_active{{method=\"push\",provider=\"{provider}\"}}");
+        let started = Instant::now();
+        while client.metric(&gauge).await != Some(1.0) {
+            assert!(started.elapsed() < Duration::from_secs(30), "{provider}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let enqueue = async |end: &str| {
+        let targets = (0..COUNT).map(|n| notification(&format!("d:APA91b-{end}{n}")));
+        let fcm = client.enqueue(&targets.collect::<Vec<_>>()).await;
+        let targets = (0..COUNT).map(|n| notification(&apple(&format!("{end}{n}"))));
+        (fcm, client.enqueue(&targets.collect::<Vec<_>>()).await)
+    };
+    let order = Order {
+        method: Method::Push,
+        provider: Some("fcm"),
+        by: "a test",
+    };
+    for (end, paused) in [("x", false), ("y", true)] {
+        if paused {
+            store.pause_provider(order, "to see").await.unwrap();
+            // Workers look every second.
+            sleep(Duration::from_millis(2_500)).await;
+        } else {
+            program.app.sandbox().unwrap().set_down(&[Door::Fcm]);
+        }
+        let (fcm, apns) = enqueue(end).await;
+        assert_eq!(go_by(client, &apns).await, ["apns"; COUNT]);
+        for id in &fcm {
+            assert_eq!(client.entry(id).await["status"], "Awaiting Send", "{end}");
+        }
+        let listed = run(&variables, &["providers", "list"]).out;
+        let apns = listed.split("push  apns").nth(1).unwrap();
+        assert!(apns.contains("active  closed"), "{listed}");
+        assert!(!listed.contains("fcm > apns"), "{listed}");
+        store.resume_provider(order).await.unwrap();
+        program.app.sandbox().unwrap().set_down(&[]);
+        assert_eq!(go_by(client, &fcm).await, ["fcm"; COUNT]);
+    }
+    program.stop().await;
+}
+
+/// As the versions before there were forms put it.
+async fn a_push_target_that_waits_in_the_wrong_lane_goes_by_its_own_provider(db: &TestDb) {
+    let variables = Variables::of(db)
+        .sandbox()
+        .with("PUSH__PROVIDERS", "fcm,apns");
+    let program = Program::start(&variables).await;
+    let (client, store) = (&program.client, program.app.store());
+    let order = Order {
+        method: Method::Push,
+        provider: None,
+        by: "a test",
+    };
+    store.pause_provider(order, "to see").await.unwrap();
+    sleep(Duration::from_millis(2_500)).await;
+    let ids = client.enqueue(&[notification(&apple("1"))]).await;
+    assert_eq!(
+        db.texts("SELECT CAST(lane AS TEXT) FROM jobs").await,
+        ["21"]
+    );
+    db.execute("UPDATE jobs SET lane = 1").await;
+    store.resume_provider(order).await.unwrap();
+    assert_eq!(go_by(client, &ids).await, ["apns"]);
+    assert_eq!(client.entry(&ids[0]).await["attempts"], 1);
+    program.stop().await;
 }
