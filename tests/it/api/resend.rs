@@ -169,7 +169,11 @@ async fn what_is_sent_or_being_sent_or_failed_cannot_be_cancelled() {
     api.claim().await;
     let answer = cancel(&sending).await;
     assert_eq!(answer.status, 409);
-    assert!(answer.text.contains("taken it up to send it"), "{}", answer.text);
+    assert!(
+        answer.text.contains("taken it up to send it"),
+        "{}",
+        answer.text
+    );
     let sent = api.enqueue(json!({})).await;
     api.work_sent().await;
     let answer = cancel(&sent).await;
