@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::jobs::Depth;
-use crate::store::providers::{Health, Switch};
+use crate::store::providers::{Health, Switch, per_second};
 
 /// Every metric of the program, registered once.
 #[derive(Debug)]
@@ -356,11 +356,6 @@ impl Metrics {
                 .set(i64::try_from(age).unwrap_or(i64::MAX));
         }
     }
-}
-
-/// Rates are counted by the minute: whole numbers, down to one message in ten seconds.
-fn per_second(per_minute: i64) -> f64 {
-    f64::from(u32::try_from(per_minute).unwrap_or(u32::MAX)) / 60.0
 }
 
 /// Every queue that there can be.

@@ -16,6 +16,12 @@ pub(super) async fn required(request: Request) -> Result<Json, Problem> {
     body.ok_or_else(|| Problem::new(Kind::Malformed, "The body is empty."))
 }
 
+/// The JSON of a request that need not have one; without it all its fields are absent.
+pub(super) async fn optional(request: Request) -> Result<Json, Problem> {
+    let body = read(request).await?;
+    Ok(body.unwrap_or_else(|| Json::Object(Map::new())))
+}
+
 /// The body; `None` when there is none. Bytes above the router's limit are not read.
 pub(super) async fn read(request: Request) -> Result<Option<Json>, Problem> {
     let media_type = media_type(request.headers())?;

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::auth::{Caller, Scope};
@@ -18,7 +18,7 @@ use super::intake::ID_LENGTH_MAX;
 use super::notifications::{Id, entry};
 use super::problem::{Kind, Problem};
 use super::schemas::DecideBody;
-use super::{Shared, body};
+use super::{Shared, body, ways};
 use crate::domain::event::Decision;
 use crate::domain::id::NotificationId;
 use crate::store::held::Decided;
@@ -94,7 +94,7 @@ pub(super) async fn decide(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = body::read(request).await?.unwrap_or_else(|| json!({}));
+    let body = body::optional(request).await?;
     let (decision, staff_id) = read(&body)?;
     // A foreign one is not found, whatever its state.
     entry(&shared, business, id).await?;
@@ -104,8 +104,7 @@ pub(super) async fn decide(
         return Err(Problem::new(Kind::Conflict, obstacle));
     }
     if decision == Decision::Resend {
-        shared.api.woken.notify_waiters();
-        shared.api.woken.notify_one();
+        ways::wake(&shared.api.woken);
     }
     let entry = entry(&shared, business, id).await?;
     let story = shared.api.store.story(id).await?;

@@ -190,12 +190,11 @@ impl From<Trouble<'_>> for Reason {
 
 impl Reason {
     fn of_waiting(waiting: &Waiting<'_>) -> Self {
-        let last = waiting.last.filter(|last| last.delay().is_some());
         Self {
             category: waiting.wait.as_str(),
             text: waiting.sentence().into(),
             remedy: waiting.wait.remedy(),
-            provider_text: last.and_then(|last| last.text.clone()),
+            provider_text: waiting.provider_text().map(str::to_owned),
         }
     }
 }

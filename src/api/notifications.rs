@@ -16,7 +16,7 @@ use super::entries::EntryJson;
 use super::intake::Wanted;
 use super::openapi::EnqueueBody;
 use super::problem::{Kind, Problem};
-use super::{Shared, body, intake, problem};
+use super::{Shared, body, intake, problem, ways};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
@@ -134,9 +134,7 @@ pub(super) async fn submit(
     let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
     if new > 0 {
         shared.api.metrics.enqueued(new);
-        // All who wait now, and the next one who comes if none does.
-        shared.api.woken.notify_waiters();
-        shared.api.woken.notify_one();
+        ways::wake(&shared.api.woken);
     }
     let mut receipts = receipts(shared, business, &tickets).await;
     for receipt in &mut receipts {

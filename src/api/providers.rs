@@ -4,19 +4,19 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Caller;
 use super::body;
 use super::fields::{Errors, Fields};
+use super::path::Steps;
 use super::problem::{Kind, Problem};
 use super::schemas::PauseBody;
 use crate::domain::method::Method;
-use crate::store::providers::{Health, Order, Pause, Paused, Switch};
+use crate::store::providers::{self, Health, Order, Pause, Paused, Switch};
 
 /// The longest reason, in characters: a line in a list.
 pub(super) const REASON_LENGTH_MAX: usize = 200;
@@ -151,7 +151,7 @@ pub(super) async fn list(
 pub(super) async fn pause(
     State(shared): State<Shared>,
     caller: Caller,
-    Path((method, provider)): Path<(String, String)>,
+    Steps((method, provider)): Steps<(String, String)>,
     request: Request,
 ) -> Result<Json<OrderJson>, Problem> {
     order_pause(&shared, &caller, (&method, Some(&provider)), request).await
@@ -174,7 +174,7 @@ pub(super) async fn pause(
 pub(super) async fn pause_method(
     State(shared): State<Shared>,
     caller: Caller,
-    Path(method): Path<String>,
+    Steps(method): Steps<String>,
     request: Request,
 ) -> Result<Json<OrderJson>, Problem> {
     order_pause(&shared, &caller, (&method, None), request).await
@@ -195,7 +195,7 @@ pub(super) async fn pause_method(
 pub(super) async fn resume(
     State(shared): State<Shared>,
     caller: Caller,
-    Path((method, provider)): Path<(String, String)>,
+    Steps((method, provider)): Steps<(String, String)>,
 ) -> Result<Json<OrderJson>, Problem> {
     order_resume(&shared, &caller, (&method, Some(&provider))).await
 }
@@ -212,7 +212,7 @@ pub(super) async fn resume(
 pub(super) async fn resume_method(
     State(shared): State<Shared>,
     caller: Caller,
-    Path(method): Path<String>,
+    Steps(method): Steps<String>,
 ) -> Result<Json<OrderJson>, Problem> {
     order_resume(&shared, &caller, (&method, None)).await
 }
@@ -225,7 +225,7 @@ async fn order_pause(
 ) -> Result<Json<OrderJson>, Problem> {
     let by = caller.operates()?;
     let order = order(shared, target, &by)?;
-    let body = body::read(request).await?.unwrap_or_else(|| json!({}));
+    let body = body::optional(request).await?;
     let mut errors = Errors::default();
     let reason = Fields::open(&body, String::new(), &NAMES, &mut errors).and_then(|mut fields| {
         fields.require(&NAMES);
@@ -349,8 +349,7 @@ fn switch_json(switch: Switch) -> SwitchJson {
     }
 }
 
-/// With two digits: rates are kept by the minute.
+/// With two digits.
 fn per_second(per_minute: i64) -> f64 {
-    let per_minute = f64::from(u32::try_from(per_minute).unwrap_or(u32::MAX));
-    (per_minute / 0.6).round() / 100.0
+    (providers::per_second(per_minute) * 100.0).round() / 100.0
 }

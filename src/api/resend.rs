@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::auth::{Caller, Scope};
 use super::fields::{Errors, Fields};
@@ -40,7 +40,7 @@ pub(super) async fn resend(
     request: Request,
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = body::read(request).await?.unwrap_or_else(|| json!({}));
+    let body = body::optional(request).await?;
     let first = entry(&shared, business, id).await?;
     let new = again(&first, &body)?;
     let mut receipts = submit(&shared, business, vec![new], |_| String::new()).await?;

@@ -1,6 +1,7 @@
 //! A request that came in by another way than HTTP: the same JSON, the same checks, the same words.
 
 use serde_json::Value as Json;
+use tokio::sync::Notify;
 
 use super::problem::FieldError;
 use super::{body, intake};
@@ -41,6 +42,12 @@ impl Intake {
             Enqueued::Refused(refusals) => Taken::Refused(intake::explain(&refusals, at)),
         })
     }
+}
+
+/// Wakes the workers of this process: all who wait now, and the next one who comes if none does.
+pub fn wake(woken: &Notify) {
+    woken.notify_waiters();
+    woken.notify_one();
 }
 
 /// Everything that is wrong with a request, as far as it can be seen without the database.

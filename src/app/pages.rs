@@ -300,7 +300,7 @@ fn waiting(story: &Story, entry: &Entry) -> Option<Reason> {
     Some(Reason {
         sentence: waiting.sentence(),
         remedy: waiting.wait.remedy().map(str::to_owned),
-        provider_text: waiting.last.and_then(|last| last.text.clone()),
+        provider_text: waiting.provider_text().map(str::to_owned),
     })
 }
 

@@ -31,11 +31,10 @@ pub async fn transports(
         texts.push(match provider {
             SmsProvider::Sns => Provider {
                 transport: Transport::SnsSms(SnsSms::new(&settings.sns, client.clone())),
-                limits: Limits {
-                    max_per_second: settings.sns.sms_max_per_second,
-                    initial_per_second: settings.sns.sms_initial_per_second,
-                    ..Limits::default()
-                },
+                limits: limits(
+                    settings.sns.sms_max_per_second,
+                    settings.sns.sms_initial_per_second,
+                ),
             },
             SmsProvider::Twilio => twilio(settings, clock)?,
         });
@@ -44,11 +43,10 @@ pub async fn transports(
         pushes.push(match provider {
             PushProvider::Sns => Provider {
                 transport: Transport::SnsPush(SnsPush::new(client.clone())),
-                limits: Limits {
-                    max_per_second: settings.sns.push_max_per_second,
-                    initial_per_second: settings.sns.push_initial_per_second,
-                    ..Limits::default()
-                },
+                limits: limits(
+                    settings.sns.push_max_per_second,
+                    settings.sns.push_initial_per_second,
+                ),
             },
             PushProvider::Fcm => fcm(settings, clock)?,
             PushProvider::Apns => apns(settings, clock)?,
@@ -76,22 +74,17 @@ async fn email(
                     .await
                     .context("cannot set up email by SES (section [ses])")?,
             ),
-            limits: Limits {
-                max_per_second: settings.ses.max_per_second,
-                initial_per_second: settings.ses.initial_per_second,
-                ..Limits::default()
-            },
+            limits: limits(settings.ses.max_per_second, settings.ses.initial_per_second),
         },
         EmailProvider::Smtp => Provider {
             transport: Transport::Smtp(
                 Smtp::new(&settings.smtp, &email, clock.clone())
                     .context("cannot set up email by SMTP (section [smtp])")?,
             ),
-            limits: Limits {
-                max_per_second: settings.smtp.max_per_second,
-                initial_per_second: settings.smtp.initial_per_second,
-                ..Limits::default()
-            },
+            limits: limits(
+                settings.smtp.max_per_second,
+                settings.smtp.initial_per_second,
+            ),
         },
     })
 }
@@ -101,11 +94,10 @@ fn twilio(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         .context("cannot set up SMS by Twilio (section [twilio])")?;
     Ok(Provider {
         transport: Transport::Twilio(twilio),
-        limits: Limits {
-            max_per_second: settings.twilio.max_per_second,
-            initial_per_second: settings.twilio.initial_per_second,
-            ..Limits::default()
-        },
+        limits: limits(
+            settings.twilio.max_per_second,
+            settings.twilio.initial_per_second,
+        ),
     })
 }
 
@@ -114,11 +106,7 @@ fn fcm(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         .context("cannot set up push by FCM (section [fcm])")?;
     Ok(Provider {
         transport: Transport::Fcm(fcm),
-        limits: Limits {
-            max_per_second: settings.fcm.max_per_second,
-            initial_per_second: settings.fcm.initial_per_second,
-            ..Limits::default()
-        },
+        limits: limits(settings.fcm.max_per_second, settings.fcm.initial_per_second),
     })
 }
 
@@ -127,12 +115,19 @@ fn apns(settings: &Settings, clock: &Clock) -> anyhow::Result<Provider> {
         .context("cannot set up push by APNs (section [apns])")?;
     Ok(Provider {
         transport: Transport::Apns(apns),
-        limits: Limits {
-            max_per_second: settings.apns.max_per_second,
-            initial_per_second: settings.apns.initial_per_second,
-            ..Limits::default()
-        },
+        limits: limits(
+            settings.apns.max_per_second,
+            settings.apns.initial_per_second,
+        ),
     })
+}
+
+fn limits(max_per_second: Option<f64>, initial_per_second: Option<f64>) -> Limits {
+    Limits {
+        max_per_second,
+        initial_per_second,
+        ..Limits::default()
+    }
 }
 
 /// Credentials that only the sandbox takes.

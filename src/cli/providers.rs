@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::method::Method;
 use crate::store::Store;
-use crate::store::providers::{Health, Order, Pause, Paused, Switch};
+use crate::store::providers::{Health, Order, Pause, Paused, Switch, per_second};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Providers {
@@ -186,12 +186,12 @@ fn health_line(health: &Health) -> String {
     let active = if health.active { "active" } else { "standby" };
     let allowed = health.allowed_per_minute.map_or_else(
         || "no limit known".to_owned(),
-        |rate| format!("{}/s allowed", second(rate)),
+        |rate| format!("{}/s allowed", per_second(rate)),
     );
     let mut line = format!(
         "{active}  {}  {}/s  {allowed}  worker {}",
         health.state,
-        second(health.taken_per_minute),
+        per_second(health.taken_per_minute),
         health.worker
     );
     if let (Some(until), Some(because)) = (health.rests_until, &health.rests_because) {
@@ -229,9 +229,9 @@ fn health_json(health: &Health) -> Json {
         "state": health.state,
         "rests_until": health.rests_until,
         "rests_because": health.rests_because,
-        "per_second": second(health.taken_per_minute),
-        "allowed_per_second": health.allowed_per_minute.map(second),
-        "learnt_per_second": health.learnt_per_minute.map(second),
+        "per_second": per_second(health.taken_per_minute),
+        "allowed_per_second": health.allowed_per_minute.map(per_second),
+        "learnt_per_second": health.learnt_per_minute.map(per_second),
         "last_error": health.error.as_ref().map(|error| json!({
             "at": error.at, "code": error.code, "text": error.text,
         })),
@@ -248,8 +248,4 @@ fn switch_json(switch: &Switch) -> Json {
         "to": switch.to,
         "reason": switch.reason,
     })
-}
-
-fn second(per_minute: i64) -> f64 {
-    f64::from(u32::try_from(per_minute).unwrap_or(u32::MAX)) / 60.0
 }

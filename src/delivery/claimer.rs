@@ -72,7 +72,7 @@ impl Courier {
             let wanted = Wanted {
                 worker: &self.worker.name,
                 provider: self.transport.name(),
-                method: self.method,
+                method: self.serving.method,
                 forms: &self.serving.forms,
                 limit,
                 bytes_max: CLAIM_BYTES_MAX,
@@ -102,7 +102,7 @@ impl Courier {
                     }
                 }
                 Err(failed) => {
-                    warn!(method = %self.method, error = %failed, "cannot claim");
+                    warn!(method = %self.serving.method, error = %failed, "cannot claim");
                     slept(STORE_PAUSE, &stop).await;
                 }
             }

@@ -26,9 +26,7 @@ use super::serving::{self, Service, Serving};
 use crate::domain::form;
 use crate::domain::id::ClaimId;
 use crate::domain::message::{Content, Outgoing};
-use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
-use crate::domain::time::Timestamp;
 use crate::fault::{self, Step};
 use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
@@ -51,7 +49,6 @@ const EARLY_RETRIES: u32 = 2;
 pub(super) struct Courier {
     pub(super) worker: Worker,
     pub(super) held: Held,
-    pub(super) method: Method,
     pub(super) serving: Serving,
     pub(super) transport: Transport,
     policy: Policy,
@@ -71,7 +68,7 @@ pub(super) struct Courier {
 /// What is to become of a parcel.
 enum Verdict {
     /// No provider needs to be called.
-    Decided,
+    Decided(Then),
     Send(Ticket),
     /// Back into the queue.
     Release,
@@ -90,7 +87,6 @@ impl Courier {
         Arc::new(Self {
             worker,
             held,
-            method: serving.method,
             serving,
             transport,
             policy,
@@ -132,7 +128,7 @@ impl Courier {
         tasks.spawn(recorder::run(
             self.worker.clone(),
             self.held.clone(),
-            self.method,
+            self.serving.method,
             reported,
         ));
         let dispatch = Arc::clone(&self).dispatch(waiting, reports.clone(), stop.clone());
@@ -164,9 +160,9 @@ impl Courier {
                 break;
             };
             let others = || concurrency.saturating_sub(senders.available_permits() + 1);
-            let ticket = match self.verdict(&parcel, others, &stop).await {
-                Verdict::Send(ticket) => Some(ticket),
-                Verdict::Decided => None,
+            let decided = match self.verdict(&parcel, others, &stop).await {
+                Verdict::Send(ticket) => Ok(ticket),
+                Verdict::Decided(then) => Err(then),
                 Verdict::Release => {
                     if reports
                         .send(Report::Done(Self::release(&parcel)))
@@ -179,7 +175,7 @@ impl Courier {
                 }
             };
             let claim = parcel.claim;
-            let delivery = Arc::clone(&self).deliver(parcel, ticket, permit, reports.clone());
+            let delivery = Arc::clone(&self).deliver(parcel, decided, permit, reports.clone());
             in_flight.spawn(Arc::clone(&self).noticed(claim, delivery));
         }
         in_flight.close();
@@ -189,7 +185,7 @@ impl Courier {
     /// A delivery that panics reports nothing: without our heartbeat its claim runs out.
     async fn noticed(self: Arc<Self>, claim: ClaimId, delivery: impl Future<Output = ()>) {
         if AssertUnwindSafe(delivery).catch_unwind().await.is_err() {
-            error!(method = %self.method, "a delivery panicked; this is a mistake in the program");
+            error!(method = %self.serving.method, "a delivery panicked; this is a mistake in the program");
             self.held.remove(claim);
         }
     }
@@ -207,14 +203,15 @@ impl Courier {
             if stop.is_cancelled() || is_stale || !self.held.is_sure_of(parcel.claim, now) {
                 return Verdict::Release;
             }
-            let message = match &parcel.claimed.message {
-                Some(message) if self.without_sending(&parcel.claimed, now.wall).is_none() => {
-                    message
-                }
-                Some(_) | None => return Verdict::Decided,
+            let message = match self.policy.before(&parcel.claimed, now.wall) {
+                Ok(message) => message,
+                Err(then) => return Verdict::Decided(then),
             };
-            if self.serving.of(message.to.form()) == Service::BySomebodyElse {
-                return Verdict::Release;
+            let form = message.to.form();
+            match self.serving.of(form) {
+                Service::Sends => {}
+                Service::Refuses => return Verdict::Decided(Then::GaveUp(serving::refusal(form))),
+                Service::BySomebodyElse => return Verdict::Release,
             }
             let clearance = self
                 .route
@@ -254,7 +251,7 @@ impl Courier {
     async fn deliver(
         self: Arc<Self>,
         parcel: Parcel,
-        ticket: Option<Ticket>,
+        decided: Result<Ticket, Then>,
         permit: OwnedSemaphorePermit,
         reports: mpsc::Sender<Report>,
     ) {
@@ -266,17 +263,9 @@ impl Courier {
             _share,
         } = parcel;
         let job = claimed.job;
-        let decided = self.without_sending(&claimed, self.worker.clock.now());
-        let (tried, then) = match (ticket, decided) {
-            (_, Some(then)) => (None, then),
-            (Some(ticket), None) => self.send(claimed, ticket).await,
-            // The clock was set back since it was found expired.
-            (None, None) => (
-                None,
-                Then::Again {
-                    due_at: self.worker.clock.now(),
-                },
-            ),
+        let (tried, then) = match decided {
+            Ok(ticket) => self.send(claimed, ticket).await,
+            Err(then) => (None, then),
         };
         // The recorder is there until the last sender is gone.
         reports
@@ -294,15 +283,6 @@ impl Courier {
         }
         // Only now, so that no more is sent while the database is slower than the provider.
         drop(permit);
-    }
-
-    /// Decides the jobs for which no provider is to be called.
-    fn without_sending(&self, claimed: &Claimed, now: Timestamp) -> Option<Then> {
-        self.policy.before(claimed, now).or_else(|| {
-            let form = claimed.message.as_ref()?.to.form();
-            let refuses = self.serving.of(form) == Service::Refuses;
-            refuses.then(|| Then::GaveUp(serving::refusal(form)))
-        })
     }
 
     async fn send(&self, mut claimed: Claimed, ticket: Ticket) -> (Option<Tried>, Then) {
@@ -323,7 +303,7 @@ impl Courier {
         let took = now.wall.since(started_at);
         self.worker
             .metrics
-            .attempt(self.method, provider, word, took);
+            .attempt(self.serving.method, provider, word, took);
         self.route.ended(self.line, ticket, &outcome, now);
         let (code, text) = words(&outcome);
         let another = self.route.another(self.line, now.steady);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A span is counted in this many parts; the oldest part is forgotten as a whole.
-const PARTS: u64 = 10;
+const PARTS: u32 = 10;
 
 /// The sum of what was added within the last span.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Meter {
     pub(super) fn new(span: Duration, now: Instant) -> Self {
         Self {
             began: now,
-            part: span.div_f64(10.0),
+            part: span / PARTS,
             parts: VecDeque::new(),
         }
     }
@@ -45,7 +45,7 @@ impl Meter {
         while self
             .parts
             .front()
-            .is_some_and(|(old, _)| old + PARTS <= part)
+            .is_some_and(|(old, _)| old + u64::from(PARTS) <= part)
         {
             self.parts.pop_front();
         }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::backoff::Schedule;
 use crate::domain::event::Failure;
+use crate::domain::message::Outgoing;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
@@ -83,17 +84,17 @@ const REFUSED: Schedule = Schedule {
 const BROKEN_WAIT_MAX: Duration = Duration::from_mins(10);
 
 impl Policy {
-    /// Decides the jobs for which no provider is to be called.
-    pub fn before(&self, claimed: &Claimed, now: Timestamp) -> Option<Then> {
+    /// The message that is to be sent, or what becomes of a job for which no provider is to be called.
+    pub fn before<'a>(&self, claimed: &'a Claimed, now: Timestamp) -> Result<&'a Outgoing, Then> {
         if claimed.has_gone {
-            return Some(Then::Settled);
+            return Err(Then::Settled);
         }
         if let Some(bar) = claimed.bar {
-            return Some(Then::GaveUp(bar.failure()));
+            return Err(Then::GaveUp(bar.failure()));
         }
         let failure = |category, code: &str| {
             let code = Some(code.to_owned());
-            Some(Then::GaveUp(Failure {
+            Err(Then::GaveUp(Failure {
                 category,
                 code,
                 provider_text: None,
@@ -108,7 +109,7 @@ impl Policy {
                 failure(Category::OutcomeUnknown, "attempts")
             }
             None => failure(Category::Unknown, "unreadable"),
-            Some(_) => None,
+            Some(message) => Ok(message),
         }
     }
 
@@ -377,16 +378,7 @@ mod tests {
             counts: false,
             ..at(POLICY.attempts_max)
         };
-        let longest = |attempts| {
-            let waits = (0..100).map(|_| {
-                let later = Outcome::TryLater {
-                    after: None,
-                    why: why(),
-                };
-                seconds(&POLICY.follow(later, probe(attempts)))
-            });
-            waits.max().unwrap_or_default()
-        };
+        let longest = |attempts| longest(&POLICY, || later(None), probe(attempts));
         assert!(longest(0) <= 15 && longest(9) >= 30);
     }
 }

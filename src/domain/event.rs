@@ -20,25 +20,24 @@ impl EventKey {
 
     /// Of what one of our own attempts brought about.
     pub fn of_attempt(attempt: u32) -> Self {
-        let mut bytes = *b"our attempt\0\0\0\0\0";
-        let [.., a, b, c, d] = &mut bytes;
-        [*a, *b, *c, *d] = attempt.to_be_bytes();
-        Self(Uuid::new_v8(bytes))
+        Self::numbered(*b"our attempt\0", attempt)
     }
 
     /// Of what a person decided when the outcome of that attempt was not known.
     pub fn of_decision(attempt: u32) -> Self {
-        let mut bytes = *b"a decision\0\0\0\0\0\0";
-        let [.., a, b, c, d] = &mut bytes;
-        [*a, *b, *c, *d] = attempt.to_be_bytes();
-        Self(Uuid::new_v8(bytes))
+        Self::numbered(*b"a decision\0\0", attempt)
     }
 
     /// Of the acceptance that a person decided on.
     pub fn of_decided_acceptance(attempt: u32) -> Self {
-        let mut bytes = *b"decided: it \0\0\0\0";
-        let [.., a, b, c, d] = &mut bytes;
-        [*a, *b, *c, *d] = attempt.to_be_bytes();
+        Self::numbered(*b"decided: it ", attempt)
+    }
+
+    fn numbered(words: [u8; 12], attempt: u32) -> Self {
+        let mut bytes = [0; 16];
+        let (head, tail) = bytes.split_at_mut(words.len());
+        head.copy_from_slice(&words);
+        tail.copy_from_slice(&attempt.to_be_bytes());
         Self(Uuid::new_v8(bytes))
     }
 

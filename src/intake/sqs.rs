@@ -189,8 +189,7 @@ impl Consumer {
             return Ok(Ok("duplicate"));
         }
         self.metrics.enqueued(new);
-        self.woken.notify_waiters();
-        self.woken.notify_one();
+        ways::wake(&self.woken);
         Ok(Ok("enqueued"))
     }
 

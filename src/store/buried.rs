@@ -33,6 +33,9 @@ pub struct Buried {
     pub body: String,
 }
 
+const SELECT: &str = "SELECT id, business_id, source, message_id, received_at, reason, body \
+                      FROM buried_messages";
+
 impl Store {
     /// One that comes again is buried once.
     pub async fn bury(&self, new: NewBuried<'_>) -> Result<(), Error> {
@@ -62,23 +65,17 @@ impl Store {
     /// The oldest first, those after this one alone.
     pub async fn buried(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Buried>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT id, business_id, source, message_id, received_at, reason, body \
-             FROM buried_messages WHERE id > ",
-        )
-        .bind(after.unwrap_or(Uuid::nil()))
-        .push(" ORDER BY id LIMIT ")
-        .bind(limit);
+        let stmt = sql(SELECT)
+            .push(" WHERE id > ")
+            .bind(after.unwrap_or(Uuid::nil()))
+            .push(" ORDER BY id LIMIT ")
+            .bind(limit);
         tx.all(stmt).await?.iter().map(buried).collect()
     }
 
     pub async fn find_buried(&self, id: Uuid) -> Result<Option<Buried>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT id, business_id, source, message_id, received_at, reason, body \
-             FROM buried_messages WHERE id = ",
-        )
-        .bind(id);
+        let stmt = sql(SELECT).push(" WHERE id = ").bind(id);
         tx.optional(stmt).await?.as_ref().map(buried).transpose()
     }
 

@@ -10,7 +10,7 @@ use super::clients::{self, Card, CardKey};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
 use super::stmt::{Kind, Rows, sql, storable};
-use super::{Error, Store};
+use super::{Error, Store, WAKE_CHANNEL};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
 use crate::domain::id::NotificationId;
@@ -177,7 +177,7 @@ pub(super) async fn commit(
     if !stage.staged.is_empty() {
         clients::write(&mut tx, &stage.cards, now).await?;
         entries::write(&mut tx, &stage.staged, now).await?;
-        wake(&mut tx).await?;
+        super::notify(&mut tx, WAKE_CHANNEL).await?;
     }
     tx.commit().await?;
     Ok(answers)
@@ -352,13 +352,4 @@ fn address(new: &NewNotification, card: &Card) -> Result<Address, Why> {
     };
     let text = on_card.as_deref().ok_or(Why::NoAddress)?;
     Address::parse(new.method, text).map_err(Why::CardAddress)
-}
-
-/// Tells the workers of other processes; it is delivered when the transaction commits.
-pub(super) async fn wake(tx: &mut Tx) -> Result<(), Error> {
-    if let Tx::Postgres(_) = tx {
-        tx.execute(sql("SELECT pg_notify('sendtrail_jobs', '')"))
-            .await?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use super::facts::HAS_GONE;
 use super::jobs::{self, Job, small};
 use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
-use super::{Error, Store, enqueue, facts};
+use super::{Error, Store, WAKE_CHANNEL, facts};
 use crate::domain::event::{Decision, Event, EventKey, Failure, What};
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
@@ -113,7 +113,7 @@ impl Store {
                 // However often it was tried before: somebody wants it tried.
                 let job = Job { failures: 0, ..job };
                 tx.execute(jobs::put_back([(job, now)], now)).await?;
-                enqueue::wake(&mut tx).await?;
+                super::notify(&mut tx, WAKE_CHANNEL).await?;
             }
             Decision::GiveUp => {
                 let failure = Failure {

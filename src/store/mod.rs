@@ -45,10 +45,11 @@ use sqlx::postgres::PgListener;
 pub use error::Error;
 
 use crate::clock::Clock;
-use db::Db;
+use db::{Db, Tx};
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
+use stmt::sql;
 use turns::Turns;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
@@ -152,6 +153,15 @@ impl Store {
             }
         }
     }
+}
+
+/// Tells the other processes when the transaction commits. SQLite has only one, which looks by itself.
+async fn notify(tx: &mut Tx, channel: &'static str) -> Result<(), Error> {
+    if let Tx::Postgres(_) = tx {
+        let stmt = sql("SELECT pg_notify(").bind(channel).push(", '')");
+        tx.execute(stmt).await?;
+    }
+    Ok(())
 }
 
 /// Notices from other processes.

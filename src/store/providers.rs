@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store};
+use super::{Error, PROVIDERS_CHANNEL, Store};
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
@@ -71,6 +71,12 @@ pub struct Health {
     pub seen_at: Timestamp,
 }
 
+/// A rate of [`Health`] by the second: they are whole numbers a minute, down to one message in ten
+/// seconds.
+pub fn per_second(per_minute: i64) -> f64 {
+    f64::from(u32::try_from(per_minute).unwrap_or(u32::MAX)) / 60.0
+}
+
 /// The last trouble of a provider's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
@@ -120,7 +126,7 @@ impl Store {
         .bind(now)
         .push(")");
         tx.execute(stmt).await?;
-        tell(&mut tx).await?;
+        super::notify(&mut tx, PROVIDERS_CHANNEL).await?;
         tx.commit().await?;
         Ok(Paused::Now(Pause {
             method: order.method,
@@ -143,7 +149,7 @@ impl Store {
             .push(" AND provider IS NOT DISTINCT FROM ")
             .bind(order.provider);
         let resumed = tx.execute(stmt).await? > 0;
-        tell(&mut tx).await?;
+        super::notify(&mut tx, PROVIDERS_CHANNEL).await?;
         tx.commit().await?;
         Ok(resumed)
     }
@@ -257,15 +263,6 @@ impl Store {
         tx.execute(stmt).await?;
         tx.commit().await
     }
-}
-
-/// It is delivered when the transaction commits. SQLite's one process looks by itself.
-async fn tell(tx: &mut Tx) -> Result<(), Error> {
-    if let Tx::Postgres(_) = tx {
-        tx.execute(sql("SELECT pg_notify('sendtrail_providers', '')"))
-            .await?;
-    }
-    Ok(())
 }
 
 async fn pauses(tx: &mut Tx) -> Result<Vec<Pause>, Error> {

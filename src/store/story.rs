@@ -223,6 +223,12 @@ impl Story {
 }
 
 impl Waiting<'_> {
+    /// What the provider said when it put the message off.
+    pub fn provider_text(&self) -> Option<&str> {
+        let last = self.last.filter(|last| last.delay().is_some())?;
+        last.text.as_deref()
+    }
+
     /// For staff: since when, which attempt, when the next and why.
     pub fn sentence(&self) -> String {
         let since = self.since.plainly();

@@ -84,6 +84,7 @@ pub(super) fn check_rates(
         ));
     }
 }
+
 /// An address to which secrets go as they are: `https://`, or this machine itself.
 pub(super) fn check_private_endpoint(
     problems: &mut Vec<Problem>,
