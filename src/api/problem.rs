@@ -171,8 +171,13 @@ impl From<store::Error> for Problem {
         if !error.is_unavailable() {
             return internal();
         }
-        let detail = "The database is not available at the moment. Try again; with an \
-                      idempotency_key nothing is enqueued twice.";
+        let detail = if matches!(error, store::Error::Blocked) {
+            "A transaction that is still open holds what this needs, such as the same new client or \
+             idempotency_key. Try again when it has ended."
+        } else {
+            "The database is not available at the moment. Try again; with an idempotency_key \
+             nothing is enqueued twice."
+        };
         Self::new(Kind::Unavailable, detail)
     }
 }

@@ -338,7 +338,7 @@ impl Courier {
             attempts: claimed.job.attempts,
             counts,
             now: now.wall,
-            since: claimed.since,
+            since: claimed.tried_since.unwrap_or(started_at),
             expires_at: claimed.expires_at,
             opens_tracked: self.transport.opens_tracked(&message.content),
         };

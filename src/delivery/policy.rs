@@ -23,7 +23,8 @@ pub struct Policy {
     pub mailbox_schedule: Schedule,
     /// Attempts that count (not throttled ones) before we give up.
     pub attempts_max: u32,
-    /// How long after its first due time a message is still worth another attempt.
+    /// How long after its first attempt, or after a person's decision to try it again, a message is still
+    /// worth another one.
     pub horizon: Duration,
     pub on_unknown: OnUnknown,
     /// How long feedback may take to show that an attempt of unknown outcome went after all.
@@ -52,7 +53,7 @@ pub struct Situation {
     /// Whether this attempt counts, if it failed.
     pub counts: bool,
     pub now: Timestamp,
-    /// When it was first due.
+    /// When its first attempt began, or when it was decided that it is to be tried again.
     pub since: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub opens_tracked: bool,
@@ -339,7 +340,7 @@ mod tests {
             expires_at: Some(moment),
             ..at(0)
         };
-        // Due for so long that the horizon is just about to come.
+        // Tried for so long that the horizon is just about to come.
         let old = Situation {
             since: moment.minus(POLICY.horizon),
             ..at(0)

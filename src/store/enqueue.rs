@@ -110,6 +110,11 @@ pub enum Why {
 /// messages is cut shorter, so that a burst of them cannot fill the memory.
 const BYTES_PER_ROW: usize = 8 * 1024;
 
+/// How long a commit waits for another transaction: far longer than any of ours takes, and short enough
+/// that an application's own one, which may stay open with a new client or key in it
+/// (`sendtrail_enqueue`), holds up nobody but who asks for the same.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '500ms'";
+
 impl Enqueue {
     /// In rows of usual size.
     pub(super) fn weight(&self) -> usize {
@@ -164,6 +169,9 @@ pub(super) async fn commit(
     batch: &[Enqueue],
 ) -> Result<Vec<Enqueued>, Error> {
     let mut tx = db.write().await?;
+    if let Tx::Postgres(_) = tx {
+        tx.execute(sql(LOCK_WAIT)).await?;
+    }
     let now = clock.now();
     let mut stage = Stage {
         cards: clients::find(&mut tx, card_keys(batch)).await?,

@@ -10,6 +10,11 @@ pub enum Error {
     /// connection was lost while it answered a commit: then it is not known.
     #[error("the database is not available at the moment, try again")]
     Unavailable(#[source] Cause),
+    /// Another transaction holds what this one needs, and does not end: try again. Nothing was written.
+    #[error(
+        "another transaction, which is still open, holds what this needs; try again when it has ended"
+    )]
+    Blocked,
     /// Another writer was faster; the whole operation can be repeated at once.
     #[error("another writer was faster; repeat the operation")]
     Raced,
@@ -77,14 +82,17 @@ impl Error {
 
     /// Trying again later can help.
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Raced | Self::Closed)
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Blocked | Self::Raced | Self::Closed
+        )
     }
 
     /// What was to be written may be the reason: others can still succeed.
     pub const fn may_lie_in_the_content(&self) -> bool {
         matches!(
             self,
-            Self::Statement(_) | Self::Corrupt { .. } | Self::Encode(_)
+            Self::Statement(_) | Self::Corrupt { .. } | Self::Encode(_) | Self::Blocked
         )
     }
 }
@@ -99,6 +107,7 @@ impl From<sqlx::Error> for Error {
             Cause(text.into())
         };
         match class(&source) {
+            Class::Blocked => Self::Blocked,
             Class::Raced => Self::Raced,
             Class::Unavailable => Self::Unavailable(cause()),
             Class::Statement => Self::Statement(cause()),
@@ -107,6 +116,7 @@ impl From<sqlx::Error> for Error {
 }
 
 enum Class {
+    Blocked,
     Raced,
     Unavailable,
     Statement,
@@ -152,10 +162,11 @@ fn sqlite_class(code: &str) -> Class {
 
 /// Class 08 connection, 25 transaction state (a standby is read-only), 28 authorization, 3D no such
 /// database, 40 transaction rollback (serialization, deadlock), 53 resources, 55 not in the right
-/// state (a lock timed out), 57 operator intervention, 58 system error (PostgreSQL documentation,
-/// appendix A).
+/// state, 55P03 a lock timed out, 57 operator intervention, 58 system error (PostgreSQL
+/// documentation, appendix A).
 fn postgres_class(code: &str) -> Class {
     match code.get(..2) {
+        _ if code == "55P03" => Class::Blocked,
         Some("40") => Class::Raced,
         Some("08" | "25" | "28" | "3D" | "53" | "55" | "57" | "58") => Class::Unavailable,
         _ => Class::Statement,

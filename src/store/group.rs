@@ -124,7 +124,7 @@ where
         down = result
             .as_ref()
             .err()
-            .filter(|e| e.is_unavailable())
+            .filter(|e| e.is_unavailable() && !e.may_lie_in_the_content())
             .cloned();
         answer(result, vec![caller]);
     }
@@ -152,7 +152,8 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers; 13 cannot be written, 99 means that the database is gone.
+    /// Doubles numbers; 13 cannot be written, 55 is held by somebody else, 99 means that the database
+    /// is gone.
     fn doubling(commits: Arc<AtomicUsize>, committers: usize) -> Group<u32, u32> {
         let gather = Gather {
             weight: |_| 1,
@@ -165,6 +166,9 @@ mod tests {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 if batch.contains(&13) {
                     return Err(Error::encode("13"));
+                }
+                if batch.contains(&55) {
+                    return Err(Error::Blocked);
                 }
                 if batch.contains(&99) {
                     return Err(Error::Raced);
@@ -194,6 +198,14 @@ mod tests {
         let results = submit_all(&group, &[1, 2, 13, 4]).await;
         let good: Vec<Option<u32>> = results.into_iter().map(Result::ok).collect();
         assert_eq!(good, [Some(2), Some(4), None, Some(8)]);
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_for_somebody_elses_transaction_holds_up_nobody_else() {
+        let group = doubling(Arc::default(), 1);
+        let results = submit_all(&group, &[1, 55, 3, 4]).await;
+        let good: Vec<Option<u32>> = results.into_iter().map(Result::ok).collect();
+        assert_eq!(good, [Some(2), None, Some(6), Some(8)]);
     }
 
     #[tokio::test]

@@ -38,6 +38,8 @@ pub struct Claimed {
     pub job: Job,
     /// When it was first due.
     pub since: Timestamp,
+    /// When its first attempt began, or when somebody decided last that it is to be tried again.
+    pub tried_since: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     /// Of its content.
     pub bytes: u64,
@@ -268,6 +270,7 @@ struct Loaded {
     is_bulk: bool,
     client_is_deactivated: bool,
     since: Timestamp,
+    tried_since: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     has_gone: bool,
     message: Option<Outgoing>,
@@ -275,14 +278,21 @@ struct Loaded {
 
 /// The messages of claimed jobs, in the order of the jobs.
 async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claimed>, Error> {
+    let mut rows = Rows::new(&[("id", Kind::Id), ("attempts", Kind::Int)]);
+    for Taken { job, .. } in taken {
+        rows.add([job.id.uuid().into(), i64::from(job.attempts).into()]);
+    }
     let stmt = sql(
         "SELECT l.id, l.business_id, l.method, l.address, l.contact_type, l.priority, \
          l.send_at, l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
          m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
-         f.bounced_at) AS evidence_at FROM ",
+         f.bounced_at) AS evidence_at, CASE WHEN b.attempts > 0 THEN coalesce(          (SELECT MAX(e.occurred_at) FROM delivery_events e \
+         WHERE e.notification_id = l.id AND e.kind = 'decided'), \
+         (SELECT MIN(a.started_at) FROM delivery_attempts a WHERE a.notification_id = l.id)) \
+         END AS tried_since FROM ",
     )
-    .rows(Rows::of_ids(taken.iter().map(|taken| taken.job.id.uuid())))
+    .rows(rows)
     .push(
         " JOIN contact_log l ON l.id = b.id \
          LEFT JOIN clients c ON c.uid = l.client_uid \
@@ -311,6 +321,7 @@ async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claime
         Claimed {
             job: *job,
             since: loaded.as_ref().map_or_else(|| job.id.date(), |it| it.since),
+            tried_since: loaded.as_ref().and_then(|it| it.tried_since),
             bytes: bytes.unsigned_abs(),
             expires_at: loaded.as_ref().and_then(|it| it.expires_at),
             has_gone: loaded.as_ref().is_some_and(|it| it.has_gone),
@@ -333,6 +344,7 @@ fn loaded(row: &Row, id: NotificationId) -> Result<Loaded, Error> {
         contact_type,
         client_is_deactivated: row.opt_time("deactivated_at")?.is_some(),
         since: row.opt_time("send_at")?.unwrap_or(id.date()).max(id.date()),
+        tried_since: row.opt_time("tried_since")?,
         expires_at: row.opt_time("expires_at")?,
         has_gone: row.opt_time("sent_at")?.is_some() || row.opt_time("evidence_at")?.is_some(),
         // What cannot be read must not hold up the rest of the batch.

@@ -99,6 +99,40 @@ async fn whoever_comes_second_with_a_key_waits_for_the_first() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_stays_open_holds_up_only_who_names_the_same_client() {
+    on_postgres(async |db| {
+        let api = Arc::new(TestApi::on(db).await);
+        let named = |client: &str| email(json!({"client": {"id": client, "name": "Ana"}}));
+        let mut caller = Caller::connect(db).await;
+        caller.run("BEGIN").await;
+        caller.enqueue(&named("C-new")).await.unwrap();
+        let started = Instant::now();
+        let calls: Vec<_> = (0..12)
+            .map(|n| {
+                let (api, n) = (Arc::clone(&api), n % 6);
+                let client = if n == 0 {
+                    "C-new".to_owned()
+                } else {
+                    format!("C-{n}")
+                };
+                let body = named(&client);
+                tokio::spawn(async move { (n, api.post("/v1/notifications", &body).await) })
+            })
+            .collect();
+        for call in calls {
+            let (n, answer) = call.await.unwrap();
+            let expected = if n == 0 { 503 } else { 202 };
+            assert_eq!(answer.status.as_u16(), expected, "{n}: {}", answer.json());
+        }
+        assert!(started.elapsed() < PATIENCE);
+        caller.run("COMMIT").await;
+        let answer = api.post("/v1/notifications", &named("C-new")).await;
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.json());
+    })
+    .await;
+}
+
 /// Until one transaction waits for another one.
 async fn until_one_waits(db: &TestDb) {
     let waiting = "SELECT CAST(pid AS text) FROM pg_stat_activity

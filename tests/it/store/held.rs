@@ -23,6 +23,7 @@ both! {
     an_unknown_outcome_that_is_held_leaves_the_queue,
     a_dead_workers_jobs_are_held_by_their_method,
     a_decision_to_resend_puts_it_back_at_once,
+    the_time_for_attempts_runs_from_the_first_one_and_anew_from_a_decision,
     a_decision_to_give_up_fails_it_with_the_true_reason,
     a_decision_that_it_was_sent_makes_it_sent,
     a_decision_is_made_once,
@@ -122,6 +123,33 @@ async fn a_decision_to_resend_puts_it_back_at_once(db: &TestDb) {
     let job = claim.jobs[0].job;
     assert_eq!((job.attempts, job.failures), (1, 0), "it may fail anew");
     assert_eq!(statuses(db, id).await, [Status::AwaitingSend]);
+}
+
+async fn the_time_for_attempts_runs_from_the_first_one_and_anew_from_a_decision(db: &TestDb) {
+    let id = enqueued(&db.store, vec![email("C-1")]).await[0];
+    db.pass(Duration::from_hours(100));
+    let claim = claimed(&db.store).await;
+    assert_eq!(claim.jobs[0].tried_since, None, "it only waited");
+    let first = db.clock.now();
+    let again = Then::Again { due_at: first };
+    let attempt = tried(first, "unknown");
+    let first_done = done(&claim, &claim.jobs[0], attempt, again);
+    let left = nothing_left(&claim);
+    db.store.record(&[first_done], &left).await.unwrap();
+
+    db.pass(Duration::from_hours(1));
+    let claim = claimed(&db.store).await;
+    assert_eq!(claim.jobs[0].tried_since, Some(first));
+    let attempt = tried(db.clock.now(), "unknown");
+    let second_done = done(&claim, &claim.jobs[0], attempt, Then::Hold);
+    let left = nothing_left(&claim);
+    db.store.record(&[second_done], &left).await.unwrap();
+
+    let decided = db.pass(Duration::from_hours(100));
+    assert_eq!(decide(db, id, Decision::Resend).await, Decided::Done);
+    db.pass(Duration::from_hours(1));
+    let claim = claimed(&db.store).await;
+    assert_eq!(claim.jobs[0].tried_since, Some(decided));
 }
 
 async fn a_decision_to_give_up_fails_it_with_the_true_reason(db: &TestDb) {
