@@ -1,5 +1,6 @@
 //! JSON for programs: enqueue, look up, resend, cancel, read the contact history.
 
+mod account_list;
 pub mod auth;
 mod body;
 mod business;
@@ -8,6 +9,7 @@ mod content;
 mod decide;
 mod digest;
 mod entries;
+mod failures;
 mod fields;
 mod files;
 mod history;
@@ -34,12 +36,14 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::FieldError;
 
 use crate::clock::Clock;
+use crate::domain::account_list::{Listed, Page, Trouble};
 use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -54,7 +58,19 @@ pub struct Api {
     pub providers: Arc<[(Method, Vec<&'static str>)]>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
+    /// The suppression list that SES keeps for the whole account; none where SES is not used.
+    pub account_list: Option<Arc<dyn AccountList>>,
     pub limits: Limits,
+}
+
+/// A provider's own suppression list.
+pub trait AccountList: std::fmt::Debug + Send + Sync {
+    /// A page of at most so many.
+    fn page(&self, cursor: Option<String>, limit: u16) -> BoxFuture<'_, Result<Page, Trouble>>;
+    /// What it says of one address.
+    fn find<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Option<Listed>, Trouble>>;
+    /// Takes an address off. `false`: it was not there.
+    fn remove<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<bool, Trouble>>;
 }
 
 /// What one request may take.
@@ -130,7 +146,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 25] {
     [
         (
             "/v1/notifications",
@@ -155,6 +171,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
         ),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
+        ("/v1/failures", get(failures::list)),
         ("/v1/providers", get(providers::list)),
         (
             "/v1/providers/{method}/pause",
@@ -178,6 +195,7 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
                 .post(suppressions::suppress)
                 .delete(suppressions::lift),
         ),
+        ("/v1/suppressions/ses", get(account_list::list)),
         ("/v1/templates", get(templates::list)),
         (
             "/v1/templates/{name}",
@@ -211,6 +229,7 @@ mod tests {
             metrics: Arc::default(),
             providers: Arc::default(),
             woken: Arc::default(),
+            account_list: None,
             limits: Limits {
                 request_time_max: Duration::from_millis(20),
                 ..Limits::default()

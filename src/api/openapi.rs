@@ -16,8 +16,8 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    business, clients, content, decide, files, history, intake, notifications, providers, resend,
-    schemas, suppression_list, suppressions, templates,
+    account_list, business, clients, content, decide, failures, files, history, intake,
+    notifications, providers, resend, schemas, suppression_list, suppressions, templates,
 };
 
 /// This document.
@@ -56,12 +56,14 @@ pub(super) async fn document() -> Response {
         clients::change,
         history::of_client,
         history::of_all,
+        failures::list,
         providers::list,
         providers::pause,
         providers::pause_method,
         providers::resume,
         providers::resume_method,
         suppression_list::list,
+        account_list::list,
         suppressions::suppress,
         suppressions::lift,
         templates::list,
@@ -239,6 +241,10 @@ fn suppression(is_new: bool) -> Json {
     if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
         let time = json!({"type": "string", "format": "date-time"});
         properties.insert("expires_at".to_owned(), time);
+    } else if let Some(properties) = properties.as_object_mut() {
+        let ses =
+            json!({"type": "boolean", "description": "Off the account's list at SES as well."});
+        properties.insert("ses".to_owned(), ses);
     }
     json!({
         "type": "object",
@@ -360,14 +366,14 @@ mod tests {
 
     async fn api() -> Router {
         let clock = Clock::system();
-        let url = "sqlite::memory:";
-        let store = Store::open(url, 1, clock.clone()).await.unwrap();
+        let store = Store::open("sqlite::memory:", 1, clock.clone()).await;
         router(Api {
-            store,
+            store: store.unwrap(),
             clock,
             metrics: std::sync::Arc::default(),
             providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
+            account_list: None,
             limits: Limits::default(),
         })
     }

@@ -35,7 +35,7 @@ pub(super) struct SuppressionJson {
     #[schema(example = "all")]
     scope: &'static str,
     contact_type: Option<String>,
-    /// `bounce`, `unregistered`, `complaint`, `stop`, `staff` or `unsubscribe`.
+    /// `bounce`, `unregistered`, `complaint`, `soft_bounce`, `stop`, `staff` or `unsubscribe`.
     #[schema(example = "bounce")]
     reason: &'static str,
     /// One sentence for staff.

@@ -15,17 +15,19 @@ use super::intake::{ID_LENGTH_MAX, METHODS, NAME_LENGTH_MAX, sent_by_us};
 use super::openapi::{LiftBody, SuppressBody};
 use super::problem::{Kind, Problem};
 use super::suppression_list::SuppressionJson;
-use super::{Shared, body};
+use super::{Shared, account_list, body};
 use crate::domain::address::Address;
+use crate::domain::method::Method;
 use crate::domain::suppression::Reason;
 use crate::domain::time::Timestamp;
 use crate::store::suppressions::{Filter, Lift, NewSuppression, PAGE_MAX};
 
 /// Words of the field `reason`.
-pub(super) const REASONS: [&str; 6] = [
+pub(super) const REASONS: [&str; 7] = [
     "bounce",
     "unregistered",
     "complaint",
+    "soft_bounce",
     "stop",
     "staff",
     "unsubscribe",
@@ -39,13 +41,14 @@ pub(super) const NAMES: [&str; 7] = [
     "staff_id",
     "expires_at",
 ];
-pub(super) const LIFT_NAMES: [&str; 6] = [
+pub(super) const LIFT_NAMES: [&str; 7] = [
     "method",
     "address",
     "contact_type",
     "reason",
     "note",
     "staff_id",
+    "ses",
 ];
 /// A sentence or two.
 pub(super) const NOTE_LENGTH_MAX: usize = 500;
@@ -95,6 +98,10 @@ pub(super) async fn suppress(
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiftedList {
     lifted: Vec<SuppressionJson>,
+    /// Whether it was on the list of SES for the whole account and was taken off; absent unless asked
+    /// for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ses: Option<bool>,
 }
 
 /// Takes an address off the list: what holds for all contact types, or what holds for the one given.
@@ -129,6 +136,12 @@ pub(super) async fn lift(
     if wanted.reason.is_none() {
         is_unambiguous(&shared, business, &wanted).await?;
     }
+    let at_ses = if wanted.ses {
+        caller.operates()?;
+        Some(lift_at_ses(&shared, business, &wanted).await?)
+    } else {
+        None
+    };
     let lift = Lift {
         business,
         address: &wanted.address,
@@ -139,12 +152,36 @@ pub(super) async fn lift(
         note: wanted.note.as_deref(),
     };
     let lifted = shared.api.store.lift(lift).await?;
-    if lifted.is_empty() {
+    if lifted.is_empty() && at_ses != Some(true) {
         let detail = "The address is not on the suppression list in this way.";
         return Err(Problem::new(Kind::NotFound, detail));
     }
     let lifted = lifted.into_iter().map(Into::into).collect();
-    Ok(Json(LiftedList { lifted }))
+    Ok(Json(LiftedList {
+        lifted,
+        ses: at_ses,
+    }))
+}
+
+/// Takes the address off the list of SES as well, first, so that the local entry still stands when SES
+/// does not answer; and keeps on record who did it.
+async fn lift_at_ses(shared: &Shared, business: &str, wanted: &Wanted) -> Result<bool, Problem> {
+    let address = wanted.address.compared();
+    let Some(listed) = account_list::remove(shared, &address).await? else {
+        return Ok(false);
+    };
+    let lift = Lift {
+        business,
+        address: &wanted.address,
+        contact_type: None,
+        reason: Some(listed.reason),
+        source: wanted.source(),
+        staff_id: wanted.staff_id.as_deref(),
+        note: wanted.note.as_deref(),
+    };
+    let store = &shared.api.store;
+    store.lifted_at_provider("ses", listed.since, lift).await?;
+    Ok(true)
 }
 
 /// A mailbox that works again is no consent to mailings: of several reasons one must be named.
@@ -194,6 +231,8 @@ struct Wanted {
     note: Option<String>,
     staff_id: Option<String>,
     expires_at: Option<Timestamp>,
+    /// Off the list of SES as well.
+    ses: bool,
 }
 
 impl Wanted {
@@ -237,7 +276,12 @@ impl Wanted {
         if expires_at.is_some_and(|at| at <= now) {
             fields.wrong("expires_at", "is in the past");
         }
+        let ses = fields.flag("ses").unwrap_or_default();
+        if ses && method.is_some_and(|method| method != Method::Email) {
+            fields.wrong("ses", "is possible for email addresses only");
+        }
         Some(Self {
+            ses,
             note: fields.line("note", NOTE_LENGTH_MAX),
             staff_id: fields.id("staff_id", ID_LENGTH_MAX),
             address: address?,
@@ -283,4 +327,6 @@ pub(super) struct LiftAsked {
     note: Option<String>,
     /// Who takes it off.
     staff_id: Option<String>,
+    /// Off the list that SES keeps for the whole account as well.
+    ses: Option<bool>,
 }

@@ -1,6 +1,7 @@
 //! Wires the settings into a running program: store, sandbox, transports, worker, HTTP. Starts and
 //! stops them; holds no rules of its own.
 
+mod account_list;
 mod cached;
 mod leaving;
 mod operations;
@@ -25,6 +26,7 @@ use tracing::{error, info, warn};
 pub use roles::Roles;
 pub use transports::transports;
 
+use account_list::account_list;
 use operations::Operations;
 
 use crate::api::ways::Intake;
@@ -34,6 +36,7 @@ use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
+use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
 use crate::intake::{self, Consumer};
 use crate::metrics::Metrics;
@@ -138,6 +141,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 providers: settings.provider_names().into(),
                 woken,
+                account_list: account_list(&settings).await,
                 limits: limits(&settings),
             };
             router = router.merge(api::router(api));
@@ -145,11 +149,12 @@ impl App {
         if roles.web {
             router = router.merge(pages(&settings, &store, &clock, address, tokens));
         }
+        let stop = CancellationToken::new();
         if roles.webhooks {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
+            watch_topics(&settings, &webhook, stop.clone());
             router = router.merge(webhook::router(webhook));
         }
-        let stop = CancellationToken::new();
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
@@ -362,6 +367,21 @@ async fn webhook(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+/// The sandbox's topic needs no subscription.
+fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {
+    let topics = settings.feedback.sns.topics.clone();
+    if settings.sandbox.enabled || topics.is_empty() {
+        return;
+    }
+    let watch = subscriptions::Watch {
+        store: webhook.store.clone(),
+        client: webhook.subscriptions.clone(),
+        verifier: Arc::clone(&webhook.verifier),
+        topics,
+    };
+    tokio::spawn(subscriptions::watch(watch, stop));
 }
 
 #[cfg(test)]

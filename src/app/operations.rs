@@ -96,6 +96,7 @@ impl Shared {
             depths: self.store.depth(JOBS_COUNTED_MAX).await?,
             unmatched: self.store.count_unmatched(COUNTED_MAX).await?,
             buried: self.store.count_buried(COUNTED_MAX).await?,
+            alarms: self.store.alarms().await?,
         })
     }
 }

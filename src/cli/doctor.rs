@@ -7,6 +7,9 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Environment, Settings};
 use crate::delivery::Provider;
+use crate::domain::alarm::Kind;
+use crate::feedback::sns::{Certificates, TopicArn, Verifier};
+use crate::feedback::subscriptions::{Subscription, look};
 use crate::intake;
 
 /// One check: what was looked at, and what is wrong with it.
@@ -22,6 +25,8 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }];
     findings.push(database(settings).await);
     findings.push(topics(settings));
+    findings.extend(subscriptions(settings).await);
+    findings.extend(alarms(settings).await);
     findings.extend(providers(settings).await);
     findings.extend(queues(settings).await);
     let troubles = findings
@@ -67,6 +72,57 @@ fn topics(settings: &Settings) -> Finding {
         what: "feedback topics".to_owned(),
         trouble,
     }
+}
+
+/// Whether each topic has our webhook among its subscriptions, and its certificate can be had.
+async fn subscriptions(settings: &Settings) -> Vec<Finding> {
+    let (sns, mut findings) = (&settings.feedback.sns, Vec::new());
+    if settings.sandbox.enabled || sns.topics.is_empty() {
+        return findings;
+    }
+    let client = settings.sns.client().await;
+    let verifier = Certificates::over_https().map(|https| Verifier::new(sns.clone(), https));
+    for topic in sns.topics.iter().filter_map(|topic| TopicArn::parse(topic)) {
+        let trouble = match look(&client, &topic).await {
+            Ok(Subscription::Confirmed) => None,
+            Ok(Subscription::Pending) => Some(said(Kind::SubscriptionPending)),
+            Ok(Subscription::Missing) => Some(said(Kind::SubscriptionMissing)),
+            Err(why) => Some(why),
+        };
+        findings.push(Finding {
+            what: format!("subscription of {}", topic.as_str()),
+            trouble,
+        });
+        let reached = match &verifier {
+            Ok(verifier) => verifier.reaches(&topic).await,
+            Err(_no_client) => false,
+        };
+        findings.push(Finding {
+            what: format!("certificate of {}", topic.as_str()),
+            trouble: (!reached).then(|| said(Kind::CertificateUnavailable)),
+        });
+    }
+    findings
+}
+
+/// What the running program noticed.
+async fn alarms(settings: &Settings) -> Vec<Finding> {
+    let Ok(store) = open(settings).await else {
+        return Vec::new();
+    };
+    let alarms = store.alarms().await.unwrap_or_default();
+    let found = alarms
+        .into_iter()
+        .filter(|alarm| alarm.kind == Kind::FeedbackSilent);
+    let findings = found.map(|alarm| Finding {
+        what: format!("feedback of {}", alarm.subject),
+        trouble: Some(format!("{} Since {}.", said(alarm.kind), alarm.since)),
+    });
+    findings.collect()
+}
+
+fn said(kind: Kind) -> String {
+    format!("{} {}", kind.sentence(), kind.remedy())
 }
 
 async fn queues(settings: &Settings) -> Vec<Finding> {

@@ -1,7 +1,9 @@
 //! The words of the trade: pure values and rules. No I/O, no async, no clock; time and chance are
 //! arguments.
 
+pub mod account_list;
 pub mod address;
+pub mod alarm;
 pub mod delay;
 pub mod event;
 pub mod facts;

@@ -1,5 +1,7 @@
 //! Who must not be written to: why, what each reason stops, and which happenings teach us of one.
 
+use std::time::Duration;
+
 use super::event::{Bounce, Failure, Severity, What};
 use super::method::{Method, Priority};
 use super::reason::Category;
@@ -22,6 +24,8 @@ pub enum Reason {
     Unregistered,
     /// The recipient called a message spam.
     Complaint,
+    /// Message after message came back for the moment.
+    SoftBounce,
     /// The recipient answered STOP.
     Stop,
     /// Entered by hand.
@@ -31,10 +35,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Bounce,
         Self::Unregistered,
         Self::Complaint,
+        Self::SoftBounce,
         Self::Stop,
         Self::Staff,
         Self::Unsubscribe,
@@ -46,6 +51,7 @@ impl Reason {
             Self::Bounce => "bounce",
             Self::Unregistered => "unregistered",
             Self::Complaint => "complaint",
+            Self::SoftBounce => "soft_bounce",
             Self::Stop => "stop",
             Self::Staff => "staff",
             Self::Unsubscribe => "unsubscribe",
@@ -59,7 +65,9 @@ impl Reason {
     /// Addresses of this method can be suppressed for it.
     pub const fn fits(self, method: Method) -> bool {
         match self {
-            Self::Bounce | Self::Complaint => matches!(method, Method::Email),
+            Self::Bounce | Self::Complaint | Self::SoftBounce => {
+                matches!(method, Method::Email)
+            }
             Self::Unregistered => matches!(method, Method::Push),
             Self::Stop => matches!(method, Method::Sms),
             Self::Staff | Self::Unsubscribe => {
@@ -76,7 +84,9 @@ impl Reason {
 
     const fn category(self) -> Category {
         match self {
-            Self::Bounce | Self::Complaint | Self::Staff => Category::AddressSuppressed,
+            Self::Bounce | Self::Complaint | Self::SoftBounce | Self::Staff => {
+                Category::AddressSuppressed
+            }
             Self::Unregistered => Category::DeviceGone,
             Self::Stop | Self::Unsubscribe => Category::Unsubscribed,
         }
@@ -88,6 +98,7 @@ impl Reason {
             Self::Bounce => "suppressed_bounce",
             Self::Unregistered => "suppressed_unregistered",
             Self::Complaint => "suppressed_complaint",
+            Self::SoftBounce => "suppressed_soft_bounce",
             Self::Stop => "suppressed_stop",
             Self::Staff => "suppressed_staff",
             Self::Unsubscribe => "suppressed_unsubscribe",
@@ -107,6 +118,10 @@ impl Reason {
             Self::Complaint => {
                 "The recipient marked an earlier message as spam, so nothing more is sent to this \
                  address."
+            }
+            Self::SoftBounce => {
+                "The last messages to this address all came back, so nothing more is sent to it for \
+                 a month."
             }
             Self::Stop => {
                 "The recipient has opted out of text messages (STOP), so none is sent to this \
@@ -132,6 +147,10 @@ impl Reason {
             Self::Complaint => {
                 "Contact the client in another way. Have the address taken off the suppression \
                  list only if the client asks for it."
+            }
+            Self::SoftBounce => {
+                "Ask the client whether the mailbox is still in use or full. If it works again, have \
+                 it taken off the suppression list and resend."
             }
             Self::Stop => {
                 "Contact the client in another way. When the client has opted in again, have the \
@@ -189,10 +208,20 @@ impl Failure {
     }
 }
 
+/// So many messages in a row, none of which arrived, each bounced for the moment only: SES reports such a
+/// bounce after it has tried for half a day, so that five are no passing trouble.
+pub const SOFT_BOUNCES: usize = 5;
+/// They are counted within this time: what bounced earlier says nothing of now.
+pub const SOFT_BOUNCE_WINDOW: Duration = Duration::from_hours(30 * 24);
+/// After which the address gets a new chance: a full mailbox is emptied in the end.
+pub const SOFT_BOUNCE_REST: Duration = Duration::from_hours(30 * 24);
+
 /// What a happening teaches about its recipient's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lesson {
     Suppress(Reason),
+    /// It came back for the moment: suppress if it was one too many.
+    CountSoftBounce,
     /// The complaint about this very message was taken back.
     ForgetComplaint,
 }
@@ -201,6 +230,9 @@ pub enum Lesson {
 pub fn lesson(method: Method, what: &What) -> Option<Lesson> {
     let reason = match (method, what) {
         (Method::Email, What::ComplaintWithdrawn) => return Some(Lesson::ForgetComplaint),
+        (Method::Email, What::Bounced(bounce)) if is_soft(bounce.severity, bounce.category) => {
+            return Some(Lesson::CountSoftBounce);
+        }
         (Method::Email, What::Bounced(bounce)) => of_bounce(bounce)?,
         (Method::Email, What::Complained { .. }) => Reason::Complaint,
         (Method::Email, What::Unsubscribed { .. }) => Reason::Unsubscribe,
@@ -218,6 +250,16 @@ pub fn lesson(method: Method, what: &What) -> Option<Lesson> {
         _ => return None,
     };
     Some(Lesson::Suppress(reason))
+}
+
+/// For the moment, and not the fault of the message or of its sender.
+pub fn is_soft(severity: Severity, category: Category) -> bool {
+    const OF_OTHERS: [Category; 3] = [
+        Category::ContentRejected,
+        Category::PolicyOrReputation,
+        Category::Unsubscribed,
+    ];
+    severity != Severity::Permanent && !OF_OTHERS.contains(&category)
 }
 
 /// Only what is for good and not the fault of the message, its sender or the moment.
@@ -272,7 +314,7 @@ mod tests {
     fn taught(method: Method, what: &What) -> Option<Reason> {
         match lesson(method, what)? {
             Lesson::Suppress(reason) => Some(reason),
-            Lesson::ForgetComplaint => None,
+            Lesson::CountSoftBounce | Lesson::ForgetComplaint => None,
         }
     }
 
@@ -296,6 +338,19 @@ mod tests {
         ] {
             assert_eq!(permanent(category), None, "{category:?}");
         }
+    }
+
+    #[test]
+    fn a_bounce_for_the_moment_counts_unless_the_message_or_its_sender_is_at_fault() {
+        let of = |severity, category| lesson(Method::Email, &bounce(severity, category));
+        let counts = Some(Lesson::CountSoftBounce);
+        for severity in [Severity::Transient, Severity::Undetermined] {
+            assert_eq!(of(severity, Category::MailboxFull), counts);
+            assert_eq!(of(severity, Category::Unknown), counts);
+            assert_eq!(of(severity, Category::ContentRejected), None);
+            assert_eq!(of(severity, Category::PolicyOrReputation), None);
+        }
+        assert_ne!(of(Severity::Permanent, Category::InvalidAddress), counts);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod mail;
 mod poster;
 mod provider;
 mod ses_http;
+mod ses_suppressions;
 mod signer;
 mod smtp;
 mod smtp_command;
@@ -273,6 +274,14 @@ fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
     Router::new()
         .route("/v2/email/outbound-emails", post(ses_http::send_email))
         .route("/v2/email/account", get(ses_http::get_account))
+        .route(
+            "/v2/email/suppression/addresses",
+            get(ses_suppressions::list),
+        )
+        .route(
+            "/v2/email/suppression/addresses/{address}",
+            get(ses_suppressions::show).delete(ses_suppressions::remove),
+        )
         .route("/", post(sns_http::query))
         .route("/sandbox/control", post(control::order))
         .route(twilio_http::MESSAGES, post(twilio_http::create))

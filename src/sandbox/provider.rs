@@ -18,6 +18,7 @@ use super::direct::Admission;
 use super::feedback::{AcceptedMail, SES_SUBJECT};
 use super::mail::Mail;
 use super::poster::Poster;
+use super::ses_suppressions::AccountList;
 use super::story::{Answer, Story};
 use super::throttle::Throttled;
 use crate::clock::Clock;
@@ -33,6 +34,7 @@ pub(super) struct Provider {
     pub poster: Poster,
     pub control: Control,
     pub accounts: Accounts,
+    pub account_list: AccountList,
     pub clock: Clock,
     pub pace: Pace,
     throttled: Mutex<Throttled>,
@@ -96,6 +98,7 @@ impl Provider {
             poster,
             control: Control::default(),
             accounts,
+            account_list: AccountList::default(),
             clock,
             pace,
             throttled: Mutex::default(),

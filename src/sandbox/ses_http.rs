@@ -210,7 +210,7 @@ fn recipients(destination: &Destination, mail: &Mail) -> Result<Vec<String>, Str
 /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-fn error(status: StatusCode, error_type: &'static str, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, error_type: &'static str, message: &str) -> Response {
     let mut response = json_answer(status, &json!({"message": message}));
     response
         .headers_mut()
@@ -218,7 +218,7 @@ fn error(status: StatusCode, error_type: &'static str, message: &str) -> Respons
     response
 }
 
-fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response {
+pub(super) fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, body.to_string()).into_response()
 }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use super::Error;
 use super::db::Tx;
+use super::soft_bounces::{self, Returned};
 use super::stmt::{Kind, Rows, sql};
 use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
 use crate::clock::Clock;
@@ -11,7 +14,7 @@ use crate::domain::address::Address;
 use crate::domain::event::Event;
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
-use crate::domain::suppression::{Lesson, Reason, lesson};
+use crate::domain::suppression::{Lesson, Reason, SOFT_BOUNCE_REST, lesson};
 use crate::domain::time::Timestamp;
 
 /// The events that may teach something. Most do not, and cost nothing more.
@@ -39,19 +42,27 @@ pub(super) async fn learn(
     }
     let recipients = recipients(tx, teaching).await?;
     let taught = teaching.iter().filter_map(|event| {
-        let (business, to) = recipients.get(&event.notification)?;
-        Some((*event, business, to, lesson(to.method(), &event.what)?))
+        let recipient = recipients.get(&event.notification)?;
+        let lesson = lesson(recipient.to.method(), &event.what)?;
+        Some((*event, recipient, lesson))
     });
+    let returned = taught
+        .clone()
+        .filter(|(.., lesson)| *lesson == Lesson::CountSoftBounce)
+        .map(|(event, recipient, _)| recipient.returned(event.notification));
+    let too_many = soft_bounces::too_many(tx, returned, now).await?;
     let (mut entries, mut withdrawn) = (BTreeMap::new(), Vec::new());
-    for (event, business, to, lesson) in taught {
+    for (event, recipient, lesson) in taught {
         let reason = match lesson {
             Lesson::Suppress(reason) => reason,
+            Lesson::CountSoftBounce if too_many.contains(&event.notification) => Reason::SoftBounce,
+            Lesson::CountSoftBounce => continue,
             Lesson::ForgetComplaint => Reason::Complaint,
         };
         let key = Key {
-            business: business.clone(),
-            method: to.method(),
-            address: to.compared(),
+            business: recipient.business.clone(),
+            method: recipient.to.method(),
+            address: recipient.to.compared(),
             contact_type: String::new(),
             reason,
         };
@@ -65,7 +76,7 @@ pub(super) async fn learn(
             notification: Some(event.notification),
             staff_id: None,
             note: None,
-            expires_at: None,
+            expires_at: (reason == Reason::SoftBounce).then(|| now.plus(SOFT_BOUNCE_REST)),
         });
     }
     forget_withdrawn(tx, &mut entries).await?;
@@ -73,13 +84,30 @@ pub(super) async fn learn(
     withdraw(tx, withdrawn, now).await
 }
 
-/// Business and address of each notification.
+/// Whom a notification went to.
+struct Recipient {
+    business: String,
+    client: Uuid,
+    to: Address,
+}
+
+impl Recipient {
+    fn returned(&self, id: NotificationId) -> Returned<'_> {
+        Returned {
+            id,
+            business: &self.business,
+            client: self.client,
+            to: &self.to,
+        }
+    }
+}
+
 async fn recipients(
     tx: &mut Tx,
     events: &[&Event],
-) -> Result<BTreeMap<NotificationId, (String, Address)>, Error> {
+) -> Result<BTreeMap<NotificationId, Recipient>, Error> {
     let ids: BTreeSet<NotificationId> = events.iter().map(|event| event.notification).collect();
-    let stmt = sql("SELECT l.id, l.business_id, l.method, l.address FROM ")
+    let stmt = sql("SELECT l.id, l.business_id, l.client_uid, l.method, l.address FROM ")
         .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
         .push(" JOIN contact_log l ON l.id = b.id");
     let mut recipients = BTreeMap::new();
@@ -88,8 +116,12 @@ async fn recipients(
         let address = row.opt_text("address")?.unwrap_or_default();
         // What cannot be read cannot be written to.
         if let Ok(to) = Address::parse(method, &address) {
-            let id = NotificationId::new(row.id("id")?);
-            recipients.insert(id, (row.text("business_id")?, to));
+            let recipient = Recipient {
+                business: row.text("business_id")?,
+                client: row.id("client_uid")?,
+                to,
+            };
+            recipients.insert(NotificationId::new(row.id("id")?), recipient);
         }
     }
     Ok(recipients)

@@ -2,6 +2,7 @@
 //! The only folder that names sqlx. Every query is written once for both databases; every write
 //! verb takes a batch.
 
+pub mod alarms;
 mod bars;
 pub mod buried;
 pub mod businesses;
@@ -13,6 +14,7 @@ mod entries;
 mod error;
 mod fact_parts;
 mod facts;
+pub mod failures;
 pub mod feedback;
 mod files;
 mod group;
@@ -30,6 +32,7 @@ pub mod record;
 pub mod retention;
 mod row;
 mod secrets;
+mod soft_bounces;
 mod stmt;
 pub mod story;
 pub mod suppressions;

@@ -212,6 +212,46 @@ impl Store {
         Ok(lifted)
     }
 
+    /// Keeps on record that somebody took an address off a provider's own list.
+    pub async fn lifted_at_provider(
+        &self,
+        provider: &str,
+        since: Timestamp,
+        lift: Lift<'_>,
+    ) -> Result<(), Error> {
+        let mut tx = self.db.write().await?;
+        let now = self.clock.now();
+        let stmt = sql(
+            "INSERT INTO lifted_suppressions (id, business_id, method, address, contact_type, \
+             reason, source, staff_id, note, created_at, lifted_at, lifted_source, \
+             lifted_staff_id, lifted_note) VALUES (",
+        )
+        .bind(self.clock.new_uuid(now))
+        .push(", ")
+        .bind(lift.business)
+        .push(", ")
+        .bind(lift.address.method().as_str())
+        .push(", ")
+        .bind(lift.address.compared())
+        .push(", '', ")
+        .bind(lift.reason.unwrap_or(Reason::Bounce).as_str())
+        .push(", ")
+        .bind(provider)
+        .push(", NULL, NULL, ")
+        .bind(since)
+        .push(", ")
+        .bind(now)
+        .push(", ")
+        .bind(lift.source)
+        .push(", ")
+        .bind(lift.staff_id)
+        .push(", ")
+        .bind(lift.note)
+        .push(")");
+        tx.execute(stmt).await?;
+        tx.commit().await
+    }
+
     /// One page of the business's list, newest first.
     pub async fn suppressions(&self, business: &str, filter: &Filter) -> Result<Page, Error> {
         let limit = filter.limit.clamp(1, PAGE_MAX);

@@ -78,6 +78,10 @@ impl SesSettings {
         problems
     }
 
+    pub(super) async fn client(&self) -> Client {
+        Client::new(&self.access().config().await)
+    }
+
     fn access(&self) -> Access<'_> {
         Access {
             endpoint_url: self.endpoint_url.as_deref(),
@@ -124,9 +128,8 @@ impl Ses {
         clock: Clock,
     ) -> Result<Self, Problem> {
         let sender = Sender::parse(&email.from)?;
-        let config = settings.access().config().await;
         Ok(Self {
-            client: Client::new(&config),
+            client: settings.client().await,
             sender,
             configuration_set: settings.configuration_set.clone(),
             track_opens: settings.track_opens,

@@ -30,6 +30,9 @@ const LANE_TIMEOUT: Duration = Duration::from_secs(6);
 /// In bytes. Real certificates have about 2000.
 const PEM_MAX: usize = 16 * 1024;
 
+const NOT_200: &str = "the answer was not 200";
+const TOO_LARGE: &str = "the answer is larger than a certificate";
+
 type Fetch = Box<dyn Fn(String) -> BoxFuture<'static, Result<Vec<u8>, &'static str>> + Send + Sync>;
 
 /// Shared by all who verify. Only successes are kept for long: a network failure must not make us
@@ -107,6 +110,12 @@ impl Certificates {
             .iter()
             .find(|(trusted, _)| trusted == url)
             .map(|(_, certificate)| Arc::clone(certificate))
+    }
+
+    /// Whether the host answers at all.
+    pub(super) async fn reaches(&self, host: &str) -> bool {
+        let answer = (self.fetch)(format!("https://{host}/")).await;
+        matches!(answer, Ok(_) | Err(NOT_200 | TOO_LARGE))
     }
 
     /// The certificate at an address that has passed the policy. Callers who want the same one wait
@@ -203,12 +212,12 @@ const fn unavailable(why: &'static str) -> Refusal {
 async fn download(client: reqwest::Client, url: String) -> Result<Vec<u8>, &'static str> {
     let mut response = client.get(url).send().await.map_err(|e| words(&e))?;
     if response.status() != reqwest::StatusCode::OK {
-        return Err("the answer was not 200");
+        return Err(NOT_200);
     }
     let mut pem = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| words(&e))? {
         if pem.len() + chunk.len() > PEM_MAX {
-            return Err("the answer is larger than a certificate");
+            return Err(TOO_LARGE);
         }
         pem.extend_from_slice(&chunk);
     }

@@ -168,6 +168,14 @@ impl Verifier {
         Findings { steps, verdict }
     }
 
+    /// Whether certificates of the topic's region can be fetched.
+    pub async fn reaches(&self, topic: &TopicArn) -> bool {
+        match region::site(topic.partition(), topic.region()) {
+            Some(site) => self.certificates.reaches(&site.host).await,
+            None => false,
+        }
+    }
+
     fn check_topic(&self, topic: &TopicArn) -> Result<(), Refusal> {
         let topics = &self.settings.topics;
         if topics.is_empty() {

@@ -6,6 +6,7 @@ mod business;
 mod clients;
 mod enqueue;
 mod entries;
+mod failures;
 mod history;
 mod providers;
 mod rendering;

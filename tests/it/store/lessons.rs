@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sendtrail::domain::event::{Failure, What};
+use sendtrail::domain::event::{Bounce, Failure, Severity, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::reason::Category;
-use sendtrail::domain::suppression::Reason;
+use sendtrail::domain::suppression::{Bar, Reason};
 use sendtrail::feedback::{Parsed, parse};
 use sendtrail::store::feedback::{Happening, Kept};
 use sendtrail::store::record::Then;
@@ -26,6 +26,9 @@ both! {
     feedback_that_came_before_its_send_teaches_when_it_is_matched,
     stop_and_tokens_that_are_gone_are_learned_from_refusals,
     a_burst_of_feedback_is_learned_in_one_commit,
+    five_messages_in_a_row_that_come_back_suppress_the_address_for_a_month,
+    a_message_that_arrived_in_between_begins_the_count_anew,
+    an_address_taken_off_the_list_gets_five_more_chances,
 }
 
 /// What each fixture teaches; all that are not named teach nothing.
@@ -296,4 +299,112 @@ async fn a_burst_of_feedback_is_learned_in_one_commit(db: &TestDb) {
         assert_eq!(kept.unwrap(), Kept::Applied { new_events: 1 });
     }
     assert_eq!(list(db).await.len(), 40, "one for each address");
+}
+
+fn soft_bounce(severity: Severity, category: Category) -> What {
+    What::Bounced(Bounce {
+        severity,
+        category,
+        subtype: None,
+        status: None,
+        diagnostic: None,
+    })
+}
+
+fn full() -> What {
+    soft_bounce(Severity::Transient, Category::MailboxFull)
+}
+
+/// A message to the client that ends like this, half a day after it was enqueued.
+async fn message(db: &TestDb, client: &str, what: What) -> NotificationId {
+    let id = enqueued(&db.store, vec![email(client)]).await[0];
+    let now = db.pass(Duration::from_hours(12));
+    tell(db, id, vec![happening(1, now, what)]).await;
+    id
+}
+
+async fn reasons(db: &TestDb) -> Vec<Reason> {
+    list(db)
+        .await
+        .into_iter()
+        .map(|entry| entry.reason)
+        .collect()
+}
+
+async fn five_messages_in_a_row_that_come_back_suppress_the_address_for_a_month(db: &TestDb) {
+    let kinds = [
+        full(),
+        soft_bounce(Severity::Undetermined, Category::Unknown),
+        // The message's own fault: it does not count, and does not end the row.
+        soft_bounce(Severity::Transient, Category::ContentRejected),
+        full(),
+        full(),
+    ];
+    for what in kinds {
+        message(db, "C-1", what).await;
+        assert_eq!(reasons(db).await, []);
+    }
+    let fifth = message(db, "C-1", full()).await;
+    let list = list(db).await;
+    let [entry] = list.as_slice() else {
+        panic!("{list:?}")
+    };
+    assert_eq!(entry.reason, Reason::SoftBounce);
+    assert_eq!(entry.notification, Some(fifth));
+    let month = Duration::from_hours(30 * 24);
+    assert_eq!(entry.expires_at, Some(entry.created_at.plus(month)));
+
+    let barred = enqueued(&db.store, vec![email("C-1")]).await[0];
+    let claim = db
+        .store
+        .claim(wanted(Method::Email, 50))
+        .await
+        .unwrap()
+        .unwrap();
+    let job = claim.jobs.iter().find(|job| job.job.id == barred).unwrap();
+    assert_eq!(job.bar, Some(Bar::Suppressed(Reason::SoftBounce)));
+    db.pass(month + Duration::from_hours(1));
+    assert_eq!(reasons(db).await, []);
+}
+
+async fn a_message_that_arrived_in_between_begins_the_count_anew(db: &TestDb) {
+    let delivered = What::Delivered { response: None };
+    for round in 0..3 {
+        for _ in 0..4 {
+            message(db, "C-1", full()).await;
+        }
+        assert_eq!(reasons(db).await, [], "round {round}");
+        message(db, "C-1", delivered.clone()).await;
+    }
+    // And what came back more than a month ago does not count.
+    for _ in 0..4 {
+        message(db, "C-1", full()).await;
+    }
+    db.pass(Duration::from_hours(31 * 24));
+    message(db, "C-1", full()).await;
+    assert_eq!(reasons(db).await, []);
+}
+
+async fn an_address_taken_off_the_list_gets_five_more_chances(db: &TestDb) {
+    for _ in 0..5 {
+        message(db, "C-1", full()).await;
+    }
+    assert_eq!(reasons(db).await, [Reason::SoftBounce]);
+    let to = address(Method::Email, "c-1@example.com");
+    let lift = Lift {
+        business: BUSINESS,
+        address: &to,
+        contact_type: None,
+        reason: Some(Reason::SoftBounce),
+        source: "staff",
+        staff_id: Some("S-7"),
+        note: None,
+    };
+    db.store.lift(lift).await.unwrap();
+    for _ in 0..4 {
+        message(db, "C-1", full()).await;
+        assert_eq!(reasons(db).await, []);
+    }
+    message(db, "C-1", full()).await;
+    assert_eq!(reasons(db).await, [Reason::SoftBounce]);
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod make;
 
+mod alarms;
 mod buried;
 mod claim;
 mod clients;

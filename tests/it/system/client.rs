@@ -34,14 +34,18 @@ impl Client {
         }
     }
 
-    /// With a new key that may do everything.
+    /// With a new key of an application.
     pub(super) async fn with_new_key(address: SocketAddr, store: &Store) -> Self {
+        Self::with_key_for("enqueue,read", address, store).await
+    }
+
+    pub(super) async fn with_key_for(scopes: &str, address: SocketAddr, store: &Store) -> Self {
         let (key, digest) = auth::new_key();
         let new = NewApiKey {
             business: "default",
             name: "test",
             digest: &digest,
-            scopes: "enqueue,read",
+            scopes,
             expires_at: None,
         };
         store.add_key(new).await.unwrap();

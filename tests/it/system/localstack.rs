@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_sns::Client as Sns;
 use sendtrail::app::Overrides;
+use sendtrail::feedback::sns::TopicArn;
+use sendtrail::feedback::subscriptions::{Subscription, look};
 use sendtrail::transport::SnsSettings;
 use tokio::time::Instant;
 
@@ -19,6 +21,7 @@ both!(
     a_topic_with_signature_version_1_is_confirmed_heard_and_ended,
     a_topic_with_signature_version_2_is_confirmed_heard_and_ended,
     a_topic_that_is_not_ours_is_not_confirmed,
+    a_topic_that_nobody_subscribed_us_to_is_an_alarm,
 );
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -166,5 +169,41 @@ async fn a_topic_that_is_not_ours_is_not_confirmed(db: &TestDb) {
     }
     assert!(localstack.is_pending(&subscription).await);
     assert_eq!(db.count("feedback_inbox").await, 0);
+    program.stop().await;
+}
+
+async fn a_topic_that_nobody_subscribed_us_to_is_an_alarm(db: &TestDb) {
+    let localstack = LocalStack::connect().await;
+    let topic = localstack.topic("2").await;
+    let parsed = TopicArn::parse(&topic).unwrap();
+    let look = || look(&localstack.sns, &parsed);
+    let sink = Sink::start(Duration::ZERO).await;
+    let variables = variables(db, &sink, &localstack, &topic);
+    let program = Program::start_with(&variables, localstack.trust().await).await;
+    let labels = format!("{{alarm=\"subscription_missing\",subject=\"{topic}\"}}");
+    let series = format!("sendtrail_alarm{labels}");
+    let started = Instant::now();
+    while program.client.metric(&series).await.is_none() {
+        assert!(started.elapsed() < TIMEOUT, "no alarm");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    assert_eq!(look().await, Ok(Subscription::Missing));
+
+    // Nobody answers there.
+    let call = localstack
+        .sns
+        .subscribe()
+        .topic_arn(&topic)
+        .protocol("http");
+    let call = call.endpoint("http://127.0.0.1:1/webhooks/sns");
+    call.send().await.unwrap();
+    assert_eq!(look().await, Ok(Subscription::Pending));
+
+    let subscription = localstack.subscribe(&topic, &program).await;
+    while localstack.is_pending(&subscription).await {
+        assert!(started.elapsed() < TIMEOUT, "never confirmed");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    assert_eq!(look().await, Ok(Subscription::Confirmed));
     program.stop().await;
 }

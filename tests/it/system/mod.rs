@@ -1,6 +1,7 @@
 //! The whole program: stories from the call to the status, kills, outages, several workers, hostile
 //! feedback, the command line.
 
+mod account_list;
 mod by_sql;
 mod child;
 mod cli;

@@ -1,15 +1,23 @@
 //! Counters and histograms, in the OpenMetrics text that Prometheus reads. No personal data.
 
+mod labels;
+
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use labels::{
+    AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
+    ProviderLabels, SwitchLabels,
+};
+
+use crate::domain::alarm::Alarm;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::jobs::Depth;
@@ -32,6 +40,7 @@ pub struct Metrics {
     buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
+    alarms: Family<AlarmLabels, Gauge<i64, AtomicI64>>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
     age: Family<LaneLabels, Gauge<i64, AtomicI64>>,
     provider_rate: Family<HealthLabels, Gauge<f64, AtomicU64>>,
@@ -49,56 +58,7 @@ pub struct Waiting {
     pub unmatched: i64,
     /// Messages of queues that could not be enqueued.
     pub buried: i64,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AttemptLabels {
-    method: &'static str,
-    provider: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ProviderLabels {
-    method: &'static str,
-    provider: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct HealthLabels {
-    method: &'static str,
-    provider: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SwitchLabels {
-    method: &'static str,
-    from: String,
-    to: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct EndLabels {
-    method: &'static str,
-    end: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct IntakeLabels {
-    source: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct FeedbackLabels {
-    kind: String,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct LaneLabels {
-    method: &'static str,
-    lane: &'static str,
+    pub alarms: Vec<Alarm>,
 }
 
 /// Seconds; from a local relay to a slow provider's time-out.
@@ -124,6 +84,7 @@ impl Default for Metrics {
             buried: Gauge::default(),
             feedback: Family::default(),
             unmatched: Gauge::default(),
+            alarms: Family::default(),
             depth: Family::default(),
             age: Family::default(),
             provider_rate: Family::default(),
@@ -132,47 +93,9 @@ impl Default for Metrics {
             provider_active: Family::default(),
             provider_switches: Family::default(),
         };
-        let m = &metrics;
-        registry.register("enqueued", "Notifications enqueued", m.enqueued.clone());
-        registry.register(
-            "intake",
-            "Messages from queues, by what became of them",
-            m.intake.clone(),
-        );
-        registry.register(
-            "intake_buried",
-            "Messages from queues that wait for an operator, as of now (10,000 means at least)",
-            m.buried.clone(),
-        );
-        registry.register(
-            "sends",
-            "Attempts to send, by how they ended",
-            m.attempts.clone(),
-        );
-        registry.register_with_unit(
-            "send_latency",
-            "How long a provider took to answer",
-            Unit::Seconds,
-            m.attempt_seconds.clone(),
-        );
-        registry.register("deliveries", "What became of claimed jobs", m.ends.clone());
-        registry.register(
-            "rescued",
-            "Jobs taken over from dead workers",
-            m.rescued.clone(),
-        );
-        registry.register(
-            "feedback",
-            "Feedback messages, by kind and result",
-            m.feedback.clone(),
-        );
-        registry.register(
-            "database_up",
-            "Whether the database told what waits in it; if not, that is left out",
-            m.database_up.clone(),
-        );
-        m.register_told(&mut told);
-        m.register_providers(&mut registry);
+        metrics.register_counted(&mut registry);
+        metrics.register_told(&mut told);
+        metrics.register_providers(&mut registry);
         Self {
             registry,
             told,
@@ -182,11 +105,61 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register_counted(&self, registry: &mut Registry) {
+        registry.register("enqueued", "Notifications enqueued", self.enqueued.clone());
+        registry.register(
+            "intake",
+            "Messages from queues, by what became of them",
+            self.intake.clone(),
+        );
+        registry.register(
+            "intake_buried",
+            "Messages from queues that wait for an operator, as of now (10,000 means at least)",
+            self.buried.clone(),
+        );
+        registry.register(
+            "sends",
+            "Attempts to send, by how they ended",
+            self.attempts.clone(),
+        );
+        registry.register_with_unit(
+            "send_latency",
+            "How long a provider took to answer",
+            Unit::Seconds,
+            self.attempt_seconds.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "What became of claimed jobs",
+            self.ends.clone(),
+        );
+        registry.register(
+            "rescued",
+            "Jobs taken over from dead workers",
+            self.rescued.clone(),
+        );
+        registry.register(
+            "feedback",
+            "Feedback messages, by kind and result",
+            self.feedback.clone(),
+        );
+        registry.register(
+            "database_up",
+            "Whether the database told what waits in it; if not, that is left out",
+            self.database_up.clone(),
+        );
+    }
+
     fn register_told(&self, told: &mut Registry) {
         told.register(
             "feedback_unmatched",
             "Events that wait for their message, seconds ago at most (10,000 means at least)",
             self.unmatched.clone(),
+        );
+        told.register(
+            "alarm",
+            "1: there is trouble, of a provider or of a topic; absent: there is none",
+            self.alarms.clone(),
         );
         told.register(
             "queue_depth",
@@ -339,6 +312,14 @@ impl Metrics {
     fn set(&self, waiting: &Waiting, now: Timestamp) {
         self.unmatched.set(waiting.unmatched);
         self.buried.set(waiting.buried);
+        self.alarms.clear();
+        for alarm in &waiting.alarms {
+            let labels = AlarmLabels {
+                alarm: alarm.kind.as_str(),
+                subject: alarm.subject.clone(),
+            };
+            self.alarms.get_or_create(&labels).set(1);
+        }
         for (method, lane) in lanes() {
             let mut depths = waiting.depths.iter();
             let found = depths.find(|d| d.method == method && d.priority == lane);
@@ -368,6 +349,7 @@ fn lanes() -> impl Iterator<Item = (Method, Priority)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alarm::Kind;
 
     #[test]
     fn providers_have_their_rate_state_and_switches_and_no_limit_while_none_is_known() {
@@ -428,11 +410,11 @@ mod tests {
         };
         let bulk = "method=\"email\",lane=\"bulk\"";
         let render = |depths| {
-            let (unmatched, buried) = (0, 0);
             let waiting = Waiting {
                 depths,
-                unmatched,
-                buried,
+                unmatched: 0,
+                buried: 0,
+                alarms: Vec::new(),
             };
             metrics.render(Some(&waiting), now)
         };
@@ -453,6 +435,11 @@ mod tests {
             depths: Vec::new(),
             unmatched: 7,
             buried: 0,
+            alarms: vec![Alarm {
+                kind: Kind::FeedbackSilent,
+                subject: "ses".to_owned(),
+                since: Timestamp::EPOCH,
+            }],
         };
         let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
         let down = metrics.render(None, Timestamp::EPOCH);
@@ -463,6 +450,8 @@ mod tests {
         }
         assert!(up.contains("sendtrail_database_up 1\n"), "{up}");
         assert!(up.contains("sendtrail_feedback_unmatched 7\n"), "{up}");
+        let alarm = "sendtrail_alarm{alarm=\"feedback_silent\",subject=\"ses\"} 1\n";
+        assert!(up.contains(alarm), "{up}");
         assert!(down.contains("sendtrail_database_up 0\n"), "{down}");
         // Old values would pass for new ones.
         assert!(!down.contains("sendtrail_queue"), "{down}");

@@ -1,0 +1,123 @@
+//! Looks from time to time whether the topics that may report have a subscription to our webhook, and
+//! whether their certificates can be had: a topic that reports to nobody is silent without any error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::Region;
+use aws_sdk_sns::error::DisplayErrorContext;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::sns::{TopicArn, Verifier};
+use crate::domain::alarm::Kind;
+use crate::store::Store;
+
+/// Often enough to be told within the hour in which SNS repeats a message, and no load on its API.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+/// Pages of 100 subscriptions of one topic.
+const PAGES_MAX: usize = 20;
+/// How the path of our webhook ends, whatever proxy is before it.
+const PATH: &str = "/webhooks/sns";
+/// In place of an ARN while a subscription is not confirmed.
+const PENDING: &str = "PendingConfirmation";
+
+/// What a topic's list of subscriptions shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    Confirmed,
+    Pending,
+    Missing,
+}
+
+/// Whose topics are looked after, and by what.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    pub store: Store,
+    pub client: Client,
+    pub verifier: Arc<Verifier>,
+    /// ARNs.
+    pub topics: Vec<String>,
+}
+
+/// Looks after the topics until it is stopped.
+pub async fn watch(watch: Watch, stop: CancellationToken) {
+    let Watch {
+        store,
+        client,
+        verifier,
+        topics,
+    } = watch;
+    loop {
+        for topic in topics.iter().filter_map(|topic| TopicArn::parse(topic)) {
+            match look(&client, &topic).await {
+                Ok(found) => {
+                    let missing = found == Subscription::Missing;
+                    tell(&store, Kind::SubscriptionMissing, &topic, missing).await;
+                    let pending = found == Subscription::Pending;
+                    tell(&store, Kind::SubscriptionPending, &topic, pending).await;
+                }
+                Err(why) => info!(
+                    topic = topic.as_str(),
+                    why, "cannot see whether the topic has a subscription"
+                ),
+            }
+            let unreachable = !verifier.reaches(&topic).await;
+            tell(&store, Kind::CertificateUnavailable, &topic, unreachable).await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// The best of the topic's subscriptions to our webhook. The error says what an operator can do.
+pub async fn look(client: &Client, topic: &TopicArn) -> Result<Subscription, String> {
+    let (mut best, mut next) = (Subscription::Missing, None);
+    for _ in 0..PAGES_MAX {
+        let region = Region::new(topic.region().to_owned());
+        let page = client
+            .list_subscriptions_by_topic()
+            .topic_arn(topic.as_str())
+            .set_next_token(next)
+            .customize()
+            .config_override(aws_sdk_sns::config::Builder::new().region(region))
+            .send()
+            .await
+            .map_err(|failed| {
+                let cause = DisplayErrorContext(&failed).to_string();
+                format!("{cause}; allow sns:ListSubscriptionsByTopic on the topic")
+            })?;
+        for subscription in page.subscriptions() {
+            let endpoint = subscription.endpoint().unwrap_or_default();
+            let path = endpoint.split(['?', '#']).next().unwrap_or_default();
+            if !matches!(subscription.protocol(), Some("http" | "https")) || !path.ends_with(PATH) {
+                continue;
+            }
+            if subscription.subscription_arn() != Some(PENDING) {
+                return Ok(Subscription::Confirmed);
+            }
+            best = Subscription::Pending;
+        }
+        next = page.next_token;
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(best)
+}
+
+async fn tell(store: &Store, kind: Kind, topic: &TopicArn, holds: bool) {
+    let topic = topic.as_str();
+    let told = if holds {
+        warn!(topic, "{} {}", kind.sentence(), kind.remedy());
+        store.raise(kind, topic).await
+    } else {
+        store.clear(kind, topic).await
+    };
+    if let Err(failed) = told {
+        warn!(error = %failed, "an alarm cannot be kept");
+    }
+}
