@@ -23,6 +23,7 @@ both! {
     an_entry_with_an_end_stops_nothing_after_it_and_makes_room,
     what_is_taken_off_is_kept_as_history,
     only_what_is_named_is_taken_off,
+    what_was_taken_off_a_providers_own_list_is_on_record,
     the_list_is_read_page_by_page_and_by_address,
     what_stood_on_the_list_before_is_there_after_the_migration,
 }
@@ -273,6 +274,47 @@ async fn what_is_taken_off_is_kept_as_history(db: &TestDb) {
     suppress(db, suppressed(&to, Reason::Stop)).await;
     lift(db, "+14155550123", Method::Sms, None, None).await;
     assert_eq!(list(db, &history()).await.len(), 2);
+}
+
+async fn what_was_taken_off_a_providers_own_list_is_on_record(db: &TestDb) {
+    let to = address(Method::Email, "Ana@example.com");
+    let since = db.clock.now();
+    let lift = Lift {
+        business: BUSINESS,
+        address: &to,
+        contact_type: None,
+        reason: Some(Reason::Complaint),
+        source: "staff",
+        staff_id: Some("S-7"),
+        note: Some("she asked for it"),
+    };
+    let lifted_at = db.pass(Duration::from_hours(1));
+    db.store
+        .lifted_at_provider("ses", since, lift)
+        .await
+        .unwrap();
+    let filter = Filter {
+        lifted: true,
+        limit: 10,
+        ..Filter::default()
+    };
+    let page = db.store.suppressions(BUSINESS, &filter).await.unwrap();
+    let [entry] = page.suppressions.as_slice() else {
+        panic!("{page:?}")
+    };
+    assert_eq!(
+        (entry.source.as_str(), entry.reason),
+        ("ses", Reason::Complaint)
+    );
+    assert_eq!(
+        (entry.address.as_str(), entry.created_at),
+        ("ana@example.com", since)
+    );
+    let lifted = entry.lifted.as_ref().unwrap();
+    assert_eq!(
+        (lifted.at, lifted.staff_id.as_deref()),
+        (lifted_at, Some("S-7"))
+    );
 }
 
 async fn only_what_is_named_is_taken_off(db: &TestDb) {
