@@ -31,6 +31,7 @@ pub struct Metrics {
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
+    webhooks: Family<WebhookLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
     age: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -96,6 +97,11 @@ struct FeedbackLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WebhookLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LaneLabels {
     method: &'static str,
     lane: &'static str,
@@ -123,6 +129,7 @@ impl Default for Metrics {
             intake: Family::default(),
             buried: Gauge::default(),
             feedback: Family::default(),
+            webhooks: Family::default(),
             unmatched: Gauge::default(),
             depth: Family::default(),
             age: Family::default(),
@@ -165,6 +172,12 @@ impl Default for Metrics {
             "feedback",
             "Feedback messages, by kind and result",
             m.feedback.clone(),
+        );
+        registry.register(
+            "webhook_events",
+            "Attempts to send events to applications, by what became of them; and endpoints switched \
+             off",
+            m.webhooks.clone(),
         );
         registry.register(
             "database_up",
@@ -320,6 +333,10 @@ impl Metrics {
                 result,
             })
             .inc();
+    }
+
+    pub fn webhook(&self, result: &'static str) {
+        self.webhooks.get_or_create(&WebhookLabels { result }).inc();
     }
 
     /// The text, with what the database told of the queue.

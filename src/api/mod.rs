@@ -26,6 +26,7 @@ mod suppressions;
 pub mod templates;
 mod timeline;
 pub mod ways;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,9 +39,11 @@ use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::FieldError;
+pub use webhooks::new_secret as new_webhook_secret;
 
 use crate::clock::Clock;
 use crate::domain::method::Method;
+use crate::domain::webhook::UrlRules;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -55,6 +58,8 @@ pub struct Api {
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
     pub limits: Limits,
+    /// Which addresses webhook endpoints may have.
+    pub webhook_rules: UrlRules,
 }
 
 /// What one request may take.
@@ -130,7 +135,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 28] {
     [
         (
             "/v1/notifications",
@@ -189,6 +194,14 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
             get(templates::show_version),
         ),
         ("/v1/business", get(business::show).patch(business::change)),
+        ("/v1/webhooks", get(webhooks::list).post(webhooks::add)),
+        (
+            "/v1/webhooks/{id}",
+            get(webhooks::show).delete(webhooks::remove),
+        ),
+        ("/v1/webhooks/{id}/rotate", post(webhooks::rotate)),
+        ("/v1/webhooks/{id}/enable", post(webhooks::enable)),
+        ("/v1/webhooks/{id}/replay", post(webhooks::replay)),
         ("/openapi.json", get(openapi::document)),
     ]
 }
@@ -215,6 +228,7 @@ mod tests {
                 request_time_max: Duration::from_millis(20),
                 ..Limits::default()
             },
+            webhook_rules: UrlRules::default(),
         };
         let shared = Shared::new(api);
         let panics = get(|| async { panic!("ana@example.com") as &'static str });

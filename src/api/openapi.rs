@@ -17,7 +17,7 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     business, clients, content, decide, files, history, intake, notifications, providers, resend,
-    schemas, suppression_list, suppressions, templates,
+    schemas, suppression_list, suppressions, templates, webhooks,
 };
 
 /// This document.
@@ -71,6 +71,13 @@ pub(super) async fn document() -> Response {
         templates::show_version,
         business::show,
         business::change,
+        webhooks::add,
+        webhooks::list,
+        webhooks::show,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::enable,
+        webhooks::replay,
         document,
     ),
     components(schemas(Document))
@@ -145,14 +152,6 @@ pub(super) struct SuppressBody;
 #[derive(Debug)]
 pub(super) struct LiftBody;
 
-/// A new client's card; read by `clients`.
-#[derive(Debug)]
-pub(super) struct ClientBody;
-
-/// Changes of a client's card; read by `clients`.
-#[derive(Debug)]
-pub(super) struct ClientChangesBody;
-
 impl utoipa::ToSchema for EnqueueBody {
     fn name() -> Cow<'static, str> {
         "Enqueue".into()
@@ -209,12 +208,11 @@ macro_rules! body_schema {
         })*
     };
 }
+pub(super) use body_schema;
 
 body_schema! {
     SuppressBody, "Suppress", suppression(true);
     LiftBody, "Lift", suppression(false);
-    ClientBody, "NewClient", client(true);
-    ClientChangesBody, "ClientChanges", client(false);
 }
 
 fn suppression(is_new: bool) -> Json {
@@ -244,25 +242,6 @@ fn suppression(is_new: bool) -> Json {
         "type": "object",
         "additionalProperties": false,
         "required": ["method", "address"],
-        "properties": properties,
-    })
-}
-
-fn client(is_new: bool) -> Json {
-    let nullable = |of: &str, length_max| json!({"type": ["string", "null"], "maxLength": length_max, "description": of});
-    let mut properties = json!({
-        "name": nullable("As people read it.", intake::NAME_LENGTH_MAX),
-        "email": nullable("For emails without `to`.", 254),
-        "phone": nullable("For text messages without `to`: +14155550123.", 32),
-        "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
-    });
-    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
-        properties.insert("id".to_owned(), text(intake::ID_LENGTH_MAX));
-    }
-    json!({
-        "type": "object",
-        "additionalProperties": false,
-        "required": if is_new { vec!["id"] } else { Vec::new() },
         "properties": properties,
     })
 }
@@ -369,6 +348,7 @@ mod tests {
             providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
             limits: Limits::default(),
+            webhook_rules: crate::domain::webhook::UrlRules::default(),
         })
     }
 
@@ -428,6 +408,8 @@ mod tests {
         assert_eq!(names(file), set(&files::NAMES));
         let template = &one["properties"]["template"];
         assert_eq!(names(template), set(&rendering::EMAIL_NAMES));
+        assert_eq!(names(&schemas["NewWebhook"]), set(&webhooks::NAMES));
+        assert_eq!(names(&schemas["Replay"]), set(&webhooks::REPLAY_NAMES));
         let written = &schemas["ChangeOfTemplate"];
         assert_eq!(names(written), set(&templates::NAMES));
         let changed = &schemas["ChangeOfBusiness"];
@@ -453,7 +435,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 11);
+        assert_eq!(reading.len(), 13);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -27,4 +27,5 @@ mod trouble;
 mod turns;
 mod unmatched;
 mod view;
+mod webhooks;
 mod work;
