@@ -15,6 +15,8 @@ pub mod api;
 
 pub mod web;
 
+pub mod webhooks;
+
 pub mod delivery;
 
 pub mod feedback;

@@ -368,6 +368,7 @@ mod tests {
                 histories_max: 1,
                 ..Limits::default()
             },
+            webhook_rules: crate::domain::webhook::UrlRules::default(),
         });
         let look = || page(&shared, "default", Filter::default());
         let turn = shared.histories.acquire().await;

@@ -28,6 +28,7 @@ mod suppressions;
 pub mod templates;
 mod timeline;
 pub mod ways;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,10 +42,12 @@ use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::FieldError;
+pub use webhooks::new_secret as new_webhook_secret;
 
 use crate::clock::Clock;
 use crate::domain::account_list::{Listed, Page, Trouble};
 use crate::domain::method::Method;
+use crate::domain::webhook::UrlRules;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -61,6 +64,8 @@ pub struct Api {
     /// The suppression list that SES keeps for the whole account; none where SES is not used.
     pub account_list: Option<Arc<dyn AccountList>>,
     pub limits: Limits,
+    /// Which addresses webhook endpoints may have.
+    pub webhook_rules: UrlRules,
 }
 
 /// A provider's own suppression list.
@@ -146,7 +151,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 25] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 30] {
     [
         (
             "/v1/notifications",
@@ -207,6 +212,14 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 25] {
             get(templates::show_version),
         ),
         ("/v1/business", get(business::show).patch(business::change)),
+        ("/v1/webhooks", get(webhooks::list).post(webhooks::add)),
+        (
+            "/v1/webhooks/{id}",
+            get(webhooks::show).delete(webhooks::remove),
+        ),
+        ("/v1/webhooks/{id}/rotate", post(webhooks::rotate)),
+        ("/v1/webhooks/{id}/enable", post(webhooks::enable)),
+        ("/v1/webhooks/{id}/replay", post(webhooks::replay)),
         ("/openapi.json", get(openapi::document)),
     ]
 }
@@ -234,6 +247,7 @@ mod tests {
                 request_time_max: Duration::from_millis(20),
                 ..Limits::default()
             },
+            webhook_rules: UrlRules::default(),
         };
         let shared = Shared::new(api);
         let panics = get(|| async { panic!("ana@example.com") as &'static str });

@@ -17,7 +17,7 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     account_list, business, clients, content, decide, failures, files, history, intake,
-    notifications, providers, resend, schemas, suppression_list, suppressions, templates,
+    notifications, providers, resend, schemas, suppression_list, suppressions, templates, webhooks,
 };
 
 /// This document.
@@ -73,6 +73,13 @@ pub(super) async fn document() -> Response {
         templates::show_version,
         business::show,
         business::change,
+        webhooks::add,
+        webhooks::list,
+        webhooks::show,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::enable,
+        webhooks::replay,
         document,
     ),
     components(schemas(Document))
@@ -147,14 +154,6 @@ pub(super) struct SuppressBody;
 #[derive(Debug)]
 pub(super) struct LiftBody;
 
-/// A new client's card; read by `clients`.
-#[derive(Debug)]
-pub(super) struct ClientBody;
-
-/// Changes of a client's card; read by `clients`.
-#[derive(Debug)]
-pub(super) struct ClientChangesBody;
-
 impl utoipa::ToSchema for EnqueueBody {
     fn name() -> Cow<'static, str> {
         "Enqueue".into()
@@ -211,12 +210,11 @@ macro_rules! body_schema {
         })*
     };
 }
+pub(super) use body_schema;
 
 body_schema! {
     SuppressBody, "Suppress", suppression(true);
     LiftBody, "Lift", suppression(false);
-    ClientBody, "NewClient", client(true);
-    ClientChangesBody, "ClientChanges", client(false);
 }
 
 fn suppression(is_new: bool) -> Json {
@@ -250,25 +248,6 @@ fn suppression(is_new: bool) -> Json {
         "type": "object",
         "additionalProperties": false,
         "required": ["method", "address"],
-        "properties": properties,
-    })
-}
-
-fn client(is_new: bool) -> Json {
-    let nullable = |of: &str, length_max| json!({"type": ["string", "null"], "maxLength": length_max, "description": of});
-    let mut properties = json!({
-        "name": nullable("As people read it.", intake::NAME_LENGTH_MAX),
-        "email": nullable("For emails without `to`.", 254),
-        "phone": nullable("For text messages without `to`: +14155550123.", 32),
-        "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
-    });
-    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
-        properties.insert("id".to_owned(), text(intake::ID_LENGTH_MAX));
-    }
-    json!({
-        "type": "object",
-        "additionalProperties": false,
-        "required": if is_new { vec!["id"] } else { Vec::new() },
         "properties": properties,
     })
 }
@@ -375,6 +354,7 @@ mod tests {
             woken: std::sync::Arc::default(),
             account_list: None,
             limits: Limits::default(),
+            webhook_rules: crate::domain::webhook::UrlRules::default(),
         })
     }
 
@@ -434,6 +414,8 @@ mod tests {
         assert_eq!(names(file), set(&files::NAMES));
         let template = &one["properties"]["template"];
         assert_eq!(names(template), set(&rendering::EMAIL_NAMES));
+        assert_eq!(names(&schemas["NewWebhook"]), set(&webhooks::NAMES));
+        assert_eq!(names(&schemas["Replay"]), set(&webhooks::REPLAY_NAMES));
         let written = &schemas["ChangeOfTemplate"];
         assert_eq!(names(written), set(&templates::NAMES));
         let changed = &schemas["ChangeOfBusiness"];
@@ -459,7 +441,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 11);
+        assert_eq!(reading.len(), 13);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

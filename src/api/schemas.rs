@@ -6,8 +6,9 @@ use serde_json::{Value as Json, json};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::openapi::{schema, text};
-use super::{content, decide, files, intake, providers, rendering};
+use super::openapi::{body_schema, schema, text};
+use super::{content, decide, files, intake, providers, rendering, webhooks};
+use crate::domain::webhook;
 
 /// The body of a change of the business; read by `business`.
 #[derive(Debug)]
@@ -20,6 +21,75 @@ pub(super) struct TemplateBody;
 /// The body of an order to pause; read by `providers`.
 #[derive(Debug)]
 pub(super) struct PauseBody;
+
+/// A new client's card; read by `clients`.
+#[derive(Debug)]
+pub(super) struct ClientBody;
+
+/// Changes of a client's card; read by `clients`.
+#[derive(Debug)]
+pub(super) struct ClientChangesBody;
+
+/// A new endpoint; read by `webhooks`.
+#[derive(Debug)]
+pub(super) struct WebhookBody;
+
+/// What is to be sent again; read by `webhooks`.
+#[derive(Debug)]
+pub(super) struct ReplayBody;
+
+body_schema! {
+    ClientBody, "NewClient", client(true);
+    ClientChangesBody, "ClientChanges", client(false);
+    WebhookBody, "NewWebhook", endpoint();
+    ReplayBody, "Replay", json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["from"],
+        "properties": {"from": {"type": "string", "format": "date-time"}},
+    });
+}
+
+fn endpoint() -> Json {
+    let url = json!({
+        "type": "string", "format": "uri", "maxLength": webhook::URL_LENGTH_MAX,
+        "description": "https, and an address that everybody can reach.",
+        "examples": ["https://example.com/webhooks"],
+    });
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["url"],
+        "properties": {
+            "url": url,
+            "description": text(webhooks::DESCRIPTION_LENGTH_MAX),
+            "events": {
+                "type": "array",
+                "items": {"type": "string", "enum": webhook::EVENTS},
+                "description": "All when absent or empty.",
+            },
+        },
+    })
+}
+
+fn client(is_new: bool) -> Json {
+    let nullable = |of: &str, length_max| json!({"type": ["string", "null"], "maxLength": length_max, "description": of});
+    let mut properties = json!({
+        "name": nullable("As people read it.", intake::NAME_LENGTH_MAX),
+        "email": nullable("For emails without `to`.", 254),
+        "phone": nullable("For text messages without `to`: +14155550123.", 32),
+        "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
+    });
+    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
+        properties.insert("id".to_owned(), text(intake::ID_LENGTH_MAX));
+    }
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": if is_new { vec!["id"] } else { Vec::new() },
+        "properties": properties,
+    })
+}
 
 impl utoipa::ToSchema for PauseBody {
     fn name() -> Cow<'static, str> {

@@ -43,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
 use crate::web::unsubscribe;
+use crate::webhooks;
 
 /// A running program.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct App {
     store: Store,
     worker: Option<Running>,
     queues: Option<intake::Running>,
+    /// Those that go out; those that come in are part of the server.
+    events: Option<webhooks::Running>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -131,6 +134,7 @@ impl App {
         } else {
             None
         };
+        let events = send_webhooks(&settings, roles, &store, &clock, &metrics)?;
         let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
@@ -143,6 +147,7 @@ impl App {
                 woken,
                 account_list: account_list(&settings).await,
                 limits: limits(&settings),
+                webhook_rules: settings.webhooks.url_rules(),
             };
             router = router.merge(api::router(api));
         }
@@ -162,6 +167,7 @@ impl App {
             store,
             worker,
             queues,
+            events,
             sandbox,
             stop,
             server,
@@ -183,7 +189,7 @@ impl App {
 
     /// Finishes what is in flight, then closes everything. Returns whether all was finished.
     pub async fn stop(self) -> bool {
-        let (sent, read) = tokio::join!(
+        let (sent, read, told) = tokio::join!(
             async {
                 match self.worker {
                     Some(worker) => worker.stop().await,
@@ -193,6 +199,12 @@ impl App {
             async {
                 match self.queues {
                     Some(queues) => queues.stop().await,
+                    None => true,
+                }
+            },
+            async {
+                match self.events {
+                    Some(events) => events.stop(EVENTS_END).await,
                     None => true,
                 }
             },
@@ -208,7 +220,7 @@ impl App {
         {
             warn!("the database's connections did not close in time");
         }
-        sent && read
+        sent && read && told
     }
 }
 
@@ -216,6 +228,9 @@ impl App {
 /// and a sender who dawdles must not hold up the end. Together with `delivery.stop_seconds` within
 /// the 30 s that Kubernetes gives.
 const REQUESTS_END: Duration = Duration::from_secs(3);
+/// How long webhook requests under way may take to be answered and recorded once the program stops.
+/// What is not recorded is sent again.
+const EVENTS_END: Duration = Duration::from_secs(15);
 /// For connections on which the database does not answer.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 
@@ -278,6 +293,28 @@ fn serve(
             .with_graceful_shutdown(stop.cancelled_owned())
             .await
     })
+}
+
+/// Starts to tell applications what becomes of their notifications.
+fn send_webhooks(
+    settings: &Settings,
+    roles: Roles,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<webhooks::Running>> {
+    if !roles.worker {
+        return Ok(None);
+    }
+    let sender = webhooks::Sender {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        settings: settings.webhooks.clone(),
+        name: clock.new_uuid(clock.now()).to_string(),
+    };
+    let running = sender.start().context("cannot make an HTTP client")?;
+    Ok(Some(running))
 }
 
 /// Starts to read the queues of the settings, if there are any.

@@ -11,6 +11,7 @@ use crate::domain::alarm::Kind;
 use crate::feedback::sns::{Certificates, TopicArn, Verifier};
 use crate::feedback::subscriptions::{Subscription, look};
 use crate::intake;
+use crate::store::webhooks::Endpoint;
 
 /// One check: what was looked at, and what is wrong with it.
 struct Finding {
@@ -24,6 +25,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         trouble: None,
     }];
     findings.push(database(settings).await);
+    findings.extend(webhooks(settings).await);
     findings.push(topics(settings));
     findings.extend(subscriptions(settings).await);
     findings.extend(alarms(settings).await);
@@ -59,6 +61,31 @@ async fn database(settings: &Settings) -> Finding {
         what,
         trouble: found.err().map(|error| format!("{error:#}")),
     }
+}
+
+/// Endpoints to which nothing is sent any more.
+async fn webhooks(settings: &Settings) -> Vec<Finding> {
+    let disabled = match open(settings).await {
+        Ok(store) => store.disabled_webhooks().await,
+        // That is named already.
+        Err(_) => return Vec::new(),
+    };
+    let finding = |endpoint: Endpoint| {
+        let (id, business) = (endpoint.id, &endpoint.business);
+        let why = endpoint.last_error.unwrap_or_default();
+        Finding {
+            what: format!("webhook {id} of {business}"),
+            trouble: Some(format!(
+                "it is switched off, because it took nothing for days ({why}): mend it, then run \
+                 `sendtrail webhooks enable {id} --business {business}`, and `replay` what it missed"
+            )),
+        }
+    };
+    disabled
+        .unwrap_or_default()
+        .into_iter()
+        .map(finding)
+        .collect()
 }
 
 fn topics(settings: &Settings) -> Finding {

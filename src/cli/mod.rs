@@ -12,6 +12,7 @@ mod providers;
 mod serve;
 mod template_file;
 mod templates;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,9 @@ enum Command {
     /// Check the templates of files, and make them current.
     #[command(subcommand)]
     Templates(templates::TemplatesCommand),
+    /// Where applications are told what becomes of their notifications.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -149,6 +153,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Intake(command) => intake::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,
+        Command::Webhooks(command) => webhooks::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
     }
 }

@@ -21,6 +21,7 @@ use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
+use crate::webhooks::WebhookSettings;
 
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
@@ -46,6 +47,7 @@ pub struct Settings {
     pub feedback: Feedback,
     pub intake: Intake,
     pub delivery: DeliverySettings,
+    pub webhooks: WebhookSettings,
     pub sandbox: Sandbox,
     pub log: Log,
 }
@@ -237,6 +239,8 @@ impl Settings {
         wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
         let intake = self.intake.sqs.validate();
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
+        let webhooks = self.webhooks.validate();
+        wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         if self.environment == Environment::Production {
@@ -249,6 +253,12 @@ impl Settings {
     fn validate_production(&self, wrong: &mut Vec<String>) {
         if self.sandbox.enabled {
             wrong.push("sandbox.enabled must be false in production: nothing would be sent".into());
+        }
+        if self.webhooks.allow_http {
+            let why = "what is sent could be read and changed on its way";
+            wrong.push(format!(
+                "webhooks.allow_http must be false in production: {why}"
+            ));
         }
         if self.web.open_history {
             wrong.push("web.open_history must be false in production: it has no sign-in".into());

@@ -57,3 +57,8 @@ pub(super) struct LaneLabels {
     pub(super) method: &'static str,
     pub(super) lane: &'static str,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct WebhookLabels {
+    pub(super) result: &'static str,
+}

@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use labels::{
     AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
-    ProviderLabels, SwitchLabels,
+    ProviderLabels, SwitchLabels, WebhookLabels,
 };
 
 use crate::domain::alarm::Alarm;
@@ -39,6 +39,7 @@ pub struct Metrics {
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
+    webhooks: Family<WebhookLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     alarms: Family<AlarmLabels, Gauge<i64, AtomicI64>>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -83,6 +84,7 @@ impl Default for Metrics {
             intake: Family::default(),
             buried: Gauge::default(),
             feedback: Family::default(),
+            webhooks: Family::default(),
             unmatched: Gauge::default(),
             alarms: Family::default(),
             depth: Family::default(),
@@ -142,6 +144,12 @@ impl Metrics {
             "feedback",
             "Feedback messages, by kind and result",
             self.feedback.clone(),
+        );
+        registry.register(
+            "webhook_events",
+            "Attempts to send events to applications, by what became of them; and endpoints switched \
+             off",
+            self.webhooks.clone(),
         );
         registry.register(
             "database_up",
@@ -293,6 +301,10 @@ impl Metrics {
                 result,
             })
             .inc();
+    }
+
+    pub fn webhook(&self, result: &'static str) {
+        self.webhooks.get_or_create(&WebhookLabels { result }).inc();
     }
 
     /// The text, with what the database told of the queue.

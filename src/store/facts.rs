@@ -7,7 +7,7 @@ use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, lessons};
+use super::{Error, lessons, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -21,8 +21,8 @@ pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 
-/// Appends events to the ledger, merges those that are new into the facts, and keeps what they teach
-/// of their recipients' addresses. Returns which were new. The notifications must exist. A
+/// Appends events to the ledger, merges those that are new into the facts, keeps what they teach of
+/// their recipients' addresses, and writes them out for webhooks. Returns which were new. The notifications must exist. A
 /// transaction calls this once, so that every writer locks the ledger before the facts and these
 /// before the suppression list, each in one order.
 pub(super) async fn merge(
@@ -38,6 +38,7 @@ pub(super) async fn merge(
         .map(|event| (event.notification, event.key))
         .collect();
     let teaching = lessons::teaching(new.values().flatten().copied());
+    webhook_queue::queue(tx, clock, new.values().flatten().copied(), now).await?;
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;

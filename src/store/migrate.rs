@@ -53,10 +53,16 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0007_feedback.sql"),
     ),
     (
-        12,
+        8,
         "consequences",
-        include_str!("../../migrations/sqlite/0012_consequences.sql"),
-        include_str!("../../migrations/postgres/0012_consequences.sql"),
+        include_str!("../../migrations/sqlite/0008_consequences.sql"),
+        include_str!("../../migrations/postgres/0008_consequences.sql"),
+    ),
+    (
+        9,
+        "webhooks",
+        include_str!("../../migrations/sqlite/0009_webhooks.sql"),
+        include_str!("../../migrations/postgres/0009_webhooks.sql"),
     ),
 ];
 

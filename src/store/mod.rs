@@ -39,6 +39,8 @@ pub mod suppressions;
 pub mod templates;
 mod turns;
 pub mod unmatched;
+pub mod webhook_queue;
+pub mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -79,6 +79,11 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         "delivery",
         Some(&["domain", "store", "transport", "metrics"]),
     ),
+    // Its waits have the shape of delivery's.
+    (
+        "webhooks",
+        Some(&["domain", "store", "metrics", "delivery"]),
+    ),
     (
         "feedback",
         Some(&["domain", "store", "transport", "metrics"]),
@@ -93,7 +98,14 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     // Each part owns its section of the settings; `config` puts them together.
     (
         "config",
-        Some(&["domain", "delivery", "feedback", "transport", "intake"]),
+        Some(&[
+            "domain",
+            "delivery",
+            "webhooks",
+            "feedback",
+            "transport",
+            "intake",
+        ]),
     ),
     ("app", None),
     ("cli", None),

@@ -15,3 +15,4 @@ mod suppressions;
 mod templates;
 pub(crate) mod validation;
 mod waiting;
+mod webhooks;

@@ -28,4 +28,5 @@ mod trouble;
 mod turns;
 mod unmatched;
 mod view;
+mod webhooks;
 mod work;

@@ -12,6 +12,7 @@ use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
+use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
@@ -19,6 +20,8 @@ use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
 use sendtrail::store::unmatched::Sweep;
+use sendtrail::store::webhook_queue::{Round, WebhookEnd, WebhookOutcome};
+use sendtrail::store::webhooks::NewEndpoint;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
@@ -114,6 +117,41 @@ async fn everything(db: &TestDb) {
     contents(db, ids[0]).await;
     pages(db).await;
     suppressions(db, &ids).await;
+    webhooks(db).await;
+}
+
+async fn webhooks(db: &TestDb) {
+    let (store, id) = (&db.store, enqueued(&db.store, vec![email("C-1")]).await[0]);
+    let url = EndpointUrl::parse("https://example.com/", UrlRules::default()).unwrap();
+    let secret = Secret::new([1; 32]);
+    let new = NewEndpoint {
+        business: BUSINESS,
+        url: &url,
+        description: None,
+        events: &[],
+        secret: &secret,
+    };
+    let made = store.add_webhook(new).await.unwrap().unwrap();
+    let event = happening(9, db.clock.now(), delivered());
+    let message = incoming("m9", Some(id), None, vec![event]);
+    store.keep_feedback(message).await.unwrap();
+    let held = store.claim_webhooks("w", LEASE, 10).await.unwrap();
+    let due = store.due_webhooks(&held[0], 10).await.unwrap();
+    let taken = [WebhookOutcome {
+        id: due[0].id,
+        end: WebhookEnd::Taken,
+    }];
+    let round = Round {
+        next_at: db.clock.now(),
+        error: None,
+        give_up_after: LEASE,
+        gone: false,
+    };
+    let recorded = store.record_webhooks("w", made.id, &taken, &round);
+    recorded.await.unwrap();
+    let replayed = store.replay_webhook(BUSINESS, made.id, db.clock.now());
+    assert_eq!(replayed.await.unwrap(), Some(1));
+    store.prune_webhooks(LEASE).await.unwrap();
 }
 
 async fn decisions(db: &TestDb, id: NotificationId) {
@@ -249,7 +287,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 13] = [
+const SMALL: [&str; 15] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -263,6 +301,9 @@ const SMALL: [&str; 13] = [
     "due",
     "mine",
     "turns",
+    // Twenty of each business at most.
+    "webhook_endpoints",
+    "SCAN e",
 ];
 
 fn goes_through_a_table(step: &str, statement: &str) -> bool {
