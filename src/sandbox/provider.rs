@@ -19,6 +19,7 @@ use super::feedback::{AcceptedMail, SES_SUBJECT};
 use super::mail::Mail;
 use super::poster::Poster;
 use super::story::{Answer, Story};
+use super::texts::Texts;
 use super::throttle::Throttled;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -35,6 +36,8 @@ pub(super) struct Provider {
     pub accounts: Accounts,
     pub clock: Clock,
     pub pace: Pace,
+    /// What Twilio's stand-in knows of messages, and where it sends those of clients.
+    pub texts: Texts,
     throttled: Mutex<Throttled>,
     free_plays: Arc<Semaphore>,
     accepted_emails: AtomicU64,
@@ -98,6 +101,7 @@ impl Provider {
             accounts,
             clock,
             pace,
+            texts: Texts::default(),
             throttled: Mutex::default(),
             free_plays: Arc::new(Semaphore::new(PLAYS_MAX)),
             accepted_emails: AtomicU64::new(0),
