@@ -7,7 +7,7 @@ use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, lessons};
+use super::{Error, lessons, receipts};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -38,9 +38,11 @@ pub(super) async fn merge(
         .map(|event| (event.notification, event.key))
         .collect();
     let teaching = lessons::teaching(new.values().flatten().copied());
+    let awaited = receipts::of(new.values().flatten().copied());
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
+    receipts::expect(tx, awaited).await?;
     lessons::learn(tx, clock, &teaching, now).await?;
     Ok(happened)
 }

@@ -52,6 +52,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0007_feedback.sql"),
         include_str!("../../migrations/postgres/0007_feedback.sql"),
     ),
+    (
+        8,
+        "texts",
+        include_str!("../../migrations/sqlite/0008_texts.sql"),
+        include_str!("../../migrations/postgres/0008_texts.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
