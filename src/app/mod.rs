@@ -7,6 +7,7 @@ mod operations;
 mod pages;
 mod roles;
 mod transports;
+mod twilio;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -148,8 +149,11 @@ impl App {
         if roles.webhooks {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
             router = router.merge(webhook::router(webhook));
+            router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
         }
         let stop = CancellationToken::new();
+        let until = stop.child_token();
+        twilio::ask(&settings, roles, &store, &clock, &metrics, until)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
@@ -327,6 +331,8 @@ async fn start_sandbox(
         .await
         .context("cannot start the sandbox")?;
     transports::point_at(settings, &sandbox, address);
+    let texts = settings.twilio.status_callback_url.clone();
+    sandbox.set_inbound_url(texts.unwrap_or_default());
     settings
         .feedback
         .sns

@@ -6,6 +6,7 @@ mod key;
 mod provider_text;
 mod ses;
 pub mod sns;
+pub mod twilio;
 pub mod webhook;
 
 use crate::domain::id::NotificationId;

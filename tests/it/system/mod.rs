@@ -29,6 +29,7 @@ mod sink;
 mod sqs;
 mod sqs_queue;
 mod stories;
+mod twilio;
 mod upkeep;
 mod ways;
 mod workers;
