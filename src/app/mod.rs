@@ -8,6 +8,7 @@ mod operations;
 mod pages;
 mod roles;
 mod transports;
+mod twilio;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -159,7 +160,10 @@ impl App {
             let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
             watch_topics(&settings, &webhook, stop.clone());
             router = router.merge(webhook::router(webhook));
+            router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
         }
+        let until = stop.child_token();
+        twilio::ask(&settings, roles, &store, &clock, &metrics, until)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
@@ -369,6 +373,8 @@ async fn start_sandbox(
         .await
         .context("cannot start the sandbox")?;
     transports::point_at(settings, &sandbox, address);
+    let texts = settings.twilio.status_callback_url.clone();
+    sandbox.set_inbound_url(texts.unwrap_or_default());
     settings
         .feedback
         .sns

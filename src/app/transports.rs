@@ -155,6 +155,7 @@ pub(super) fn point_at(settings: &mut Settings, sandbox: &Sandbox, address: Sock
         auth_token: Some(credentials.twilio_auth_token),
         from: Some(credentials.twilio_from),
         status_callback_url: Some(format!("http://{address}/webhooks/twilio")),
+        poll_after_seconds: settings.twilio.poll_after_seconds,
         ..TwilioSettings::default()
     };
     settings.fcm = FcmSettings {

@@ -272,7 +272,11 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let delivery = self.delivery.warnings().into_iter();
         let delivery = delivery.map(|text| format!("delivery.{text}"));
-        delivery.chain(self.missing_outside()).collect()
+        let of_providers = self.missing_of_providers();
+        delivery
+            .chain(self.missing_outside())
+            .chain(of_providers)
+            .collect()
     }
 
     pub fn email_settings(&self) -> EmailSettings {

@@ -26,6 +26,15 @@ pub(super) fn wrong(settings: &Settings) -> Vec<String> {
 }
 
 impl Settings {
+    /// What a provider lacks that is chosen, though it can send.
+    pub(super) fn missing_of_providers(&self) -> Vec<String> {
+        if self.sandbox.enabled || !self.sms.providers.contains(&SmsProvider::Twilio) {
+            return Vec::new();
+        }
+        let missing = self.twilio.warnings().into_iter();
+        missing.map(|problem| format!("twilio.{problem}")).collect()
+    }
+
     /// The providers of each method in order of preference, by their names.
     pub fn provider_names(&self) -> [(Method, Vec<&'static str>); 3] {
         let email = self.email.providers.iter().map(|p| p.as_str()).collect();
@@ -93,5 +102,40 @@ mod tests {
             settings.push.providers,
             [PushProvider::Fcm, PushProvider::Apns]
         );
+    }
+
+    #[test]
+    fn it_is_said_when_nothing_that_twilio_reports_can_be_taken() {
+        let twilio = [
+            ("SENDTRAIL__SMS__PROVIDERS", "twilio"),
+            (
+                "SENDTRAIL__TWILIO__ACCOUNT_SID",
+                "AC00000000000000000000000000000000",
+            ),
+            (
+                "SENDTRAIL__TWILIO__API_KEY_SID",
+                "SK00000000000000000000000000000000",
+            ),
+            ("SENDTRAIL__TWILIO__API_KEY_SECRET", "secret"),
+            ("SENDTRAIL__TWILIO__FROM", "+14155550123"),
+        ];
+        let warnings = load(&twilio).unwrap().warnings().join("\n");
+        for words in [
+            "twilio.status_callback_url is not set",
+            "twilio.auth_token is not set",
+        ] {
+            assert!(warnings.contains(words), "{words} in {warnings}");
+        }
+        let mut set_up = twilio.to_vec();
+        set_up.push(("SENDTRAIL__TWILIO__AUTH_TOKEN", "token"));
+        set_up.push((
+            "SENDTRAIL__TWILIO__STATUS_CALLBACK_URL",
+            "https://notify.example.com/webhooks/twilio",
+        ));
+        let warnings = load(&set_up).unwrap().warnings().join("\n");
+        assert!(!warnings.contains("twilio"), "{warnings}");
+        set_up.push(("SENDTRAIL__TWILIO__POLL_AFTER_SECONDS", "90000"));
+        let error = load(&set_up).unwrap_err().to_string();
+        assert!(error.contains("twilio.poll_after_seconds"), "{error}");
     }
 }

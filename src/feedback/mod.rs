@@ -7,6 +7,7 @@ mod provider_text;
 mod ses;
 pub mod sns;
 pub mod subscriptions;
+pub mod twilio;
 pub mod webhook;
 
 use crate::domain::id::NotificationId;

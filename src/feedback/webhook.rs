@@ -201,7 +201,12 @@ fn forget_tracking(message: &mut Incoming) {
 
 /// What the message inside the envelope says.
 fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
-    match super::parse(message, received_at) {
+    told(super::parse(message, received_at))
+}
+
+/// What was found, by the provider's word and by one of a closed vocabulary, and what is to be applied.
+pub(super) fn told(parsed: Parsed) -> (String, &'static str, Option<Report>) {
+    match parsed {
         Parsed::Report { kind, report } => {
             let metric_kind = report
                 .happenings
@@ -222,7 +227,8 @@ fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, O
     }
 }
 
-fn result(kept: Kept) -> &'static str {
+/// In a word of the metrics.
+pub(super) fn result(kept: Kept) -> &'static str {
     match kept {
         Kept::Applied { .. } => "applied",
         Kept::Unmatched => "unmatched",

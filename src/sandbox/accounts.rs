@@ -18,7 +18,7 @@ use super::signer::KeyError;
 use crate::domain::time::Timestamp;
 
 pub(super) const TWILIO_ACCOUNT: &str = "AC5a4db0c5a4db0c5a4db0c5a4db0c5a4d";
-const TWILIO_FROM: &str = "+15005550006";
+pub(super) const TWILIO_FROM: &str = "+15005550006";
 pub(super) const GOOGLE_PROJECT: &str = "sandbox-project";
 const GOOGLE_EMAIL: &str = "sandbox@sandbox-project.iam.gserviceaccount.com";
 const GOOGLE_KEY_ID: &str = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c5a4db";

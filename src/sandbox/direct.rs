@@ -18,6 +18,8 @@ pub(super) enum TextStory {
     Delivered,
     /// The carrier takes it and never says what became of it.
     SentOnly,
+    /// Delivered, but nobody is told: who wants to know has to ask.
+    Untold,
     Invalid,
     /// Blocked by the carrier.
     Blocked,
@@ -39,7 +41,8 @@ impl TextStory {
             Some("0006") => Self::SentOnly,
             Some("0008") => Self::Unreachable,
             Some("0009") => Self::OptedOut,
-            // As the status codes of HTTP: too many requests, request time-out, server error.
+            // As the status codes of HTTP: no content, too many requests, request time-out, server error.
+            Some("0204") => Self::Untold,
             Some("0429") => Self::Throttled,
             Some("0408") => Self::LostAnswer,
             Some("0500") => Self::Down,
@@ -54,6 +57,7 @@ impl TextStory {
             Self::Down => Admission::Fail,
             Self::Delivered
             | Self::SentOnly
+            | Self::Untold
             | Self::Invalid
             | Self::Blocked
             | Self::Unreachable
@@ -115,6 +119,7 @@ mod tests {
             ("+15005550007", TextStory::Delivered),
             ("+15005550008", TextStory::Unreachable),
             ("+15005550009", TextStory::OptedOut),
+            ("+15005550204", TextStory::Untold),
             ("+15005550429", TextStory::Throttled),
             ("+15005550408", TextStory::LostAnswer),
             ("+15005550500", TextStory::Down),

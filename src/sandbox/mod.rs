@@ -25,6 +25,7 @@ mod sns_http;
 mod story;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod throttle;
 mod twilio_http;
 
@@ -203,6 +204,11 @@ impl Sandbox {
         self.provider.poster.subscribe(url);
     }
 
+    /// Where Twilio's stand-in sends the texts of clients. Empty: nowhere.
+    pub fn set_inbound_url(&self, url: String) {
+        self.provider.texts.set_inbound_url(url);
+    }
+
     /// From now on no more requests to send are taken than so many a second, of all doors together.
     pub fn set_limit(&self, per_second: Option<f64>) {
         self.provider.control.set_limit(per_second);
@@ -285,7 +291,9 @@ fn router(provider: Arc<Provider>, certificate_path: &str) -> Router {
         .route("/", post(sns_http::query))
         .route("/sandbox/control", post(control::order))
         .route(twilio_http::MESSAGES, post(twilio_http::create))
+        .route(twilio_http::MESSAGE, get(twilio_http::message))
         .route(twilio_http::NUMBERS, get(twilio_http::numbers))
+        .route("/sandbox/texts", post(texts::receive))
         .route(fcm_http::TOKEN, post(fcm_http::token))
         .route(fcm_http::SEND, post(fcm_http::send))
         .route(apns_http::DEVICE, post(apns_http::push))

@@ -20,6 +20,7 @@ use super::mail::Mail;
 use super::poster::Poster;
 use super::ses_suppressions::AccountList;
 use super::story::{Answer, Story};
+use super::texts::Texts;
 use super::throttle::Throttled;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -37,6 +38,8 @@ pub(super) struct Provider {
     pub account_list: AccountList,
     pub clock: Clock,
     pub pace: Pace,
+    /// What Twilio's stand-in knows of messages, and where it sends those of clients.
+    pub texts: Texts,
     throttled: Mutex<Throttled>,
     free_plays: Arc<Semaphore>,
     accepted_emails: AtomicU64,
@@ -101,6 +104,7 @@ impl Provider {
             account_list: AccountList::default(),
             clock,
             pace,
+            texts: Texts::default(),
             throttled: Mutex::default(),
             free_plays: Arc::new(Semaphore::new(PLAYS_MAX)),
             accepted_emails: AtomicU64::new(0),

@@ -117,7 +117,7 @@ fn story_of(destination: &Destination) -> Result<(Admission, Option<Receipt>), T
             let story = TextStory::of(number);
             let receipt = match story {
                 TextStory::Invalid => return Err(invalid_number(number)),
-                TextStory::SentOnly | TextStory::Down => None,
+                TextStory::SentOnly | TextStory::Untold | TextStory::Down => None,
                 TextStory::Blocked => Some("Blocked as spam by phone carrier"),
                 TextStory::Unreachable => Some("Phone is currently unreachable/unavailable"),
                 TextStory::OptedOut => Some("Phone number is opted out"),

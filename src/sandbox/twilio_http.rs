@@ -20,8 +20,10 @@ use super::control::Door;
 use super::direct::TextStory;
 use super::hang_up;
 use super::provider::{DirectReply, Provider, digest};
+use crate::domain::time::Timestamp;
 
 pub(super) const MESSAGES: &str = "/2010-04-01/Accounts/{account}/Messages.json";
+pub(super) const MESSAGE: &str = "/2010-04-01/Accounts/{account}/Messages/{name}";
 pub(super) const NUMBERS: &str = "/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json";
 const TEXT_CHARS_MAX: usize = 1600;
 
@@ -53,6 +55,27 @@ pub(super) async fn create(
     }
 }
 
+/// How a message stands; the name is its id and `.json`.
+pub(super) async fn message(
+    State(provider): State<Arc<Provider>>,
+    Path((account, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = authenticate(&provider, &account, &headers) {
+        return refusal.into_response();
+    }
+    let sid = name.strip_suffix(".json").unwrap_or(&name);
+    match provider.texts.resource(sid) {
+        Some(resource) => answer(StatusCode::OK, &resource),
+        None => not_found().into_response(),
+    }
+}
+
+fn not_found() -> Refusal {
+    let words = "The requested resource was not found";
+    Refusal::new(StatusCode::NOT_FOUND, 20404, words)
+}
+
 /// No numbers: enough for who only wants to know whether the credentials are good.
 pub(super) async fn numbers(
     State(provider): State<Arc<Provider>>,
@@ -78,8 +101,7 @@ fn authenticate(provider: &Provider, account: &str, headers: &HeaderMap) -> Resu
         ));
     }
     if account != TWILIO_ACCOUNT {
-        let words = "The requested resource was not found";
-        return Err(Refusal::new(StatusCode::NOT_FOUND, 20404, words));
+        return Err(not_found());
     }
     Ok(())
 }
@@ -106,6 +128,7 @@ fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Refusal> {
         TextStory::OptedOut => return refuse(21610, "Attempt to send to unsubscribed recipient"),
         TextStory::Delivered
         | TextStory::SentOnly
+        | TextStory::Untold
         | TextStory::Blocked
         | TextStory::Unreachable
         | TextStory::Throttled
@@ -121,11 +144,19 @@ fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Refusal> {
         messaging_service_sid: create.messaging_service_sid,
     };
     let resource = message.resource(&body);
-    let play = Callback::to(&callback).map(|callback| {
+    let sid = message.sid.clone();
+    let callback = Callback::to(&callback).filter(|_| story != TextStory::Untold);
+    let play = callback.map(|callback| {
         let provider = Arc::clone(provider);
         async move { message.tell(&provider, story, &callback).await }.boxed()
     });
-    match provider.take(Door::Twilio, story.admission(), &identity, play) {
+    let reply = provider.take(Door::Twilio, story.admission(), &identity, play);
+    if matches!(reply, DirectReply::Accepted | DirectReply::Lost) {
+        // Whoever asks comes later than the end of the story.
+        let at = provider.clock.now();
+        provider.texts.remember(sid, ended(story, &resource, at));
+    }
+    match reply {
         DirectReply::Accepted => Ok(answer(StatusCode::CREATED, &resource)),
         DirectReply::Lost => Ok(hang_up()),
         DirectReply::Throttled => Err(Refusal::new(
@@ -139,6 +170,38 @@ fn send(provider: &Arc<Provider>, create: Create) -> Result<Response, Refusal> {
             "Service unavailable",
         )),
     }
+}
+
+/// The status with which the story ends, and its error code.
+fn end_of(story: TextStory) -> Option<(&'static str, Option<u32>)> {
+    match story {
+        TextStory::Delivered | TextStory::Untold | TextStory::Throttled | TextStory::LostAnswer => {
+            Some(("delivered", None))
+        }
+        TextStory::Blocked => Some(("undelivered", Some(30004))),
+        TextStory::Unreachable => Some(("undelivered", Some(30003))),
+        TextStory::SentOnly | TextStory::Invalid | TextStory::OptedOut | TextStory::Down => None,
+    }
+}
+
+/// The resource as it is in the end.
+fn ended(story: TextStory, created: &Value, at: Timestamp) -> Value {
+    let (status, code) = end_of(story).unwrap_or(("sent", None));
+    let mut resource = created.clone();
+    if let Some(fields) = resource.as_object_mut() {
+        fields.insert("status".to_owned(), status.into());
+        fields.insert("error_code".to_owned(), code.into());
+        fields.insert("date_updated".to_owned(), rfc2822(at).into());
+    }
+    resource
+}
+
+/// `Thu, 15 Jan 2026 10:00:00 +0000`; none for a time that has no such form.
+fn rfc2822(at: Timestamp) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?;
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_string(&at)
+        .ok()
 }
 
 struct Message {
@@ -173,16 +236,7 @@ impl Message {
 
     /// What became of it, status by status.
     async fn tell(self, provider: &Provider, story: TextStory, callback: &Callback) {
-        let last = match story {
-            TextStory::Delivered | TextStory::Throttled | TextStory::LostAnswer => {
-                Some(("delivered", None))
-            }
-            TextStory::Blocked => Some(("undelivered", Some("30004"))),
-            TextStory::Unreachable => Some(("undelivered", Some("30003"))),
-            TextStory::SentOnly | TextStory::Invalid | TextStory::OptedOut | TextStory::Down => {
-                None
-            }
-        };
+        let last = end_of(story);
         for (status, code) in [Some(("sent", None)), last].into_iter().flatten() {
             tokio::time::sleep(provider.pace.latency).await;
             let mut fields = vec![
@@ -197,7 +251,8 @@ impl Message {
             fields.extend(self.from.as_deref().map(|from| ("From", from)));
             let service = self.messaging_service_sid.as_deref();
             fields.extend(service.map(|sid| ("MessagingServiceSid", sid)));
-            fields.extend(code.map(|code| ("ErrorCode", code)));
+            let code = code.map(|code| code.to_string());
+            fields.extend(code.as_deref().map(|code| ("ErrorCode", code)));
             callback.post(provider, &fields).await;
         }
     }

@@ -16,10 +16,11 @@ use crate::domain::time::Timestamp;
 /// One verified feedback message.
 #[derive(Clone, Debug)]
 pub struct Incoming {
-    /// Who delivered it: `sns`.
+    /// Who delivered it: `sns`, `twilio`.
     pub source: &'static str,
     /// Unique per source: a repeated delivery is recognised by it.
     pub message_id: String,
+    /// Of SNS the topic; of Twilio where it was posted to, which names the notification.
     pub topic: String,
     pub received_at: Timestamp,
     /// What was found in it, for operators.
@@ -36,7 +37,7 @@ pub struct Report {
     pub notification: Option<NotificationId>,
     /// The provider's id, unique within `source`.
     pub provider_message_id: Option<String>,
-    /// Whose words these are: the source of the events, `ses` or `sns`.
+    /// Whose words these are: the source of the events, `ses`, `sns` or `twilio`.
     pub source: &'static str,
     /// Often one; none when the message changes nothing that we keep.
     pub happenings: Vec<Happening>,
@@ -146,7 +147,7 @@ impl Happening {
 }
 
 /// Puts the messages into the inbox; returns the positions of those that were not there.
-async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet<usize>, Error> {
+pub(super) async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet<usize>, Error> {
     let mut rows = Rows::new(&[
         ("source", Kind::Text),
         ("message_id", Kind::Text),

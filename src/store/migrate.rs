@@ -64,6 +64,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0009_webhooks.sql"),
         include_str!("../../migrations/postgres/0009_webhooks.sql"),
     ),
+    (
+        10,
+        "texts",
+        include_str!("../../migrations/sqlite/0010_texts.sql"),
+        include_str!("../../migrations/postgres/0010_texts.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::stmt::{Stmt, sql};
-use super::{Error, Store};
+use super::{Error, Store, receipts};
 use crate::domain::time::Timestamp;
 
 /// How long feedback is kept; `None` is for ever.
@@ -21,13 +21,16 @@ pub struct Retention {
 const PRUNED_MAX: u64 = 1_000;
 
 impl Store {
-    /// Deletes some of what is older than it is kept. Returns whether there may be more.
+    /// Deletes some of what is older than it is kept, and of the receipts that nobody awaits any more. Returns whether there may be more.
     pub async fn prune_feedback(&self, keep: Retention) -> Result<bool, Error> {
         let now = self.clock.now();
         let inbox = keep.inbox.map(|span| old_messages(now.minus(span)));
         let unmatched = keep.unmatched.map(|span| old_events(now.minus(span)));
         let mut more = false;
-        for stmt in [inbox, unmatched].into_iter().flatten() {
+        for stmt in [inbox, unmatched, Some(receipts::old(now))]
+            .into_iter()
+            .flatten()
+        {
             more |= self.prune(stmt).await? >= PRUNED_MAX;
         }
         Ok(more)

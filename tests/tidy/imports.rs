@@ -205,6 +205,7 @@ const VENDORS: &[(&str, &[&str])] = &[
             "src/sandbox",
             "src/app",
             "src/feedback/webhook.rs",
+            "src/feedback/twilio/webhook.rs",
         ],
     ),
     ("aws_sdk_", &["src/transport", "src/feedback", "src/intake"]),

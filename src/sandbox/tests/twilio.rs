@@ -187,3 +187,60 @@ async fn requests_that_twilio_refuses_are_refused_with_its_codes() {
         assert_eq!(call.send().await.unwrap().status().as_u16(), status);
     }
 }
+
+#[tokio::test]
+async fn how_a_message_stands_is_told_to_who_asks_and_may() {
+    let stage = Stage::set().await;
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+    let client = client.build().unwrap();
+    let account = stage.sandbox.credentials().twilio_account_sid;
+    let token = stage.sandbox.provider.accounts.twilio_token();
+    let base = stage.sandbox.http_url();
+    let ask = async |sid: &str, password: &str| {
+        let url = format!("{base}/2010-04-01/Accounts/{account}/Messages/{sid}.json");
+        let call = client.get(url).basic_auth(&account, Some(password));
+        let answer = call.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    for (to, status, code) in [
+        ("+15005550204", "delivered", None),
+        ("+15005550006", "sent", None),
+        ("+15005550008", "undelivered", Some(30003)),
+    ] {
+        let (_, message) = text(&stage, to, "").await;
+        let (found, resource) = ask(message["sid"].as_str().unwrap(), token).await;
+        assert_eq!((found, &resource["status"]), (200, &status.into()), "{to}");
+        assert_eq!(resource["error_code"], Value::from(code));
+        let at = resource["date_updated"].as_str().unwrap();
+        assert!(jiff::fmt::rfc2822::parse(at).is_ok(), "{at}");
+    }
+    assert_eq!(ask("SM0", token).await.0, 404);
+    assert_eq!(ask("SM0", "guess").await.0, 401);
+}
+
+#[tokio::test]
+async fn a_text_of_a_client_is_posted_to_the_address_of_the_number() {
+    let stage = Stage::set().await;
+    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+    let call = client.build().unwrap();
+    let written = serde_json::json!({"from": "+14155550123", "body": "STOP"});
+    let write = async || {
+        let url = format!("{}/sandbox/texts", stage.sandbox.http_url());
+        let answer = call.post(url).json(&written).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(write().await, 409, "there is no address yet");
+    let receiver = Receiver::start(&[]).await;
+    stage.sandbox.set_inbound_url(receiver.url.clone());
+    assert_eq!(write().await, 204);
+    let heard = receiver.heard(1).await;
+    let (_, headers, fields) = &heard[0];
+    assert!(headers.contains_key("x-twilio-signature"));
+    assert_eq!(
+        (&*fields["From"], &*fields["Body"]),
+        ("+14155550123", "STOP")
+    );
+    assert_eq!(fields["SmsStatus"], "received");
+    assert!(!fields.contains_key("MessageStatus"));
+}

@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use super::fake_http::{Answer, FakeHttp, answer};
 use super::{ID, PATIENCE, clock, email, push, recorded, recorded_errors, send, sms, told};
 use crate::domain::message::Outgoing;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Trouble};
+use crate::transport::twilio::State;
 use crate::transport::{Transport, Twilio, TwilioSettings};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000000";
@@ -357,4 +358,54 @@ fn no_secret_is_in_the_debug_form() {
     };
     let text = format!("{settings:?} {:?}", transport(&settings));
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// What Twilio answers to who asks how a message stands.
+async fn looked_up(answer: Answer, sid: &str) -> (Result<Option<State>, Trouble>, Vec<String>) {
+    let server = FakeHttp::start(vec![answer]).await;
+    let twilio = Twilio::new(&settings(&server.url), clock()).unwrap();
+    let found = twilio.look_up(sid).await;
+    (found, server.requests().await)
+}
+
+#[tokio::test]
+async fn a_message_is_asked_for_by_its_id() {
+    const SID: &str = "SM00000000000000000000000000000001";
+    let body = r#"{"status": "undelivered", "error_code": 30003, "body": "Hello",
+        "date_updated": "Thu, 15 Jan 2026 10:00:00 +0000"}"#;
+    let json = "content-type: application/json\r\n";
+    let (found, requests) = looked_up(answer(200, json, body), SID).await;
+    let state = State {
+        status: "undelivered".to_owned(),
+        error_code: Some(30003),
+        date_updated: Some("Thu, 15 Jan 2026 10:00:00 +0000".to_owned()),
+    };
+    assert_eq!(found, Ok(Some(state)));
+    let path = format!("GET /2010-04-01/Accounts/{ACCOUNT}/Messages/{SID}.json HTTP/1.1\r\n");
+    assert!(requests[0].starts_with(&path), "{requests:?}");
+    assert!(requests[0].contains(&basic(ACCOUNT, "secret")));
+
+    assert_eq!(looked_up(error(404, 20404), SID).await.0, Ok(None));
+    for (trouble, code) in [
+        (error(401, 20003), Some("20003")),
+        (error(429, 20429), Some("20429")),
+        (answer(200, json, "[]"), None),
+    ] {
+        let found = looked_up(trouble, SID).await.0.unwrap_err();
+        assert_eq!(found.code.as_deref(), code);
+    }
+}
+
+/// What is no id of a message must not become part of an address.
+#[tokio::test]
+async fn what_is_no_message_of_twilios_is_not_asked_for() {
+    let twilio = Twilio::new(&settings("http://127.0.0.1:9"), clock()).unwrap();
+    for sid in [
+        "",
+        "SM1",
+        "../../Accounts",
+        "AC00000000000000000000000000000000",
+    ] {
+        assert_eq!(twilio.look_up(sid).await, Ok(None), "{sid}");
+    }
 }

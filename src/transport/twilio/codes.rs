@@ -69,6 +69,20 @@ const CODES: [(u32, Meaning); 31] = [
     (30500, PutOff),                      // the carrier failed
 ];
 
+impl Meaning {
+    /// Why a message did not arrive that Twilio had taken and now reports under this code: it is not
+    /// tried again by itself, whatever an answer to a send would call for.
+    pub const fn category(self) -> Category {
+        match self {
+            Self::Rejected(category) => category,
+            Self::TryLater | Self::PutOff => Category::ProviderUnavailable,
+            Self::Throttled | Self::SenderThrottled => Category::ThrottledTooLong,
+            Self::Broken | Self::WrongSender => Category::Credentials,
+            Self::Unknown => Category::Unknown,
+        }
+    }
+}
+
 /// `None`: a code that is not in the table.
 pub fn meaning(code: u32) -> Option<Meaning> {
     CODES

@@ -2,6 +2,7 @@
 //! <https://www.twilio.com/docs/messaging/api/message-resource>
 
 mod codes;
+mod look_up;
 mod settings;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 pub use codes::{Meaning, meaning};
+pub use look_up::State;
 pub use settings::TwilioSettings;
 
 use super::answer::{self, Answer, accepted, refused};
@@ -26,7 +28,7 @@ const ENDPOINT: &str = "https://api.twilio.com";
 const VALIDITY_SECONDS_MAX: u64 = 36_000;
 /// The parameter of the callback address by which feedback names the notification. The signature
 /// covers it.
-const ID_PARAMETER: &str = "notification_id";
+pub const ID_PARAMETER: &str = "notification_id";
 
 /// Sends text messages by Twilio. Cheap to clone; clones share their connections.
 #[derive(Clone)]

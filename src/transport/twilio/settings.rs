@@ -8,14 +8,20 @@ use crate::domain::sms_sender::SmsSender;
 use crate::transport::http::Reach;
 use crate::transport::settings::{Problem, check_rates};
 
+/// Half a day: who asks later, asks once at most before nothing more is to be expected.
+const POLL_AFTER_SECONDS_MAX: u64 = 43_200;
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TwilioSettings {
     /// Instead of `https://api.twilio.com`.
     pub endpoint_url: Option<String>,
     pub account_sid: Option<String>,
-    /// The account's own secret; not needed where there is an API key.
+    /// The account's own secret. To send, an API key does as well; what Twilio reports is signed with
+    /// this one.
     pub auth_token: Option<SecretString>,
+    /// While the token is changed at Twilio: the other one, by which reports may be signed too.
+    pub secondary_auth_token: Option<SecretString>,
     /// An API key, which can be revoked without touching the account.
     pub api_key_sid: Option<String>,
     pub api_key_secret: Option<SecretString>,
@@ -24,6 +30,8 @@ pub struct TwilioSettings {
     pub messaging_service_sid: Option<String>,
     /// Where Twilio reports what became of a message.
     pub status_callback_url: Option<String>,
+    /// Twilio is asked for a message of which it has not reported the end for so long; 0: never.
+    pub poll_after_seconds: u64,
     /// Segments a second, at most and to begin with; none: as many as the provider takes.
     pub max_per_second: Option<f64>,
     pub initial_per_second: Option<f64>,
@@ -38,11 +46,13 @@ impl Default for TwilioSettings {
             endpoint_url: None,
             account_sid: None,
             auth_token: None,
+            secondary_auth_token: None,
             api_key_sid: None,
             api_key_secret: None,
             from: None,
             messaging_service_sid: None,
             status_callback_url: None,
+            poll_after_seconds: 900,
             max_per_second: None,
             initial_per_second: None,
             connect_timeout_ms: 5_000,
@@ -64,7 +74,33 @@ impl TwilioSettings {
         problems.extend(self.login().err());
         problems.extend(self.sender().err());
         problems.extend(self.callback().err());
+        if self.poll_after_seconds > POLL_AFTER_SECONDS_MAX {
+            problems.push(Problem::new(
+                "poll_after_seconds",
+                "must be from 1 to 43200, or 0 for never",
+            ));
+        }
         problems
+    }
+
+    /// What is allowed and seldom meant.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        if self.status_callback_url.is_none() {
+            warnings.push(Problem::new(
+                "status_callback_url",
+                "is not set, so Twilio does not report whether messages arrive: set it to the \
+                 address at which Twilio reaches /webhooks/twilio",
+            ));
+        }
+        if self.auth_token.is_none() {
+            warnings.push(Problem::new(
+                "auth_token",
+                "is not set, so what Twilio reports cannot be verified and is refused: Twilio signs \
+                 with it, also where messages are sent with an API key",
+            ));
+        }
+        warnings
     }
 
     pub(super) fn reach(&self) -> Reach<'_> {
@@ -159,7 +195,7 @@ impl TwilioSettings {
 }
 
 /// Two letters and 32 hexadecimal digits.
-fn is_sid(text: &str, kind: &str) -> bool {
+pub(super) fn is_sid(text: &str, kind: &str) -> bool {
     text.strip_prefix(kind)
         .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }

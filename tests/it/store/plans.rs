@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sendtrail::domain::event::{Decision, What};
+use sendtrail::domain::event::{Decision, EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
@@ -16,6 +16,7 @@ use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
+use sendtrail::store::inbound::{Text, Wish};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
@@ -27,7 +28,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::make::{
     BUSINESS, LEASE, address, claimed, delivered, done, email, enqueued, happening, incoming,
-    keyed, nothing_left, push, rescue, send_one, sent, suppressed, tried, wanted,
+    keyed, nothing_left, push, rescue, send_one, sent, sms, suppressed, tried, wanted,
 };
 use crate::support::db::{TestDb, on_sqlite};
 
@@ -115,6 +116,7 @@ async fn everything(db: &TestDb) {
     store.client_exists(BUSINESS, "C-1").await.unwrap();
     store.find_key("digest").await.unwrap();
     contents(db, ids[0]).await;
+    texts(db).await;
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
@@ -225,6 +227,44 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         .await
         .unwrap();
     store.secret("a", "b").await.unwrap();
+}
+
+/// Of clients, and those of ours that are asked for.
+async fn texts(db: &TestDb) {
+    let (store, now) = (&db.store, db.clock.now());
+    let id = enqueued(store, vec![sms("C-7")]).await[0];
+    let taken = What::Accepted {
+        provider: "twilio".to_owned(),
+        provider_message_id: Some("SM1".to_owned()),
+        opens_tracked: false,
+    };
+    let accepted = incoming("t1", Some(id), None, vec![happening(70, now, taken)]);
+    store.keep_feedback(accepted).await.unwrap();
+    for wish in [Wish::Stop, Wish::Start] {
+        for (number, from) in ["+14155550123", "+14155550124"].into_iter().enumerate() {
+            let name = format!("{wish:?} {number}");
+            let mut message = incoming(&name, None, None, Vec::new());
+            message.report = None;
+            let text = Text {
+                source: "twilio",
+                provider_message_id: name,
+                key: EventKey(uuid::Uuid::from_u128(71 + u128::from(wish == Wish::Stop))),
+                from: address(Method::Sms, from),
+                to: "+15005550001".to_owned(),
+                is_shared: true,
+                text: "x".to_owned(),
+                wish: Some(wish),
+            };
+            store.keep_text(message, &text).await.unwrap();
+        }
+    }
+    for limit in [1, 10] {
+        let claimed = store.claim_receipts(Duration::ZERO, limit).await;
+        claimed.unwrap();
+        db.pass(Duration::from_hours(12));
+    }
+    db.pass(Duration::from_hours(48));
+    store.claim_receipts(Duration::ZERO, 1).await.unwrap();
 }
 
 async fn contents(db: &TestDb, id: NotificationId) {

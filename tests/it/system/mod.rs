@@ -31,6 +31,7 @@ mod sink;
 mod sqs;
 mod sqs_queue;
 mod stories;
+mod twilio;
 mod upkeep;
 mod ways;
 mod webhooks;
