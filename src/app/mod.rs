@@ -162,8 +162,7 @@ impl App {
             router = router.merge(webhook::router(webhook));
             router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
         }
-        let until = stop.child_token();
-        twilio::ask(&settings, roles, &store, &clock, &metrics, until)?;
+        twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {

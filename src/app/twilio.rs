@@ -37,7 +37,7 @@ pub(super) fn ask(
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let after = settings.twilio.poll_after_seconds;
     let sends = roles.worker && settings.sms.providers.contains(&SmsProvider::Twilio);
@@ -55,6 +55,6 @@ pub(super) fn ask(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     };
-    tokio::spawn(stop.run_until_cancelled_owned(poller.run()));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(poller.run()));
     Ok(())
 }

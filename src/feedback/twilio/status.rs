@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::feedback::Parsed;
 use crate::feedback::provider_text::{long, sentence, word};
 use crate::store::feedback::{Happening, Report};
-use crate::transport::twilio::meaning;
+use crate::transport::twilio::{Meaning, meaning};
 
 /// The recipient has said STOP to this sender.
 const OPTED_OUT: &str = "21610";
@@ -90,7 +90,7 @@ fn undelivered(form: &Form) -> Vec<What> {
     let known = code.as_ref().and_then(|code| meaning(code.parse().ok()?));
     let is_opt_out = code.as_deref() == Some(OPTED_OUT);
     let undelivered = What::Undelivered(Failure {
-        category: known.map_or(Category::Unknown, |known| known.category()),
+        category: known.map_or(Category::Unknown, Meaning::category),
         code,
         provider_text: form.get("ErrorMessage").map(sentence),
     });

@@ -32,7 +32,7 @@ pub(super) struct Received<'a> {
     sid: &'a str,
 }
 
-/// `None`: it is none, or not by SMS (WhatsApp, a sender without a number).
+/// `None`: it is none, or not by SMS, or from a sender without a number.
 pub(super) fn read(form: &Form) -> Option<Received<'_>> {
     // A report has a MessageStatus; a message has a Body, be it empty.
     if form.has("MessageStatus") || !form.has("Body") {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tracing::{error, warn};
@@ -54,7 +54,7 @@ async fn receive(
         Err(_broke_off) => return again("The message did not arrive as a whole; send it again.\n"),
     };
     let signatures = headers.get_all(SIGNATURE).iter();
-    let signatures: Vec<&[u8]> = signatures.map(|value| value.as_bytes()).collect();
+    let signatures: Vec<&[u8]> = signatures.map(HeaderValue::as_bytes).collect();
     let content_type = headers.get(header::CONTENT_TYPE);
     let post = Post {
         signatures: &signatures,
