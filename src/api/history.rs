@@ -284,13 +284,13 @@ impl Words<'_> {
 }
 
 #[derive(Clone, Copy)]
-enum DayEdge {
+pub(super) enum DayEdge {
     Begin,
     End,
 }
 
 /// A time, or a day in UTC, of which the beginning or the end is meant.
-fn instant(
+pub(super) fn instant(
     name: &str,
     text: Option<&str>,
     edge: DayEdge,
@@ -363,6 +363,7 @@ mod tests {
             metrics: Arc::default(),
             providers: Arc::default(),
             woken: Arc::default(),
+            reader: crate::store::inbox::Reader::default(),
             limits: Limits {
                 histories_max: 1,
                 ..Limits::default()

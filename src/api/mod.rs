@@ -8,6 +8,7 @@ mod content;
 mod decide;
 mod digest;
 mod entries;
+mod feedback;
 mod fields;
 mod files;
 mod history;
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::domain::method::Method;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::inbox::Reader;
 
 /// What the API works with.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Api {
     pub providers: Arc<[(Method, Vec<&'static str>)]>,
     /// Poked after an enqueue, so that a worker in this process wakes.
     pub woken: Arc<Notify>,
+    /// Reads kept feedback anew.
+    pub reader: Reader,
     pub limits: Limits,
 }
 
@@ -130,7 +134,7 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
+fn routes() -> [(&'static str, MethodRouter<Shared>); 26] {
     [
         (
             "/v1/notifications",
@@ -154,6 +158,9 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 23] {
             get(clients::show).patch(clients::change),
         ),
         ("/v1/clients/{id}/history", get(history::of_client)),
+        ("/v1/feedback", get(feedback::list)),
+        ("/v1/feedback/{id}", get(feedback::show)),
+        ("/v1/feedback/{id}/apply", post(feedback::apply)),
         ("/v1/history", get(history::of_all)),
         ("/v1/providers", get(providers::list)),
         (
@@ -211,6 +218,7 @@ mod tests {
             metrics: Arc::default(),
             providers: Arc::default(),
             woken: Arc::default(),
+            reader: Reader::default(),
             limits: Limits {
                 request_time_max: Duration::from_millis(20),
                 ..Limits::default()

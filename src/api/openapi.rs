@@ -16,7 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    business, clients, content, decide, files, history, intake, notifications, providers, resend,
+    business, clients, content, decide, feedback, files, history, intake, notifications, providers, resend,
     schemas, suppression_list, suppressions, templates,
 };
 
@@ -54,6 +54,9 @@ pub(super) async fn document() -> Response {
         clients::add,
         clients::show,
         clients::change,
+        feedback::list,
+        feedback::show,
+        feedback::apply,
         history::of_client,
         history::of_all,
         providers::list,
@@ -368,6 +371,7 @@ mod tests {
             metrics: std::sync::Arc::default(),
             providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
+            reader: crate::store::inbox::Reader::default(),
             limits: Limits::default(),
         })
     }

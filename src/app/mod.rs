@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::domain::unsubscribe::Tokens;
+use crate::feedback;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
 use crate::intake::{self, Consumer};
@@ -138,6 +139,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 providers: settings.provider_names().into(),
                 woken,
+                reader: feedback::reader(settings.ses.track_opens),
                 limits: limits(&settings),
             };
             router = router.merge(api::router(api));

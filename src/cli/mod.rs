@@ -6,12 +6,15 @@ mod demo_traffic;
 mod doctor;
 mod enqueue;
 mod feedback;
+mod feedback_inbox;
 mod intake;
 mod keys;
+mod progress;
 mod providers;
 mod serve;
 mod template_file;
 mod templates;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +72,8 @@ enum Command {
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
+    /// Fold the ledger anew and compare with the facts. Exit code 0: they agree; 1: some differ.
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,6 +155,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
+        Command::Verify(command) => verify::run(&settings, command).await,
     }
 }
 

@@ -4,9 +4,12 @@ mod delivery_log;
 mod json;
 mod key;
 mod provider_text;
+mod read;
 mod ses;
 pub mod sns;
 pub mod webhook;
+
+pub use read::reader;
 
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;

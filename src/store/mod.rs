@@ -18,6 +18,7 @@ mod files;
 mod group;
 pub mod held;
 pub mod history;
+pub mod inbox;
 pub mod jobs;
 pub mod keys;
 mod lessons;
@@ -36,6 +37,7 @@ pub mod suppressions;
 pub mod templates;
 mod turns;
 pub mod unmatched;
+pub mod verify;
 
 use std::future::Future;
 use std::sync::Arc;

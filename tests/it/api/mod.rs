@@ -6,6 +6,7 @@ mod business;
 mod clients;
 mod enqueue;
 mod entries;
+mod feedback;
 mod history;
 mod providers;
 mod rendering;

@@ -88,6 +88,7 @@ impl TestApi {
             metrics: Arc::default(),
             providers: [(Method::Email, vec!["ses", "smtp"])].into(),
             woken: Arc::clone(&woken),
+            reader: sendtrail::feedback::reader(true),
             limits,
         });
         let mut api = Self {

@@ -12,6 +12,7 @@ mod failover;
 mod files;
 mod forged;
 mod held;
+mod inbox;
 mod kill;
 mod leaving;
 mod localstack;
