@@ -16,8 +16,8 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    business, clients, content, decide, feedback, files, history, intake, notifications, providers, resend,
-    schemas, suppression_list, suppressions, templates,
+    business, clients, content, decide, feedback, files, history, intake, notifications, providers,
+    resend, schemas, suppression_list, suppressions, templates,
 };
 
 /// This document.

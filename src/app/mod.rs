@@ -5,6 +5,7 @@ mod cached;
 mod leaving;
 mod operations;
 mod pages;
+mod queues;
 mod roles;
 mod transports;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -27,16 +29,15 @@ pub use transports::transports;
 
 use operations::Operations;
 
-use crate::api::ways::Intake;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::domain::unsubscribe::Tokens;
-use crate::feedback;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::webhook::{self, Webhook};
-use crate::intake::{self, Consumer};
+use crate::feedback::{self, Queued};
+use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
@@ -48,7 +49,7 @@ pub struct App {
     address: SocketAddr,
     store: Store,
     worker: Option<Running>,
-    queues: Option<intake::Running>,
+    queues: Vec<intake::Running>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -129,7 +130,8 @@ impl App {
         } else {
             None
         };
-        let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
+        let inbox = inbox(&settings, overrides, &store, &clock, &metrics)?;
+        let queues = queues::read(&settings, roles, &inbox, &woken).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
@@ -148,7 +150,7 @@ impl App {
             router = router.merge(pages(&settings, &store, &clock, address, tokens));
         }
         if roles.webhooks {
-            let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
+            let webhook = webhook(&settings, inbox).await;
             router = router.merge(webhook::router(webhook));
         }
         let stop = CancellationToken::new();
@@ -188,10 +190,8 @@ impl App {
                 }
             },
             async {
-                match self.queues {
-                    Some(queues) => queues.stop().await,
-                    None => true,
-                }
+                let stops = self.queues.into_iter().map(intake::Running::stop);
+                join_all(stops).await.into_iter().all(|ended| ended)
             },
         );
         self.stop.cancel();
@@ -277,38 +277,6 @@ fn serve(
     })
 }
 
-/// Starts to read the queues of the settings, if there are any.
-async fn read_queues(
-    settings: &Settings,
-    roles: Roles,
-    store: &Store,
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-    woken: &Arc<Notify>,
-) -> anyhow::Result<Option<intake::Running>> {
-    let sqs = &settings.intake.sqs;
-    if !roles.intake || sqs.queues.is_empty() {
-        return Ok(None);
-    }
-    for queue in sqs.queues() {
-        let business = &queue.business;
-        anyhow::ensure!(
-            store.business_exists(business).await?,
-            "there is no business {business:?} (intake.sqs.queues): it is made with its first key, by \
-             `sendtrail keys add --business {business}`"
-        );
-    }
-    let consumer = Consumer {
-        intake: Intake::new(store.clone()),
-        clock: clock.clone(),
-        metrics: Arc::clone(metrics),
-        woken: Arc::clone(woken),
-        client: sqs.client().await,
-        settings: sqs.clone(),
-    };
-    Ok(Some(consumer.start()))
-}
-
 /// Starts the stand-ins and points every provider at them.
 async fn start_sandbox(
     settings: &mut Settings,
@@ -343,27 +311,39 @@ fn anchor(sandbox: &Sandbox) -> (String, String) {
     (url, sandbox.certificate_pem().to_owned())
 }
 
-async fn webhook(
+/// What takes over the providers' words, by whatever way they come.
+fn inbox(
     settings: &Settings,
     overrides: Overrides,
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Webhook> {
+) -> anyhow::Result<Queued> {
     let mut certificates = Certificates::over_https()?;
     for (url, pem) in overrides.trust {
         certificates
             .trust(&url, pem.as_bytes())
             .with_context(|| format!("the certificate of {url} cannot be read"))?;
     }
-    Ok(Webhook {
-        verifier: Arc::new(Verifier::new(settings.feedback.sns.clone(), certificates)),
-        subscriptions: settings.sns.client().await,
+    let topics = settings.feedback.sns.clone();
+    Ok(Queued {
+        verifier: Arc::new(Verifier::new(topics, certificates)),
         opens_tracked: settings.ses.track_opens,
         store: store.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+async fn webhook(settings: &Settings, inbox: Queued) -> Webhook {
+    Webhook {
+        verifier: inbox.verifier,
+        subscriptions: settings.sns.client().await,
+        opens_tracked: inbox.opens_tracked,
+        store: inbox.store,
+        clock: inbox.clock,
+        metrics: inbox.metrics,
+    }
 }
 
 #[cfg(test)]

@@ -199,7 +199,9 @@ pub(super) async fn replay(settings: &Settings, command: Replay) -> anyhow::Resu
         let results = run.results.iter().map(|(word, n)| format!(", {n} {word}"));
         let (messages, new) = (run.messages, run.new_events);
         let results: String = results.collect();
-        say(format_args!("{messages} messages: {new} new events{results}"));
+        say(format_args!(
+            "{messages} messages: {new} new events{results}"
+        ));
     }
     let code = if finished {
         ExitCode::SUCCESS
@@ -235,7 +237,8 @@ impl Run<'_> {
             let is_last = page.len() < BATCH;
             self.apply(page).await?;
             self.reached = last.0;
-            self.bar.set_position(u64::try_from(self.messages).unwrap_or(u64::MAX));
+            self.bar
+                .set_position(u64::try_from(self.messages).unwrap_or(u64::MAX));
             self.bar.set_message(self.reached.to_string());
             wanted.after = Some(last);
             if is_last {

@@ -11,6 +11,12 @@ use crate::store::inbox::{Reader, Reading, UNPARSABLE};
 
 /// The source of messages in the envelope of SNS.
 pub(super) const SNS: &str = "sns";
+/// Of messages without an envelope from a queue.
+pub(super) const SQS: &str = "sqs";
+/// Of events that `EventBridge` put into a queue.
+pub(super) const EVENTBRIDGE: &str = "eventbridge";
+/// How `EventBridge` names SES.
+pub(super) const AWS_SES: &str = "aws.ses";
 
 #[derive(Debug)]
 pub(super) struct Understood {
@@ -31,6 +37,7 @@ pub fn reader(opens_tracked: bool) -> Reader {
                 // It was an envelope when it was kept.
                 Err(_damaged) => unparsable("not an envelope"),
             },
+            SQS | EVENTBRIDGE => of_text(body, at, opens_tracked),
             _ => return None,
         };
         Some(Reading {

@@ -152,7 +152,7 @@ impl Webhook {
 }
 
 /// As it is to be kept, and its kind for metrics.
-fn incoming(
+pub(super) fn incoming(
     envelope: &Envelope,
     body: &str,
     received_at: Timestamp,

@@ -123,7 +123,7 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     unmatched::keep(&mut tx, &sorted.unmatched, now).await?;
     let new = facts::merge(&mut tx, clock, &sorted.events, now).await?;
     tx.commit().await?;
-    sorted.count_new(&new);
+    sorted.count_new(new);
     let mut kept = sorted.kept.into_iter();
     let answers = (0..batch.len()).map(|i| {
         let of_fresh = fresh.contains(&i).then(|| kept.next()).flatten();
@@ -176,8 +176,7 @@ pub(super) fn sort<'a>(
 
 impl Sorted<'_> {
     /// Of two messages that tell of one new event the first has it.
-    pub(super) fn count_new(&mut self, new: &BTreeSet<Happened>) {
-        let mut new = new.clone();
+    pub(super) fn count_new(&mut self, mut new: BTreeSet<Happened>) {
         for (kept, happened) in self.kept.iter_mut().zip(&self.happened) {
             if let Kept::Applied { new_events } = kept {
                 *new_events = happened.iter().filter(|event| new.remove(event)).count();

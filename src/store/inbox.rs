@@ -192,7 +192,7 @@ impl Store {
         mark(&mut tx, batch, &sorted.kept).await?;
         let new = facts::merge(&mut tx, &self.clock, &sorted.events, now).await?;
         tx.commit().await?;
-        sorted.count_new(&new);
+        sorted.count_new(new);
         Ok(sorted.kept)
     }
 }

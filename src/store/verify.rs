@@ -117,8 +117,10 @@ async fn known(tx: &mut Tx, span: Span, limit: usize) -> Result<Vec<Notification
             .push(" ORDER BY notification_id LIMIT ")
             .bind(limit)
     };
-    let stmt = sql("SELECT i.notification_id FROM (SELECT notification_id FROM \
-         (SELECT notification_id FROM delivery_facts WHERE notification_id > ");
+    let stmt = sql(
+        "SELECT i.notification_id FROM (SELECT notification_id FROM \
+         (SELECT notification_id FROM delivery_facts WHERE notification_id > ",
+    );
     let stmt = within(stmt).push(
         ") AS f UNION SELECT notification_id FROM (SELECT DISTINCT notification_id \
          FROM delivery_events WHERE notification_id > ",

@@ -81,7 +81,9 @@ async fn what_could_not_be_read_is_listed_shown_and_applied() {
     let shown = api.get(&path).await.json();
     assert_eq!(shown["body"], *message.body);
     for new_events in [1, 0] {
-        let answer = api.ask("POST", &format!("{path}/apply"), Some(&api.key), None).await;
+        let answer = api
+            .ask("POST", &format!("{path}/apply"), Some(&api.key), None)
+            .await;
         let expected = json!({
             "id": format!("sns:{ID}"), "result": "applied", "new_events": new_events,
         });
@@ -111,7 +113,9 @@ async fn the_list_goes_on_where_the_page_before_ended() {
         let page = api.get(&path).await.json();
         let messages = page["messages"].as_array().unwrap().iter();
         seen.extend(messages.map(|message| message["id"].clone()));
-        let Some(next) = page["next"].as_str() else { break };
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
         path = format!("/v1/feedback?limit=2&cursor={next}");
     }
     assert_eq!(seen, ["sns:m0", "sns:m1", "sns:m2", "sns:m3", "sns:m4"]);

@@ -34,13 +34,20 @@ async fn listed(db: &TestDb, result: &'static str) -> Vec<String> {
     };
     let found = db.store.feedback_messages(&wanted).await.unwrap();
     assert!(found.iter().all(|message| message.body.is_empty()));
-    found.into_iter().map(|message| message.message_id).collect()
+    found
+        .into_iter()
+        .map(|message| message.message_id)
+        .collect()
 }
 
 async fn kept(db: &TestDb, incoming: &Incoming) -> Message {
     db.store.keep_feedback(incoming.clone()).await.unwrap();
     let (source, id) = (incoming.source, &incoming.message_id);
-    db.store.feedback_message(source, id).await.unwrap().unwrap()
+    db.store
+        .feedback_message(source, id)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 fn reading(incoming: &Incoming) -> Reading {
@@ -63,7 +70,12 @@ async fn what_became_of_each_message_is_told(db: &TestDb) {
     let now = db.clock.now();
     let told = incoming("a", Some(id), None, vec![happening(1, now, delivered())]);
     let waits = incoming("w", None, Some("p-1"), vec![happening(2, now, opened())]);
-    for message in [told, waits, without_report("n", "test"), without_report("u", UNPARSABLE)] {
+    for message in [
+        told,
+        waits,
+        without_report("n", "test"),
+        without_report("u", UNPARSABLE),
+    ] {
         let message = kept(db, &message).await;
         assert_eq!(message.body, "{}");
     }
@@ -80,7 +92,11 @@ async fn what_waits_is_applied_with_its_send_and_told_so(db: &TestDb) {
     let now = db.clock.now();
     let happenings = vec![happening(1, now, delivered()), happening(2, now, opened())];
     kept(db, &incoming("w", None, Some("p-1"), happenings)).await;
-    kept(db, &incoming("x", None, Some("p-2"), vec![happening(3, now, opened())])).await;
+    kept(
+        db,
+        &incoming("x", None, Some("p-2"), vec![happening(3, now, opened())]),
+    )
+    .await;
     send_one(&db.store, now, "p-1").await;
     assert_eq!(results(db).await, ["w applied", "x unmatched"]);
     assert_eq!(facts(db, id).await.opened.unwrap().count, 1);
@@ -99,11 +115,13 @@ async fn what_crossed_its_send_is_told_so_by_the_sweep_or_when_it_is_applied_aga
         messages.push(kept(db, message).await);
     }
     // The sends are recorded by connections that do not see the waiting events.
-    db.execute("CREATE TABLE hidden AS SELECT * FROM unmatched_events").await;
+    db.execute("CREATE TABLE hidden AS SELECT * FROM unmatched_events")
+        .await;
     db.execute("DELETE FROM unmatched_events").await;
     send_one(&db.store, now, "p-1").await;
     send_one(&db.store, now, "p-2").await;
-    db.execute("INSERT INTO unmatched_events SELECT * FROM hidden").await;
+    db.execute("INSERT INTO unmatched_events SELECT * FROM hidden")
+        .await;
     db.execute("DROP TABLE hidden").await;
     assert_eq!(results(db).await, ["m1 unmatched", "m2 unmatched"]);
     let again = [(messages.remove(0), reading(&first))];
@@ -111,7 +129,10 @@ async fn what_crossed_its_send_is_told_so_by_the_sweep_or_when_it_is_applied_aga
     assert_eq!(db.store.reapply(&again).await.unwrap(), applied);
     assert_eq!(results(db).await, ["m1 applied", "m2 unmatched"]);
     assert_eq!(db.count("unmatched_events").await, 1);
-    db.store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
+    db.store
+        .sweep_unmatched(&mut Sweep::default())
+        .await
+        .unwrap();
     assert_eq!(results(db).await, ["m1 applied", "m2 applied"]);
     for id in ids {
         assert_eq!(facts(db, id).await.opened.unwrap().count, 1);
@@ -178,7 +199,12 @@ async fn applying_everything_again_changes_nothing(db: &TestDb) {
         let happenings = vec![happening(key, now, what.clone())];
         messages.push(incoming(&format!("{key}"), Some(ids[0]), None, happenings));
         let happenings = vec![happening(key + 50, now, what)];
-        messages.push(incoming(&format!("x{key}"), None, Some("nobody's"), happenings));
+        messages.push(incoming(
+            &format!("x{key}"),
+            None,
+            Some("nobody's"),
+            happenings,
+        ));
     }
     messages.push(without_report("n", "test"));
     messages.push(without_report("u", UNPARSABLE));
@@ -187,7 +213,8 @@ async fn applying_everything_again_changes_nothing(db: &TestDb) {
         again.push((kept(db, message).await, reading(message)));
     }
     // What staff took off the list stays off it.
-    db.execute("DELETE FROM suppressions WHERE reason = 'bounce'").await;
+    db.execute("DELETE FROM suppressions WHERE reason = 'bounce'")
+        .await;
     let before = everything(db).await;
     db.pass(Duration::from_hours(1));
     for _ in 0..2 {
@@ -216,8 +243,16 @@ async fn what_is_understood_by_now_is_applied(db: &TestDb) {
         let kept = db.store.reapply(&again).await.unwrap();
         assert_eq!(kept, [Kept::Applied { new_events }]);
     }
-    let found = db.store.feedback_message("sns", "u").await.unwrap().unwrap();
-    assert_eq!((found.kind.as_str(), found.result.as_deref()), ("Open", Some("applied")));
+    let found = db
+        .store
+        .feedback_message("sns", "u")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.kind.as_str(), found.result.as_deref()),
+        ("Open", Some("applied"))
+    );
     assert_eq!(listed(db, UNPARSABLE).await, [""; 0]);
     assert_eq!(facts(db, id).await.opened.unwrap().count, 1);
 }

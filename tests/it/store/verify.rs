@@ -128,7 +128,8 @@ async fn what_cannot_be_read_is_named_and_not_invented(db: &TestDb) {
     let event = "UPDATE delivery_events SET kind = 'of the future' WHERE kind = 'opened' AND \
                  notification_id = ";
     db.execute(&format!("{event} '{}'", ids[0])).await;
-    let row = "UPDATE delivery_facts SET failed_category = 'of the future' WHERE notification_id = ";
+    let row =
+        "UPDATE delivery_facts SET failed_category = 'of the future' WHERE notification_id = ";
     db.execute(&format!("{row} '{}'", ids[1])).await;
     let (_, differences) = walk(&db.store, all(), 10).await;
     assert!(differences[0].differs_in[0].contains("an event"));
@@ -181,7 +182,8 @@ async fn more_events_than_are_read_at_once_are_folded(db: &TestDb) {
         db.store.keep_feedback(message).await.unwrap();
     }
     assert_eq!(walk(&db.store, all(), 10).await, (2, Vec::new()));
-    db.execute("UPDATE delivery_facts SET opened_count = 1").await;
+    db.execute("UPDATE delivery_facts SET opened_count = 1")
+        .await;
     assert_eq!(walk(&db.store, all(), 10).await.1.len(), 2);
     assert_eq!(db.store.repair(&ids).await.unwrap(), []);
     let counts = "SELECT CAST(opened_count AS text) FROM delivery_facts";

@@ -40,7 +40,11 @@ async fn facts_that_differ_are_named_and_repaired_on_demand(db: &TestDb) {
         expect(&run(&variables, &["verify"]), 1, &[&line, "1 differ"]);
     }
     let later = db.clock.now().plus(Duration::from_secs(1)).to_string();
-    expect(&run(&variables, &["verify", "--from", &later]), 0, &["0 compared"]);
+    expect(
+        &run(&variables, &["verify", "--from", &later]),
+        0,
+        &["0 compared"],
+    );
     let repair = run(&variables, &["verify", "--repair", "--json"]);
     let lines: Vec<Value> = repair
         .out
@@ -105,14 +109,21 @@ async fn messages_are_listed_shown_and_applied_again(db: &TestDb) {
     );
     assert_eq!(db.count("delivery_events").await, ids.len());
     expect(
-        &run(&variables, &["feedback", "replay", "--from", "2027-01-01T00:00:00Z"]),
+        &run(
+            &variables,
+            &["feedback", "replay", "--from", "2027-01-01T00:00:00Z"],
+        ),
         0,
         &["250 messages: 0 new events, 250 applied"],
     );
     assert_eq!(db.count("delivery_events").await, ids.len());
     let listed = run(&variables, &["feedback", "list", "--result", "unparsable"]);
     assert_eq!(listed.out, "");
-    expect(&run(&variables, &["verify"]), 0, &["250 compared: 0 differ"]);
+    expect(
+        &run(&variables, &["verify"]),
+        0,
+        &["250 compared: 0 differ"],
+    );
 }
 
 async fn what_is_typed_wrongly_is_explained(db: &TestDb) {
@@ -120,7 +131,13 @@ async fn what_is_typed_wrongly_is_explained(db: &TestDb) {
     for (arguments, words) in [
         (&["verify", "--from", "noon"][..], "--from"),
         (
-            &["verify", "--from", "2027-01-02T00:00:00Z", "--to", "2027-01-01T00:00:00Z"],
+            &[
+                "verify",
+                "--from",
+                "2027-01-02T00:00:00Z",
+                "--to",
+                "2027-01-01T00:00:00Z",
+            ],
             "--to",
         ),
         (&["feedback", "list", "--result", "lost"], "unmatched"),
