@@ -364,6 +364,7 @@ mod tests {
             providers: Arc::default(),
             woken: Arc::default(),
             account_list: None,
+            reader: crate::store::inbox::Reader::default(),
             limits: Limits {
                 histories_max: 1,
                 ..Limits::default()

@@ -10,6 +10,7 @@ mod decide;
 mod digest;
 mod entries;
 mod failures;
+mod feedback;
 mod fields;
 mod files;
 mod history;
@@ -50,6 +51,7 @@ use crate::domain::method::Method;
 use crate::domain::webhook::UrlRules;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::inbox::Reader;
 
 /// What the API works with.
 #[derive(Clone, Debug)]
@@ -63,6 +65,8 @@ pub struct Api {
     pub woken: Arc<Notify>,
     /// The suppression list that SES keeps for the whole account; none where SES is not used.
     pub account_list: Option<Arc<dyn AccountList>>,
+    /// Reads kept feedback anew.
+    pub reader: Reader,
     pub limits: Limits,
     /// Which addresses webhook endpoints may have.
     pub webhook_rules: UrlRules,
@@ -151,7 +155,15 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 }
 
 /// Everything that is documented.
-fn routes() -> [(&'static str, MethodRouter<Shared>); 30] {
+fn routes() -> Vec<Route> {
+    let routes = messages().into_iter().chain(operations());
+    routes.collect()
+}
+
+type Route = (&'static str, MethodRouter<Shared>);
+
+/// Notifications, clients, their history, and what decides what is sent to them.
+fn messages() -> [Route; 19] {
     [
         (
             "/v1/notifications",
@@ -176,24 +188,6 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 30] {
         ),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/history", get(history::of_all)),
-        ("/v1/failures", get(failures::list)),
-        ("/v1/providers", get(providers::list)),
-        (
-            "/v1/providers/{method}/pause",
-            post(providers::pause_method),
-        ),
-        (
-            "/v1/providers/{method}/resume",
-            post(providers::resume_method),
-        ),
-        (
-            "/v1/providers/{method}/{provider}/pause",
-            post(providers::pause),
-        ),
-        (
-            "/v1/providers/{method}/{provider}/resume",
-            post(providers::resume),
-        ),
         (
             "/v1/suppressions",
             get(suppression_list::list)
@@ -212,6 +206,34 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 30] {
             get(templates::show_version),
         ),
         ("/v1/business", get(business::show).patch(business::change)),
+        ("/openapi.json", get(openapi::document)),
+    ]
+}
+
+/// What operators look at and order.
+fn operations() -> [Route; 14] {
+    [
+        ("/v1/feedback", get(feedback::list)),
+        ("/v1/feedback/{id}", get(feedback::show)),
+        ("/v1/feedback/{id}/apply", post(feedback::apply)),
+        ("/v1/failures", get(failures::list)),
+        ("/v1/providers", get(providers::list)),
+        (
+            "/v1/providers/{method}/pause",
+            post(providers::pause_method),
+        ),
+        (
+            "/v1/providers/{method}/resume",
+            post(providers::resume_method),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/pause",
+            post(providers::pause),
+        ),
+        (
+            "/v1/providers/{method}/{provider}/resume",
+            post(providers::resume),
+        ),
         ("/v1/webhooks", get(webhooks::list).post(webhooks::add)),
         (
             "/v1/webhooks/{id}",
@@ -220,7 +242,6 @@ fn routes() -> [(&'static str, MethodRouter<Shared>); 30] {
         ("/v1/webhooks/{id}/rotate", post(webhooks::rotate)),
         ("/v1/webhooks/{id}/enable", post(webhooks::enable)),
         ("/v1/webhooks/{id}/replay", post(webhooks::replay)),
-        ("/openapi.json", get(openapi::document)),
     ]
 }
 
@@ -243,6 +264,7 @@ mod tests {
             providers: Arc::default(),
             woken: Arc::default(),
             account_list: None,
+            reader: Reader::default(),
             limits: Limits {
                 request_time_max: Duration::from_millis(20),
                 ..Limits::default()

@@ -16,7 +16,7 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, content, decide, failures, files, history, intake,
+    account_list, business, clients, content, decide, failures, feedback, files, history, intake,
     notifications, providers, resend, schemas, suppression_list, suppressions, templates, webhooks,
 };
 
@@ -54,6 +54,9 @@ pub(super) async fn document() -> Response {
         clients::add,
         clients::show,
         clients::change,
+        feedback::list,
+        feedback::show,
+        feedback::apply,
         history::of_client,
         history::of_all,
         failures::list,
@@ -353,6 +356,7 @@ mod tests {
             providers: std::sync::Arc::default(),
             woken: std::sync::Arc::default(),
             account_list: None,
+            reader: crate::store::inbox::Reader::default(),
             limits: Limits::default(),
             webhook_rules: crate::domain::webhook::UrlRules::default(),
         })

@@ -6,6 +6,7 @@ mod cached;
 mod leaving;
 mod operations;
 mod pages;
+mod queues;
 mod roles;
 mod transports;
 mod twilio;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -30,7 +32,6 @@ pub use transports::transports;
 use account_list::account_list;
 use operations::Operations;
 
-use crate::api::ways::Intake;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -39,7 +40,8 @@ use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
-use crate::intake::{self, Consumer};
+use crate::feedback::{self, Queued};
+use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
@@ -52,7 +54,7 @@ pub struct App {
     address: SocketAddr,
     store: Store,
     worker: Option<Running>,
-    queues: Option<intake::Running>,
+    queues: Vec<intake::Running>,
     /// Those that go out; those that come in are part of the server.
     events: Option<webhooks::Running>,
     sandbox: Option<Sandbox>,
@@ -110,7 +112,7 @@ impl App {
         install_crypto();
         let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
-        let store = open_store(&settings, &clock).await?;
+        let store = Box::pin(open_store(&settings, &clock)).await?;
         let listener = TcpListener::bind(settings.http.listen)
             .await
             .with_context(|| format!("cannot listen on {} (http.listen)", settings.http.listen))?;
@@ -136,20 +138,12 @@ impl App {
             None
         };
         let events = send_webhooks(&settings, roles, &store, &clock, &metrics)?;
-        let queues = read_queues(&settings, roles, &store, &clock, &metrics, &woken).await?;
+        let inbox = inbox(&settings, overrides, &store, &clock, &metrics)?;
+        let queues = Box::pin(queues::read(&settings, roles, &inbox, &woken)).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
-            let api = Api {
-                store: store.clone(),
-                clock: clock.clone(),
-                metrics: Arc::clone(&metrics),
-                providers: settings.provider_names().into(),
-                woken,
-                account_list: account_list(&settings).await,
-                limits: limits(&settings),
-                webhook_rules: settings.webhooks.url_rules(),
-            };
+            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
             router = router.merge(api::router(api));
         }
         if roles.web {
@@ -157,7 +151,7 @@ impl App {
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
-            let webhook = webhook(&settings, overrides, &store, &clock, &metrics).await?;
+            let webhook = webhook(&settings, inbox).await;
             watch_topics(&settings, &webhook, stop.clone());
             router = router.merge(webhook::router(webhook));
             router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
@@ -200,10 +194,8 @@ impl App {
                 }
             },
             async {
-                match self.queues {
-                    Some(queues) => queues.stop().await,
-                    None => true,
-                }
+                let stops = self.queues.into_iter().map(intake::Running::stop);
+                join_all(stops).await.into_iter().all(|ended| ended)
             },
             async {
                 match self.events {
@@ -250,6 +242,26 @@ async fn ended(mut server: JoinHandle<std::io::Result<()>>, patience: Duration) 
             server.abort();
             warn!("some requests did not end in time; they are cut");
         }
+    }
+}
+
+async fn api(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+    woken: Arc<Notify>,
+) -> Api {
+    Api {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        providers: settings.provider_names().into(),
+        woken,
+        account_list: account_list(settings).await,
+        reader: feedback::reader(settings.ses.track_opens),
+        limits: limits(settings),
+        webhook_rules: settings.webhooks.url_rules(),
     }
 }
 
@@ -320,38 +332,6 @@ fn send_webhooks(
     Ok(Some(running))
 }
 
-/// Starts to read the queues of the settings, if there are any.
-async fn read_queues(
-    settings: &Settings,
-    roles: Roles,
-    store: &Store,
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-    woken: &Arc<Notify>,
-) -> anyhow::Result<Option<intake::Running>> {
-    let sqs = &settings.intake.sqs;
-    if !roles.intake || sqs.queues.is_empty() {
-        return Ok(None);
-    }
-    for queue in sqs.queues() {
-        let business = &queue.business;
-        anyhow::ensure!(
-            store.business_exists(business).await?,
-            "there is no business {business:?} (intake.sqs.queues): it is made with its first key, by \
-             `sendtrail keys add --business {business}`"
-        );
-    }
-    let consumer = Consumer {
-        intake: Intake::new(store.clone()),
-        clock: clock.clone(),
-        metrics: Arc::clone(metrics),
-        woken: Arc::clone(woken),
-        client: sqs.client().await,
-        settings: sqs.clone(),
-    };
-    Ok(Some(consumer.start()))
-}
-
 /// Starts the stand-ins and points every provider at them.
 async fn start_sandbox(
     settings: &mut Settings,
@@ -388,27 +368,39 @@ fn anchor(sandbox: &Sandbox) -> (String, String) {
     (url, sandbox.certificate_pem().to_owned())
 }
 
-async fn webhook(
+/// What takes over the providers' words, by whatever way they come.
+fn inbox(
     settings: &Settings,
     overrides: Overrides,
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Webhook> {
+) -> anyhow::Result<Queued> {
     let mut certificates = Certificates::over_https()?;
     for (url, pem) in overrides.trust {
         certificates
             .trust(&url, pem.as_bytes())
             .with_context(|| format!("the certificate of {url} cannot be read"))?;
     }
-    Ok(Webhook {
-        verifier: Arc::new(Verifier::new(settings.feedback.sns.clone(), certificates)),
-        subscriptions: settings.sns.client().await,
+    let topics = settings.feedback.sns.clone();
+    Ok(Queued {
+        verifier: Arc::new(Verifier::new(topics, certificates)),
         opens_tracked: settings.ses.track_opens,
         store: store.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+async fn webhook(settings: &Settings, inbox: Queued) -> Webhook {
+    Webhook {
+        verifier: inbox.verifier,
+        subscriptions: settings.sns.client().await,
+        opens_tracked: inbox.opens_tracked,
+        store: inbox.store,
+        clock: inbox.clock,
+        metrics: inbox.metrics,
+    }
 }
 
 /// The sandbox's topic needs no subscription.

@@ -89,7 +89,9 @@ async fn webhooks(settings: &Settings) -> Vec<Finding> {
 }
 
 fn topics(settings: &Settings) -> Finding {
-    let silent = settings.feedback.sns.topics.is_empty() && !settings.sandbox.enabled;
+    let feedback = &settings.feedback;
+    let is_silent = feedback.sns.topics.is_empty() && feedback.sqs.queues.is_empty();
+    let silent = is_silent && !settings.sandbox.enabled;
     let trouble = silent.then(|| {
         "no topic may report, so every bounce and open will be refused: set feedback.sns.topics \
          to the ARN of the SNS topic of your SES configuration set"
@@ -153,17 +155,22 @@ fn said(kind: Kind) -> String {
 }
 
 async fn queues(settings: &Settings) -> Vec<Finding> {
-    let (queues, mut findings) = (settings.intake.sqs.queues(), Vec::new());
-    if queues.is_empty() {
-        return findings;
-    }
-    let client = settings.intake.sqs.client().await;
-    for queue in queues {
-        let found = intake::check(&client, &queue).await;
-        findings.push(Finding {
-            what: format!("intake by sqs: {}", queue.name()),
-            trouble: found.err(),
-        });
+    let mut findings = Vec::new();
+    for (what, sqs) in [
+        ("intake", &settings.intake.sqs),
+        ("feedback", &settings.feedback.sqs),
+    ] {
+        if sqs.queues.is_empty() {
+            continue;
+        }
+        let client = sqs.client().await;
+        for queue in sqs.queues() {
+            let found = intake::check(&client, &queue).await;
+            findings.push(Finding {
+                what: format!("{what} by sqs: {}", queue.name()),
+                trouble: found.err(),
+            });
+        }
     }
     findings
 }

@@ -1,10 +1,11 @@
-//! `sendtrail feedback check`: judges one stored SNS message as the webhook would.
+//! `sendtrail feedback`: judges one stored SNS message as the webhook would; the inbox of those kept.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::feedback_inbox::{self, Apply, List, Replay, Show};
 use super::say;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -24,14 +25,37 @@ pub(super) enum FeedbackCommand {
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
+    /// Kept messages, the oldest first, without their bodies.
+    List(List),
+    /// Print one as it came, with the addresses in it.
+    Show(Show),
+    /// Apply some again. Exit code 0: all of them are applied; 1: some are not.
+    Apply(Apply),
+    /// Apply all of a time again, with an identical result; can be stopped and begun again.
+    Replay(Replay),
 }
 
 pub(super) async fn run(settings: &Settings, command: FeedbackCommand) -> anyhow::Result<ExitCode> {
-    let FeedbackCommand::Check {
-        file,
-        certificate,
-        at,
-    } = command;
+    let (file, certificate, at) = match command {
+        FeedbackCommand::Check {
+            file,
+            certificate,
+            at,
+        } => (file, certificate, at),
+        FeedbackCommand::List(command) => return feedback_inbox::list(settings, command).await,
+        FeedbackCommand::Show(command) => return feedback_inbox::show(settings, command).await,
+        FeedbackCommand::Apply(command) => return feedback_inbox::apply(settings, command).await,
+        FeedbackCommand::Replay(command) => return feedback_inbox::replay(settings, command).await,
+    };
+    check(settings, file, certificate, at).await
+}
+
+async fn check(
+    settings: &Settings,
+    file: PathBuf,
+    certificate: Option<PathBuf>,
+    at: Option<String>,
+) -> anyhow::Result<ExitCode> {
     let body = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let certificates = match certificate {
         Some(path) => {

@@ -6,12 +6,15 @@ mod demo_traffic;
 mod doctor;
 mod enqueue;
 mod feedback;
+mod feedback_inbox;
 mod intake;
 mod keys;
+mod progress;
 mod providers;
 mod serve;
 mod template_file;
 mod templates;
+mod verify;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -73,6 +76,8 @@ enum Command {
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
+    /// Fold the ledger anew and compare with the facts. Exit code 0: they agree; 1: some differ.
+    Verify(verify::Verify),
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +160,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Webhooks(command) => webhooks::run(&settings, command).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
+        Command::Verify(command) => verify::run(&settings, command).await,
     }
 }
 

@@ -110,6 +110,7 @@ pub struct Feedback {
     pub keep_messages_days: u32,
     pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
+    pub sqs: SqsSettings,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -140,11 +141,12 @@ pub struct Log {
 }
 
 /// The keys of lists; in a variable their items are separated by commas.
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 6] = [
     "email.providers",
     "sms.providers",
     "push.providers",
     "feedback.sns.topics",
+    "feedback.sqs.queues",
     "intake.sqs.queues",
 ];
 
@@ -372,6 +374,8 @@ impl Feedback {
             .iter()
             .map(|problem| format!("sns.{problem}"))
             .collect();
+        let queues = self.sqs.validate_feedback();
+        wrong.extend(queues.iter().map(|problem| format!("sqs.{problem}")));
         // A kept message is how its repetition is recognised.
         let kept = self.retention().inbox;
         if kept.is_some_and(|kept| kept < Duration::from_secs(self.sns.max_age_seconds)) {

@@ -15,7 +15,7 @@ pub fn is_public(address: IpAddr) -> bool {
 type Network4 = (Ipv4Addr, u32);
 
 const NOT_PUBLIC_V4: [Network4; 14] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -40,7 +40,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !NOT_PUBLIC_V4.iter().any(within)
 }
 
-/// Only global unicast, 2000::/3, is given out; of that these parts are not, or lead to an IPv4
+/// Only global unicast, `2000::/3`, is given out; of that these parts are not, or lead to an IPv4
 /// address that would have to be looked at by itself.
 const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 4] = [
     // Protocol assignments, Teredo among them.

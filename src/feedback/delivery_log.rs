@@ -60,7 +60,9 @@ const SMS_REASONS: [(&str, Category); 16] = [
 const OPTED_OUT: &str = "phone number is opted out";
 
 /// What the push services answer, in lower case. SNS hands their words on as they are.
-const PUSH_REASONS: [(&str, Category); 17] = [
+const PUSH_REASONS: [(&str, Category); 19] = [
+    ("invalidplatformtoken", Category::InvalidAddress),
+    ("endpointdisabled", Category::InvalidAddress),
     ("invalidtoken", Category::InvalidAddress),
     ("invalidregistration", Category::InvalidAddress),
     ("notregistered", Category::DeviceGone),
@@ -133,16 +135,12 @@ impl<'a> Line<'a> {
     }
 
     fn failure(&self) -> Vec<What> {
-        let response = self.response().unwrap_or_default().to_lowercase();
-        let reasons = if self.to_phone {
-            &SMS_REASONS[..]
+        let response = self.response().unwrap_or_default();
+        let category = if self.to_phone {
+            category(&SMS_REASONS, response)
         } else {
-            &PUSH_REASONS[..]
+            push_category(response)
         };
-        let category = reasons
-            .iter()
-            .find(|(words, _)| response.contains(words))
-            .map_or(Category::Unknown, |(_, category)| *category);
         let undelivered = What::Undelivered(Failure {
             category,
             code: self
@@ -160,6 +158,17 @@ impl<'a> Line<'a> {
         };
         vec![undelivered, unsubscribed]
     }
+}
+
+/// Why a push message failed, as far as the words of SNS say.
+pub(super) fn push_category(words: &str) -> Category {
+    category(&PUSH_REASONS, words)
+}
+
+fn category(reasons: &[(&str, Category)], words: &str) -> Category {
+    let words = words.to_lowercase();
+    let found = reasons.iter().find(|(reason, _)| words.contains(reason));
+    found.map_or(Category::Unknown, |(_, category)| *category)
 }
 
 pub(super) fn parse(line: &Line<'_>, received_at: Timestamp) -> Parsed {

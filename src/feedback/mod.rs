@@ -1,14 +1,21 @@
 //! What providers tell us afterwards: is it genuine, which message is it about, what happened.
 
 mod delivery_log;
+mod eum;
 mod json;
 mod key;
 mod provider_text;
+mod push_event;
+mod queued;
+mod read;
 mod ses;
 pub mod sns;
 pub mod subscriptions;
 pub mod twilio;
 pub mod webhook;
+
+pub use queued::Queued;
+pub use read::reader;
 
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
@@ -38,8 +45,9 @@ pub enum Parsed {
     Unparsable { why: &'static str },
 }
 
-/// Reads the text inside an SNS message: an SES notification or event, or a line of the delivery
-/// status log of SNS.
+/// Reads the text inside an SNS message: an SES notification or event, an event of AWS End User
+/// Messaging, or a line of the delivery status log of SNS. `EventBridge` puts an envelope of its own
+/// around the events of SES.
 pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     if ses::is_test(message) {
         return Parsed::Test;
@@ -47,11 +55,22 @@ pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     let Ok(value) = Json::parse(message) else {
         return Parsed::Unparsable { why: "not JSON" };
     };
-    if let Some(kind) = ses::kind(&value) {
-        return ses::parse(&value, kind, received_at);
+    let detail = value.at("/detail").filter(|_| {
+        let source = provider_text::text_at(&value, "/source");
+        source == Some(read::AWS_SES)
+    });
+    let value = detail.unwrap_or(&value);
+    if let Some(event) = eum::Event::read(value) {
+        return eum::parse(&event, received_at);
     }
-    if let Some(line) = delivery_log::Line::read(&value) {
+    if let Some(kind) = ses::kind(value) {
+        return ses::parse(value, kind, received_at);
+    }
+    if let Some(line) = delivery_log::Line::read(value) {
         return delivery_log::parse(&line, received_at);
+    }
+    if let Some(parsed) = push_event::parse(value, received_at) {
+        return parsed;
     }
     if !matches!(value, Json::Object(_)) {
         return Parsed::Unparsable {
@@ -59,7 +78,7 @@ pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
         };
     }
     Parsed::Unknown {
-        kind: provider_text::text_at(&value, "/EventType")
+        kind: provider_text::text_at(value, "/EventType")
             .map(provider_text::word)
             .unwrap_or_default(),
         notification: None,

@@ -15,14 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tracing::{error, info, warn};
 
-use super::Parsed;
+use super::read;
 use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal, Verifier};
 use crate::clock::Clock;
-use crate::domain::event::What;
 use crate::domain::time::Timestamp;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::store::feedback::{Incoming, Kept, Report};
+use crate::store::feedback::Incoming;
 
 /// What the webhook needs.
 #[derive(Clone, Debug)]
@@ -105,14 +104,11 @@ impl Webhook {
         {
             return response;
         }
-        let mut incoming = incoming(&envelope, body, self.clock.now());
-        if !self.opens_tracked {
-            forget_tracking(&mut incoming.message);
-        }
-        let kind = incoming.metric_kind;
-        match self.store.keep_feedback(incoming.message).await {
+        let now = self.clock.now();
+        let (message, kind) = incoming(&envelope, body, now, self.opens_tracked);
+        match self.store.keep_feedback(message).await {
             Ok(kept) => {
-                self.metrics.feedback(kind, result(kept));
+                self.metrics.feedback(kind, kept.as_str());
                 StatusCode::OK.into_response()
             }
             Err(failed) => {
@@ -155,86 +151,30 @@ impl Webhook {
     }
 }
 
-struct Prepared {
-    message: Incoming,
-    /// From a closed vocabulary.
-    metric_kind: &'static str,
-}
-
-fn incoming(envelope: &Envelope, body: &str, received_at: Timestamp) -> Prepared {
-    let (kind, metric_kind, report) = match &envelope.kind {
-        Kind::Notification { .. } => understand(&envelope.message, received_at),
-        Kind::SubscriptionConfirmation(_) | Kind::UnsubscribeConfirmation(_) => {
-            (envelope.kind.as_str().to_owned(), "subscription", None)
-        }
-    };
+/// As it is to be kept, and its kind for metrics.
+pub(super) fn incoming(
+    envelope: &Envelope,
+    body: &str,
+    received_at: Timestamp,
+    opens_tracked: bool,
+) -> (Incoming, &'static str) {
     if let Kind::UnsubscribeConfirmation(_) = envelope.kind {
         error!(
             topic = envelope.topic.as_str(),
             "unsubscribed: no feedback will come any more"
         );
     }
+    let understood = read::of_envelope(envelope, received_at, opens_tracked);
     let message = Incoming {
-        source: "sns",
+        source: read::SNS,
         message_id: envelope.message_id.to_string(),
         topic: envelope.topic.as_str().to_owned(),
         received_at,
-        kind,
+        kind: understood.kind,
         body: body.into(),
-        report,
+        report: understood.report,
     };
-    Prepared {
-        message,
-        metric_kind,
-    }
-}
-
-/// Whether opens are reported cannot be seen from one message; only whether they could be.
-fn forget_tracking(message: &mut Incoming) {
-    let happenings = message.report.iter_mut().flat_map(|r| &mut r.happenings);
-    for happening in happenings {
-        if let What::Accepted { opens_tracked, .. } = &mut happening.what {
-            *opens_tracked = false;
-        }
-    }
-}
-
-/// What the message inside the envelope says.
-fn understand(message: &str, received_at: Timestamp) -> (String, &'static str, Option<Report>) {
-    told(super::parse(message, received_at))
-}
-
-/// What was found, by the provider's word and by one of a closed vocabulary, and what is to be applied.
-pub(super) fn told(parsed: Parsed) -> (String, &'static str, Option<Report>) {
-    match parsed {
-        Parsed::Report { kind, report } => {
-            let metric_kind = report
-                .happenings
-                .first()
-                .map_or("nothing", |h| h.what.kind());
-            let report = Some(report).filter(|report| !report.happenings.is_empty());
-            (kind, metric_kind, report)
-        }
-        Parsed::Test => ("test".to_owned(), "test", None),
-        Parsed::Unknown { kind, .. } => (kind, "unknown", None),
-        Parsed::Unparsable { why } => {
-            warn!(
-                why,
-                "a verified message could not be understood; it is kept"
-            );
-            ("unparsable".to_owned(), "unparsable", None)
-        }
-    }
-}
-
-/// In a word of the metrics.
-pub(super) fn result(kept: Kept) -> &'static str {
-    match kept {
-        Kept::Applied { .. } => "applied",
-        Kept::Unmatched => "unmatched",
-        Kept::Noted => "noted",
-        Kept::Duplicate => "duplicate",
-    }
+    (message, understood.metric_kind)
 }
 
 #[cfg(test)]
@@ -279,34 +219,5 @@ mod tests {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         let large = Body::from(vec![b' '; BODY_MAX + 1]);
         assert_eq!(post(large).await, StatusCode::PAYLOAD_TOO_LARGE);
-    }
-
-    #[test]
-    fn a_send_does_not_await_opens_that_ses_does_not_report() {
-        let event = r#"{"eventType": "Send", "mail": {"messageId": "m", "headers":
-            [{"name": "Content-Type", "value": "text/html"}]}}"#;
-        let (kind, _, report) = understand(event, Timestamp::EPOCH);
-        let mut message = Incoming {
-            source: "sns",
-            message_id: "1".to_owned(),
-            topic: "t".to_owned(),
-            received_at: Timestamp::EPOCH,
-            kind,
-            body: event.into(),
-            report,
-        };
-        let tracked = |message: &Incoming| {
-            let happened = &message.report.as_ref().unwrap().happenings[0].what;
-            matches!(
-                happened,
-                What::Accepted {
-                    opens_tracked: true,
-                    ..
-                }
-            )
-        };
-        assert!(tracked(&message));
-        forget_tracking(&mut message);
-        assert!(!tracked(&message));
     }
 }

@@ -1,4 +1,4 @@
-//! `[intake.sqs]` of the configuration.
+//! `[intake.sqs]` and `[feedback.sqs]` of the configuration.
 
 use std::time::Duration;
 
@@ -53,6 +53,19 @@ const VISIBILITY_SECONDS_MAX: u16 = 43_200;
 const RECEIVERS_MAX: usize = 32;
 
 impl SqsSettings {
+    /// Of queues that bring feedback, which belongs to no business.
+    pub fn validate_feedback(&self) -> Vec<Problem> {
+        let mut problems = self.validate();
+        for text in &self.queues {
+            if parse(text).is_some_and(|queue| queue.url != text.trim()) {
+                let why =
+                    format!("has {text:?}: feedback belongs to no business, write the URL alone");
+                problems.push(Problem::new("queues", why));
+            }
+        }
+        problems
+    }
+
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.access().validate(&mut problems);

@@ -210,14 +210,20 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
             let key = std::iter::once(id.uuid().into());
             rows.push(key.chain((part.values)(after)));
         }
-        if rows.is_empty() {
-            continue;
-        }
-        let stmt = sql(part.update)
-            .rows(rows)
-            .push(" WHERE delivery_facts.notification_id = b.notification_id");
-        tx.execute(stmt).await?;
+        write(tx, part, rows).await?;
     }
+    Ok(())
+}
+
+/// Writes one part of rows that are held.
+pub(super) async fn write(tx: &mut Tx, part: &Part, rows: Rows) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql(part.update)
+        .rows(rows)
+        .push(" WHERE delivery_facts.notification_id = b.notification_id");
+    tx.execute(stmt).await?;
     Ok(())
 }
 

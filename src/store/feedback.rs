@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::db::{Db, Tx};
+use super::facts::Happened;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql, storable};
-use super::{Error, facts, unmatched};
+use super::{Error, facts, inbox, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -63,6 +64,18 @@ pub enum Kept {
     Duplicate,
 }
 
+impl Kept {
+    /// For the column `result` and for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied { .. } => "applied",
+            Self::Unmatched => "unmatched",
+            Self::Noted => "noted",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
 /// Characters of a text that is looked up by an index. PostgreSQL refuses an index entry of more
 /// than 2,704 bytes; no provider's message id comes near.
 const INDEXED_LENGTH_MAX: usize = 500;
@@ -88,9 +101,13 @@ impl Incoming {
             self.body = storable(self.body.to_string()).into();
         }
         if let Some(report) = &mut self.report {
-            report.provider_message_id = report.provider_message_id.as_deref().map(indexed);
+            report.tidy();
         }
         self
+    }
+
+    fn name(&self) -> MessageName<'_> {
+        (self.source, &self.message_id)
     }
 }
 
@@ -98,40 +115,75 @@ impl Incoming {
 pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result<Vec<Kept>, Error> {
     let mut tx = db.write().await?;
     let now = clock.now();
-    let fresh = keep_raw(&mut tx, batch).await?;
     let reports = batch.iter().filter_map(|message| message.report.as_ref());
     let known = known(&mut tx, reports.map(Report::names)).await?;
-    let resolved = |i: usize, message: &Incoming| match &message.report {
-        Some(report) if fresh.contains(&i) => known.resolve(report.names()),
-        _ => None,
-    };
-    let (mut events, mut unmatched) = (Vec::new(), Vec::new());
-    for (i, message) in batch.iter().enumerate() {
-        let Some(report) = &message.report else {
-            continue;
-        };
-        if let Some(id) = resolved(i, message) {
-            events.extend(report.happenings.iter().map(|h| h.event(id, report.source)));
-        } else if fresh.contains(&i) {
-            unmatched.push(report);
-        }
-    }
-    unmatched::keep(&mut tx, &unmatched, now).await?;
-    let mut new = facts::merge(&mut tx, clock, &events, now).await?;
+    let fresh = keep_raw(&mut tx, batch, &known).await?;
+    let told = batch.iter().enumerate().filter(|(i, _)| fresh.contains(i));
+    let told = told.map(|(_, message)| (message.name(), message.report.as_ref()));
+    let mut sorted = sort(told, &known);
+    unmatched::keep(&mut tx, &sorted.unmatched, now).await?;
+    let new = facts::merge(&mut tx, clock, &sorted.events, now).await?;
     tx.commit().await?;
-    let answers = batch.iter().enumerate().map(|(i, message)| {
-        match (&message.report, resolved(i, message)) {
-            _ if !fresh.contains(&i) => Kept::Duplicate,
-            (None, _) => Kept::Noted,
-            (Some(_), None) => Kept::Unmatched,
-            (Some(report), Some(id)) => {
-                let happened = report.happenings.iter();
-                let new_events = happened.filter(|h| new.remove(&(id, h.key))).count();
-                Kept::Applied { new_events }
-            }
-        }
+    sorted.count_new(new);
+    let mut kept = sorted.kept.into_iter();
+    let answers = (0..batch.len()).map(|i| {
+        let of_fresh = fresh.contains(&i).then(|| kept.next()).flatten();
+        of_fresh.unwrap_or(Kept::Duplicate)
     });
     Ok(answers.collect())
+}
+
+/// What messages say, sorted by whether their notifications are known.
+pub(super) struct Sorted<'a> {
+    pub(super) events: Vec<Event>,
+    pub(super) unmatched: Vec<(MessageName<'a>, &'a Report)>,
+    /// One for each message.
+    pub(super) kept: Vec<Kept>,
+    /// The events of each message.
+    happened: Vec<Vec<Happened>>,
+}
+
+/// Source and id of a message.
+pub(super) type MessageName<'a> = (&'a str, &'a str);
+
+pub(super) fn sort<'a>(
+    told: impl Iterator<Item = (MessageName<'a>, Option<&'a Report>)>,
+    known: &Known,
+) -> Sorted<'a> {
+    let (mut events, mut unmatched) = (Vec::new(), Vec::new());
+    let (mut kept, mut happened) = (Vec::new(), Vec::new());
+    for (name, report) in told {
+        kept.push(known.outcome(report));
+        happened.push(Vec::new());
+        let Some(report) = report else {
+            continue;
+        };
+        let Some(id) = known.resolve(report.names()) else {
+            unmatched.push((name, report));
+            continue;
+        };
+        events.extend(report.happenings.iter().map(|h| h.event(id, report.source)));
+        if let Some(last) = happened.last_mut() {
+            last.extend(report.happenings.iter().map(|h| (id, h.key)));
+        }
+    }
+    Sorted {
+        events,
+        unmatched,
+        kept,
+        happened,
+    }
+}
+
+impl Sorted<'_> {
+    /// Of two messages that tell of one new event the first has it.
+    pub(super) fn count_new(&mut self, mut new: BTreeSet<Happened>) {
+        for (kept, happened) in self.kept.iter_mut().zip(&self.happened) {
+            if let Kept::Applied { new_events } = kept {
+                *new_events = happened.iter().filter(|event| new.remove(event)).count();
+            }
+        }
+    }
 }
 
 impl Happening {
@@ -147,7 +199,11 @@ impl Happening {
 }
 
 /// Puts the messages into the inbox; returns the positions of those that were not there.
-pub(super) async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet<usize>, Error> {
+pub(super) async fn keep_raw(
+    tx: &mut Tx,
+    batch: &[Incoming],
+    known: &Known,
+) -> Result<BTreeSet<usize>, Error> {
     let mut rows = Rows::new(&[
         ("source", Kind::Text),
         ("message_id", Kind::Text),
@@ -155,12 +211,12 @@ pub(super) async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet
         ("received_at", Kind::Time),
         ("kind", Kind::Text),
         ("body", Kind::Text),
+        ("result", Kind::Text),
     ]);
     // One order for every writer; of two alike in one batch the first is kept.
     let mut positions: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (i, message) in batch.iter().enumerate() {
-        let key = (message.source, message.message_id.as_str());
-        positions.entry(key).or_insert(i);
+        positions.entry(message.name()).or_insert(i);
     }
     for message in positions.values().filter_map(|i| batch.get(*i)) {
         rows.add([
@@ -170,11 +226,16 @@ pub(super) async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet
             message.received_at.into(),
             (&message.kind).into(),
             Arg::Shared(Arc::clone(&message.body)),
+            Arg::Word(inbox::word(
+                known.outcome(message.report.as_ref()),
+                &message.kind,
+            )),
         ]);
     }
     let stmt = sql(
-        "INSERT INTO feedback_inbox (source, message_id, topic, received_at, kind, body) \
-         SELECT b.source, b.message_id, b.topic, b.received_at, b.kind, b.body FROM ",
+        "INSERT INTO feedback_inbox (source, message_id, topic, received_at, kind, body, \
+         result) SELECT b.source, b.message_id, b.topic, b.received_at, b.kind, b.body, b.result \
+         FROM ",
     )
     .rows(rows)
     .push(" WHERE true ON CONFLICT (source, message_id) DO NOTHING RETURNING source, message_id");
@@ -190,8 +251,12 @@ pub(super) async fn keep_raw(tx: &mut Tx, batch: &[Incoming]) -> Result<BTreeSet
 pub(super) type Names<'a> = (Option<NotificationId>, Option<&'a str>);
 
 impl Report {
-    fn names(&self) -> Names<'_> {
+    pub(super) fn names(&self) -> Names<'_> {
         (self.notification, self.provider_message_id.as_deref())
+    }
+
+    pub(super) fn tidy(&mut self) {
+        self.provider_message_id = self.provider_message_id.as_deref().map(indexed);
     }
 }
 
@@ -204,6 +269,15 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What becomes of a message that is kept; how many of its events are new shows itself later.
+    fn outcome(&self, report: Option<&Report>) -> Kept {
+        match report.map(|report| self.resolve(report.names())) {
+            None => Kept::Noted,
+            Some(None) => Kept::Unmatched,
+            Some(Some(_)) => Kept::Applied { new_events: 0 },
+        }
+    }
+
     /// Our own id decides; where it is absent or not ours, the provider's.
     pub(super) fn resolve(
         &self,

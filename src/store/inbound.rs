@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::feedback::{Incoming, Kept, indexed, keep_raw};
+use super::feedback::{Incoming, Kept, Known, indexed, keep_raw};
 use super::stmt::sql;
 use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
 use super::{Error, Store, facts};
@@ -72,10 +72,9 @@ impl Store {
     async fn keep_text_once(&self, message: &Incoming, text: &Text) -> Result<Kept, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        if keep_raw(&mut tx, std::slice::from_ref(message))
-            .await?
-            .is_empty()
-        {
+        let names_nobody = Known::default();
+        let fresh = keep_raw(&mut tx, std::slice::from_ref(message), &names_nobody).await?;
+        if fresh.is_empty() {
             return Ok(Kept::Duplicate);
         }
         let answered = correspondents(&mut tx, text).await?;

@@ -70,6 +70,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0010_texts.sql"),
         include_str!("../../migrations/postgres/0010_texts.sql"),
     ),
+    (
+        11,
+        "feedback result",
+        include_str!("../../migrations/sqlite/0011_feedback_result.sql"),
+        include_str!("../../migrations/postgres/0011_feedback_result.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

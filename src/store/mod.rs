@@ -21,6 +21,7 @@ mod group;
 pub mod held;
 pub mod history;
 pub mod inbound;
+pub mod inbox;
 pub mod jobs;
 pub mod keys;
 mod lessons;
@@ -41,6 +42,7 @@ pub mod suppressions;
 pub mod templates;
 mod turns;
 pub mod unmatched;
+pub mod verify;
 pub mod webhook_queue;
 pub mod webhooks;
 

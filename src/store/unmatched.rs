@@ -7,9 +7,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::feedback::{Happening, Names, Report, event, known};
+use super::feedback::{Happening, MessageName, Names, Report, event, known};
+use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, Store, facts};
+use super::{Error, Store, facts, inbox};
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
@@ -33,10 +34,16 @@ pub struct Sweep {
     began: Option<Timestamp>,
 }
 
-pub(super) async fn keep(tx: &mut Tx, reports: &[&Report], now: Timestamp) -> Result<(), Error> {
-    let mut distinct: BTreeMap<EventKey, (&Report, &Happening)> = BTreeMap::new();
-    for report in reports {
-        distinct.extend(report.happenings.iter().map(|h| (h.key, (*report, h))));
+/// Keeps what messages tell, each named by its source and id.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    told: &[(MessageName<'_>, &Report)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut distinct: BTreeMap<EventKey, (MessageName<'_>, &Report, &Happening)> = BTreeMap::new();
+    for (name, report) in told {
+        let happenings = report.happenings.iter();
+        distinct.extend(happenings.map(|h| (h.key, (*name, *report, h))));
     }
     let mut rows = Rows::new(&[
         ("event_key", Kind::Id),
@@ -47,8 +54,10 @@ pub(super) async fn keep(tx: &mut Tx, reports: &[&Report], now: Timestamp) -> Re
         ("recorded_at", Kind::Time),
         ("source", Kind::Text),
         ("detail", Kind::Json),
+        ("message_source", Kind::Text),
+        ("message_id", Kind::Text),
     ]);
-    for (report, happening) in distinct.into_values() {
+    for ((source, message_id), report, happening) in distinct.into_values() {
         rows.add([
             happening.key.0.into(),
             report.notification.map(NotificationId::uuid).into(),
@@ -58,15 +67,18 @@ pub(super) async fn keep(tx: &mut Tx, reports: &[&Report], now: Timestamp) -> Re
             now.into(),
             Arg::Word(report.source),
             facts::detail(&happening.what)?,
+            source.into(),
+            message_id.into(),
         ]);
     }
     if rows.is_empty() {
         return Ok(());
     }
     let stmt = sql("INSERT INTO unmatched_events (event_key, notification_id, \
-         provider_message_id, kind, occurred_at, recorded_at, source, detail) SELECT b.event_key, \
-         b.notification_id, b.provider_message_id, b.kind, b.occurred_at, b.recorded_at, \
-         b.source, b.detail FROM ")
+         provider_message_id, kind, occurred_at, recorded_at, source, detail, \
+         message_source, message_id) SELECT b.event_key, b.notification_id, \
+         b.provider_message_id, b.kind, b.occurred_at, b.recorded_at, b.source, b.detail, \
+         b.message_source, b.message_id FROM ")
     .rows(rows)
     .push(" WHERE true ON CONFLICT (event_key) DO NOTHING");
     tx.execute(stmt).await?;
@@ -99,11 +111,12 @@ pub(super) async fn take(tx: &mut Tx, sent: &[Event]) -> Result<Vec<Event>, Erro
              UNION ALL SELECT u.event_key FROM sent \
              JOIN unmatched_events u ON u.notification_id = sent.id) \
              RETURNING event_key, notification_id, provider_message_id, kind, occurred_at, \
-             source, detail",
+             source, detail, message_source, message_id",
         );
     let own: BTreeSet<NotificationId> = sent.iter().map(|event| event.notification).collect();
-    let mut events = Vec::new();
+    let (mut events, mut messages) = (Vec::new(), BTreeSet::new());
     for row in tx.all(stmt).await? {
+        messages.extend(message(&row)?);
         let ours = row.opt_id("notification_id")?.map(NotificationId::new);
         let theirs = row.opt_text("provider_message_id")?;
         let theirs = || by_provider.get(theirs.as_deref()?).copied();
@@ -112,7 +125,27 @@ pub(super) async fn take(tx: &mut Tx, sent: &[Event]) -> Result<Vec<Event>, Erro
             events.push(event(&row, id)?);
         }
     }
+    inbox::mark_applied(tx, messages).await?;
     Ok(events)
+}
+
+/// The message that told of a waiting event; events kept by earlier versions do not say.
+fn message(row: &Row) -> Result<Option<(String, String)>, Error> {
+    let source = row.opt_text("message_source")?;
+    Ok(source.zip(row.opt_text("message_id")?))
+}
+
+/// Takes away what waits of these events, which are applied now.
+pub(super) async fn forget(tx: &mut Tx, events: &[Event]) -> Result<(), Error> {
+    let keys: BTreeSet<EventKey> = events.iter().map(|event| event.key).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN (SELECT b.id FROM ")
+        .rows(Rows::of_ids(keys.into_iter().map(|key| key.0)))
+        .push(")");
+    tx.execute(stmt).await?;
+    Ok(())
 }
 
 /// A waiting event, by what it names its message.
@@ -185,14 +218,16 @@ impl Store {
         let mut tx = self.db.write().await?;
         let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN (SELECT b.id FROM ")
             .rows(Rows::of_ids(found.keys().copied()))
-            .push(") RETURNING event_key, kind, occurred_at, source, detail");
-        let mut events = Vec::new();
+            .push(") RETURNING event_key, kind, occurred_at, source, detail, message_source, message_id");
+        let (mut events, mut messages) = (Vec::new(), BTreeSet::new());
         // Another sweep, or the send itself, may have been faster.
         for row in tx.all(stmt).await? {
             if let Some(id) = found.get(&row.id("event_key")?) {
                 events.push(event(&row, *id)?);
+                messages.extend(message(&row)?);
             }
         }
+        inbox::mark_applied(&mut tx, messages).await?;
         let now = self.clock.now();
         facts::merge(&mut tx, &self.clock, &events, now).await?;
         tx.commit().await?;

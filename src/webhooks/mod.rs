@@ -121,7 +121,7 @@ impl Serving {
         let mut rounds = JoinSet::new();
         while !self.stop.is_cancelled() {
             while let Some(ended) = rounds.try_join_next() {
-                note(ended);
+                note(&ended);
             }
             let free = ENDPOINTS_MAX.saturating_sub(rounds.len());
             let (store, name) = (&self.sender.store, &self.sender.name);
@@ -139,11 +139,11 @@ impl Serving {
                 () = self.stop.cancelled() => {}
                 () = tokio::time::sleep(POLL) => {}
                 // More may be due for the endpoint that has just been served.
-                Some(ended) = rounds.join_next() => note(ended),
+                Some(ended) = rounds.join_next() => note(&ended),
             }
         }
         while let Some(ended) = rounds.join_next().await {
-            note(ended);
+            note(&ended);
         }
     }
 
@@ -273,7 +273,7 @@ impl Serving {
 }
 
 /// The words of a panic may hold what must not be logged. The lease runs out by itself.
-fn note(ended: Result<(), tokio::task::JoinError>) {
+fn note(ended: &Result<(), tokio::task::JoinError>) {
     if ended.is_err() {
         error!("a round of webhooks failed");
     }

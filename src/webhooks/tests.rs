@@ -50,8 +50,9 @@ async fn server(answer: String) -> (u16, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
             let mut read = [0; 4096];
-            stream.read(&mut read).await.ok();
-            stream.write_all(answer.as_bytes()).await.ok();
+            if stream.read(&mut read).await.is_ok_and(|count| count > 0) {
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
         }
     });
     (port, count)

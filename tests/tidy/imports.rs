@@ -89,10 +89,10 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         Some(&["domain", "store", "transport", "metrics"]),
     ),
     ("api", Some(&["domain", "store", "template", "metrics"])),
-    // What comes by other ways is read by the API's own reader.
+    // What comes by other ways is read by the API's own reader and by that of feedback.
     (
         "intake",
-        Some(&["domain", "store", "transport", "metrics", "api"]),
+        Some(&["domain", "store", "transport", "metrics", "feedback", "api"]),
     ),
     ("web", Some(&["domain", "store", "metrics"])),
     // Each part owns its section of the settings; `config` puts them together.

@@ -6,18 +6,16 @@ mod rejected;
 mod source;
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use self::rejected::Rejected;
 use self::source::{Format, Record, Source};
-use super::serve::until_told_to_stop;
+use super::progress::{INTERRUPTED, bar, listen};
 use super::{say, tell};
 use crate::api::FieldError;
 use crate::api::ways::{Intake, Taken, faults, give_keys};
@@ -53,8 +51,7 @@ pub(super) struct Enqueue {
 /// Lines of one commit. More gain nothing; fewer are lost to nothing when it is stopped.
 const BATCH: usize = 500;
 const GO_ON: &str = "run the same command again to go on: what is enqueued is not enqueued again";
-/// As a shell reports a program that was ended by an interrupt.
-const INTERRUPTED: u8 = 130;
+const BAR: &str = "{bar:40} {percent}% of {total_bytes}  {msg}  {elapsed}, {eta} to go";
 
 pub(super) async fn run(settings: &Settings, command: Enqueue) -> anyhow::Result<ExitCode> {
     let source = Source::open(&command.file, command.format)?;
@@ -83,7 +80,7 @@ pub(super) async fn run(settings: &Settings, command: Enqueue) -> anyhow::Result
         "--rejected: is the file itself, whose lines would be lost"
     );
     let mut run = Run {
-        bar: bar(source.length()),
+        bar: bar(Some(source.length()), BAR),
         rejected: Rejected::at(rejected),
         intake: store.map(Intake::new),
         clock,
@@ -130,8 +127,7 @@ enum End {
 
 impl Run {
     async fn until_its_end(&mut self) -> anyhow::Result<End> {
-        let told = CancellationToken::new();
-        tokio::spawn(listen(told.clone()));
+        let told = listen();
         loop {
             let batch = self.source.next(BATCH)?;
             let Some(last) = batch.last().map(|record| record.line) else {
@@ -309,29 +305,4 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn index(error: &FieldError) -> Option<usize> {
     let rest = error.pointer.strip_prefix("/notifications/")?;
     rest.split('/').next()?.parse().ok()
-}
-
-/// The first signal ends the run after its batch, the second at once.
-async fn listen(told: CancellationToken) {
-    if until_told_to_stop().await.is_ok() {
-        told.cancel();
-        if until_told_to_stop().await.is_ok() {
-            std::process::exit(INTERRUPTED.into());
-        }
-    }
-}
-
-/// Where nobody watches there is none.
-fn bar(length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template(
-        "{bar:40} {percent}% of {total_bytes}  {msg}  {elapsed}, {eta} to go",
-    );
-    let bar = ProgressBar::new(length);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }

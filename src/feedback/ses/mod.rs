@@ -5,6 +5,8 @@
 
 mod bounce;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 mod user_agent;
 

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Form, Genuine, Refusal, parse};
 use crate::clock::Clock;
 use crate::domain::outcome::Trouble;
-use crate::feedback::webhook::{result, told};
+use crate::feedback::read::{Understood, understand};
 use crate::metrics::Metrics;
 use crate::store::receipts::Awaited;
 use crate::store::{Error, Store};
@@ -97,11 +97,15 @@ impl Poller {
             query: format!("{ID_PARAMETER}={}", message.notification),
         };
         let now = self.clock.now();
-        let (kind, metric_kind, report) = told(parse(&genuine.query, &genuine.body, now));
+        let Understood {
+            kind,
+            metric_kind,
+            report,
+        } = understand(parse(&genuine.query, &genuine.body, now), true);
         let mut incoming = genuine.incoming(kind, now);
         incoming.report = report;
         let kept = self.store.keep_feedback(incoming).await?;
-        self.metrics.feedback(metric_kind, result(kept));
+        self.metrics.feedback(metric_kind, kept.as_str());
         Ok(())
     }
 }

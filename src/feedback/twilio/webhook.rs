@@ -16,7 +16,7 @@ use super::refusal::Class;
 use super::verifier::{BODY_MAX, PATH, Post};
 use super::{Genuine, Refusal, Said, Verifier};
 use crate::clock::Clock;
-use crate::feedback::webhook::{result, told};
+use crate::feedback::read::{Understood, understand};
 use crate::metrics::Metrics;
 use crate::store::feedback::Kept;
 use crate::store::inbound::{Text, Wish};
@@ -88,7 +88,11 @@ impl Webhook {
         let now = self.clock.now();
         match genuine.said(&self.verifier, now) {
             Said::Report(parsed) => {
-                let (kind, metric_kind, report) = told(parsed);
+                let Understood {
+                    kind,
+                    metric_kind,
+                    report,
+                } = understand(parsed, true);
                 let mut message = genuine.incoming(kind, now);
                 message.report = report;
                 let kept = self.store.keep_feedback(message).await;
@@ -107,7 +111,7 @@ impl Webhook {
     fn answer(&self, kept: Result<Kept, Error>, kind: &'static str, good: Response) -> Response {
         match kept {
             Ok(kept) => {
-                self.metrics.feedback(kind, result(kept));
+                self.metrics.feedback(kind, kept.as_str());
                 good
             }
             Err(failed) => {

@@ -7,6 +7,7 @@ mod clients;
 mod enqueue;
 mod entries;
 mod failures;
+mod feedback;
 mod history;
 mod providers;
 mod rendering;

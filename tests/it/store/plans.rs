@@ -103,6 +103,10 @@ async fn everything(db: &TestDb) {
     decisions(db, ids[0]).await;
     store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
     store.count_unmatched(10).await.unwrap();
+    let (after, below) = (ids[0], NotificationId::new(uuid::Uuid::max()));
+    let span = sendtrail::store::verify::Span { after, below };
+    store.verify(span, 10).await.unwrap();
+    store.repair(&ids).await.unwrap();
     let keep = Retention {
         inbox: Some(LEASE),
         unmatched: Some(LEASE),

@@ -90,6 +90,7 @@ impl TestApi {
             providers: [(Method::Email, vec!["ses", "smtp"])].into(),
             woken: Arc::clone(&woken),
             account_list: None,
+            reader: sendtrail::feedback::reader(true),
             limits,
             webhook_rules: UrlRules::default(),
         });

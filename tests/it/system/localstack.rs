@@ -15,6 +15,7 @@ use super::program::Program;
 use super::queue::{all_done, fill};
 use super::signed::open_of;
 use super::sink::Sink;
+use super::sqs_queue::Queue;
 use crate::support::db::{TestDb, both};
 
 both!(
@@ -22,6 +23,7 @@ both!(
     a_topic_with_signature_version_2_is_confirmed_heard_and_ended,
     a_topic_that_is_not_ours_is_not_confirmed,
     a_topic_that_nobody_subscribed_us_to_is_an_alarm,
+    a_topic_is_heard_through_queues_with_and_without_envelope,
 );
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -205,5 +207,49 @@ async fn a_topic_that_nobody_subscribed_us_to_is_an_alarm(db: &TestDb) {
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     assert_eq!(look().await, Ok(Subscription::Confirmed));
+    program.stop().await;
+}
+
+/// LocalStack puts the messages into the queues itself, as SNS does.
+async fn a_topic_is_heard_through_queues_with_and_without_envelope(db: &TestDb) {
+    let localstack = LocalStack::connect().await;
+    let topic = localstack.topic("2").await;
+    let (enveloped, raw) = (Queue::at_localstack().await, Queue::at_localstack().await);
+    for (queue, is_raw) in [(&enveloped, "false"), (&raw, "true")] {
+        let name = queue.url.rsplit('/').next().unwrap();
+        let call = localstack.sns.subscribe().topic_arn(&topic).protocol("sqs");
+        let call = call
+            .endpoint(format!("arn:aws:sqs:us-east-1:000000000000:{name}"))
+            .attributes("RawMessageDelivery", is_raw);
+        call.send().await.unwrap();
+    }
+    let id = fill(db, 1).await.pop_first().unwrap();
+    let sink = Sink::start(Duration::ZERO).await;
+    let variables = variables(db, &sink, &localstack, &topic)
+        .with(
+            "FEEDBACK__SQS__QUEUES",
+            &format!("{},{}", enveloped.url, raw.url),
+        )
+        .with("FEEDBACK__SQS__ENDPOINT_URL", &localstack.url)
+        .with("FEEDBACK__SQS__REGION", "us-east-1")
+        .with("FEEDBACK__SQS__ACCESS_KEY_ID", "test")
+        .with("FEEDBACK__SQS__SECRET_ACCESS_KEY", "test")
+        .with("FEEDBACK__SQS__WAIT_SECONDS", "1");
+    let program = Program::start_with(&variables, localstack.trust().await).await;
+    all_done(db, TIMEOUT).await;
+    let call = localstack.sns.publish().topic_arn(&topic);
+    call.message(open_of(&id)).send().await.unwrap();
+    let started = Instant::now();
+    while db.count("feedback_inbox").await < 2 {
+        assert!(started.elapsed() < TIMEOUT);
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    enveloped.emptied().await;
+    raw.emptied().await;
+    let kept = "SELECT source || ' ' || result FROM feedback_inbox ORDER BY source";
+    assert_eq!(db.texts(kept).await, ["sns applied", "sqs applied"]);
+    // One happening in two messages.
+    let opened = "SELECT CAST(opened_count AS text) FROM delivery_facts";
+    assert_eq!(db.texts(opened).await, ["1"]);
     program.stop().await;
 }

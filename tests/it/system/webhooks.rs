@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::child::{Child, Variables, run};
 use super::program::Program;
 use super::queue::fill;
-use super::receiver::Receiver;
+use super::receiver::{Received, Receiver};
 use crate::support::db::{TestDb, both};
 
 both!(
@@ -141,21 +141,13 @@ async fn a_story_is_told_with_a_signature_and_without_an_address(db: &TestDb) {
     .into_iter()
     .map(|(i, word)| (ids[i].clone(), word))
     .collect();
-    let told = || -> BTreeSet<(String, String)> {
-        let events = receiver.events().into_iter().map(|it| it.json());
-        let named = events.map(|it| {
-            let word = it["type"].as_str().unwrap().replace("notification.", "");
-            (it["data"]["id"].as_str().unwrap().to_owned(), word)
-        });
-        named.collect()
-    };
     let is_told = |told: &BTreeSet<(String, String)>| {
         let found = |(id, word): &(String, &str)| told.contains(&(id.clone(), (*word).to_owned()));
         expected.iter().all(found)
     };
     let started = std::time::Instant::now();
-    while !is_told(&told()) {
-        assert!(started.elapsed() < TIMEOUT, "{:?}", told());
+    while !is_told(&told(&receiver)) {
+        assert!(started.elapsed() < TIMEOUT, "{:?}", told(&receiver));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     all_taken(db).await;
@@ -166,24 +158,35 @@ async fn a_story_is_told_with_a_signature_and_without_an_address(db: &TestDb) {
             assert!(!event.body.contains(private), "{}", event.body);
         }
     }
-    let bounced = receiver.events().into_iter().map(|it| it.json());
-    let bounced = bounced.filter(|it| it["type"] == "notification.bounced");
-    let bounced: Vec<_> = bounced.collect();
-    assert_eq!(bounced.len(), 1);
-    let data = &bounced[0]["data"];
-    assert_eq!(
-        (&data["status"], &data["statuses"]),
-        (&json!("Bounced"), &json!(["Bounced"]))
-    );
-    assert_eq!(data["reason"]["category"], "mailbox_full");
-    assert_eq!(data["bounce"]["kind"], "transient");
-    assert_eq!(
-        (&data["client_id"], &data["type"]),
-        (&json!("C-1"), &json!("Booking"))
-    );
+    tells_of_the_bounce(&receiver);
     let series = "sendtrail_webhook_events_total{result=\"delivered\"}";
     assert!(program.client.metric(series).await >= Some(7.0));
     program.stop().await;
+}
+
+/// Ids of notifications and what was told of them.
+fn told(receiver: &Receiver) -> BTreeSet<(String, String)> {
+    let events = receiver.events().into_iter().map(|it| it.json());
+    let named = events.map(|it| {
+        let word = it["type"].as_str().unwrap().replace("notification.", "");
+        (it["data"]["id"].as_str().unwrap().to_owned(), word)
+    });
+    named.collect()
+}
+
+fn tells_of_the_bounce(receiver: &Receiver) {
+    let events = receiver.events().into_iter().map(|it| it.json());
+    let bounced: Vec<_> = events
+        .filter(|it| it["type"] == "notification.bounced")
+        .collect();
+    assert_eq!(bounced.len(), 1);
+    let data = &bounced[0]["data"];
+    assert_eq!(data["status"], "Bounced");
+    assert_eq!(data["statuses"], json!(["Bounced"]));
+    assert_eq!(data["reason"]["category"], "mailbox_full");
+    assert_eq!(data["bounce"]["kind"], "transient");
+    assert_eq!(data["client_id"], "C-1");
+    assert_eq!(data["type"], "Booking");
 }
 
 async fn what_was_not_taken_is_sent_again_under_the_same_id(db: &TestDb) {
@@ -220,7 +223,7 @@ async fn events_come_in_order_and_can_be_replayed(db: &TestDb) {
     let told = receiver.events();
     assert_eq!((told.len(), receiver.ids().len()), (200, 200));
     for id in &ids {
-        let of_it = told.iter().map(|it| it.json());
+        let of_it = told.iter().map(Received::json);
         let of_it = of_it.filter(|it| it["data"]["id"] == id.to_string());
         let times: Vec<String> = of_it
             .map(|it| it["timestamp"].as_str().unwrap().to_owned())

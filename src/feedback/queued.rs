@@ -1,0 +1,93 @@
+//! Feedback that comes by a queue of Amazon SQS: messages of SNS in their envelope or without it, and
+//! events of `EventBridge`. Who may write into the queue, the queue's own policy says.
+
+use std::sync::Arc;
+
+use tracing::{error, warn};
+
+use super::json::Json;
+use super::provider_text::text_at;
+use super::read;
+use super::sns::{Class, Refusal, Verifier};
+use super::webhook::incoming;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::store::feedback::Incoming;
+
+/// Takes over what comes by queues.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    pub verifier: Arc<Verifier>,
+    /// SES is set up to report opens (`ses.track_opens`).
+    pub opens_tracked: bool,
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+/// In characters. An id is looked up by an index; those of AWS have 36.
+const ID_LENGTH_MAX: usize = 128;
+
+impl Queued {
+    /// Keeps what a message says. `true`: the queue need not have it any longer.
+    pub async fn keep(&self, queue: &str, id: &str, body: &str) -> bool {
+        let (message, kind) = match self.read(queue, id, body).await {
+            Ok(found) => found,
+            Err(refusal) => return self.refuse(&refusal),
+        };
+        match self.store.keep_feedback(message).await {
+            Ok(kept) => {
+                self.metrics.feedback(kind, kept.as_str());
+                true
+            }
+            Err(failed) => {
+                self.metrics.feedback(kind, "not_kept");
+                error!(error = %failed, "feedback could not be kept; it is left in its queue");
+                false
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        queue: &str,
+        id: &str,
+        body: &str,
+    ) -> Result<(Incoming, &'static str), Refusal> {
+        let now = self.clock.now();
+        let json = Json::parse(body).ok();
+        let text = |pointer| json.as_ref().and_then(|json| text_at(json, pointer));
+        if text("/Type").is_some() && text("/Signature").is_some() {
+            let envelope = self.verifier.judge_queued(body.as_bytes(), now).await?;
+            return Ok(incoming(&envelope, body, now, self.opens_tracked));
+        }
+        let theirs = text("/id").filter(|id| id.chars().count() <= ID_LENGTH_MAX);
+        let (source, id) = match theirs {
+            Some(id) if text("/source") == Some(read::AWS_SES) => (read::EVENTBRIDGE, id),
+            _ => (read::SQS, id),
+        };
+        let understood = read::of_text(body, now, self.opens_tracked);
+        let message = Incoming {
+            source,
+            message_id: id.to_owned(),
+            topic: queue.to_owned(),
+            received_at: now,
+            kind: understood.kind,
+            body: body.into(),
+            report: understood.report,
+        };
+        Ok((message, understood.metric_kind))
+    }
+
+    /// What is forged or foreign would come again and again.
+    fn refuse(&self, refusal: &Refusal) -> bool {
+        self.metrics.feedback("none", refusal.label());
+        let stays = refusal.class() == Class::Unavailable;
+        warn!(
+            reason = refusal.label(),
+            stays, "feedback from a queue refused"
+        );
+        !stays
+    }
+}

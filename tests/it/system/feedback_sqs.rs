@@ -1,0 +1,148 @@
+//! Feedback by a queue of Amazon SQS, played by moto: in the envelope of SNS, without it, and as events
+//! of EventBridge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sendtrail::clock::Clock;
+use sendtrail::feedback::Queued;
+use sendtrail::feedback::sns::{Certificates, SnsSettings, Verifier};
+use sendtrail::intake::FeedbackConsumer;
+use sendtrail::metrics::Metrics;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::signed::{TOPIC, envelope, fixture, open_of, trust};
+use super::sqs_queue::{Queue, settings};
+use crate::peers_aws::Moto;
+use crate::store::make::{email, enqueued};
+use crate::support::db::{TestDb, both};
+
+both!(
+    every_form_is_kept_once_and_applied,
+    what_cannot_be_kept_comes_again,
+);
+
+const TIMEOUT: Duration = Duration::from_mins(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const ACCOUNT: &str = "123456789012";
+
+fn consumer(db: &TestDb, moto: &Moto, queue: &Queue) -> FeedbackConsumer {
+    let mut certificates = Certificates::over_https().unwrap();
+    for (url, pem) in trust().trust {
+        certificates.trust(&url, pem.as_bytes()).unwrap();
+    }
+    let topics = SnsSettings {
+        topics: vec![TOPIC.to_owned()],
+        ..SnsSettings::default()
+    };
+    FeedbackConsumer {
+        inbox: Queued {
+            verifier: Arc::new(Verifier::new(topics, certificates)),
+            opens_tracked: true,
+            store: db.store.clone(),
+            clock: db.clock.clone(),
+            metrics: Arc::default(),
+        },
+        client: queue.client.clone(),
+        settings: settings(&moto.url, vec![queue.url.clone()]),
+    }
+}
+
+fn counted(metrics: &Metrics, series: &str) -> usize {
+    let text = metrics.render(None, Clock::system().now());
+    let value = text.lines().find_map(|line| line.strip_prefix(series));
+    value.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+/// As EventBridge writes an event of SES.
+fn eventbridge(id: &str, event: &str) -> String {
+    let detail: Value = serde_json::from_str(event).unwrap();
+    json!({
+        "version": "0", "id": id, "detail-type": "Email Opened", "source": "aws.ses",
+        "account": ACCOUNT, "time": "2027-01-01T09:00:00Z", "region": "us-east-1",
+        "resources": [], "detail": detail,
+    })
+    .to_string()
+}
+
+async fn every_form_is_kept_once_and_applied(db: &TestDb) {
+    let moto = Moto::start();
+    let queue = Queue::at(&moto.url, ACCOUNT).await;
+    let ids = enqueued(&db.store, vec![email("C-1"); 4]).await;
+    let open = |i: usize| open_of(&ids[i].to_string());
+    let (enveloped, bridged) = (envelope(&open(0)).to_string(), eventbridge("e-1", &open(2)));
+    let mut forged = envelope(&open(3));
+    forged["Message"] = open(2).into();
+    // It may have waited in the queue for days.
+    let old = fixture("signed_ses/delivery.json");
+    queue
+        .send(&[
+            enveloped.clone(),
+            enveloped,
+            open(1),
+            bridged.clone(),
+            bridged,
+            "hello".to_owned(),
+            r#"{"eventType": "Telepathy", "mail": {"messageId": "m"}}"#.to_owned(),
+            forged.to_string(),
+            fixture("signed_ses/other_account_topic_valid_signature.json"),
+            old,
+        ])
+        .await;
+    let consumer = consumer(db, &moto, &queue);
+    let metrics = Arc::clone(&consumer.inbox.metrics);
+    let running = consumer.start();
+    queue.emptied().await;
+    assert!(running.stop().await);
+    let kept = db
+        .texts(
+            "SELECT source || ' ' || kind || ' ' || result FROM feedback_inbox \
+             ORDER BY source, kind",
+        )
+        .await;
+    let expected = [
+        "eventbridge Open applied",
+        "sns Delivery unmatched",
+        "sns Open applied",
+        "sqs Open applied",
+        "sqs Telepathy noted",
+        "sqs unparsable unparsable",
+    ];
+    assert_eq!(kept, expected);
+    let opened = "SELECT CAST(notification_id AS text) FROM delivery_facts WHERE opened_count = 1 \
+                  ORDER BY 1";
+    let expected: Vec<String> = ids[..3].iter().map(ToString::to_string).collect();
+    assert_eq!(db.texts(opened).await, expected);
+    let series =
+        |kind, result| format!("sendtrail_feedback_total{{kind=\"{kind}\",result=\"{result}\"}}");
+    assert_eq!(counted(&metrics, &series("opened", "duplicate")), 2);
+    assert_eq!(counted(&metrics, &series("unparsable", "noted")), 1);
+    assert_eq!(counted(&metrics, &series("none", "signature")), 1);
+}
+
+async fn what_cannot_be_kept_comes_again(db: &TestDb) {
+    let moto = Moto::start();
+    let queue = Queue::at(&moto.url, ACCOUNT).await;
+    let id = enqueued(&db.store, vec![email("C-1")]).await[0];
+    db.execute("ALTER TABLE feedback_inbox RENAME TO away")
+        .await;
+    queue.send(&[open_of(&id.to_string())]).await;
+    let consumer = consumer(db, &moto, &queue);
+    let metrics = Arc::clone(&consumer.inbox.metrics);
+    let running = consumer.start();
+    let failed = "sendtrail_feedback_total{kind=\"opened\",result=\"not_kept\"}";
+    let started = Instant::now();
+    while counted(&metrics, failed) == 0 {
+        assert!(started.elapsed() < TIMEOUT);
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    assert_ne!(queue.left().await, (0, 0));
+    db.execute("ALTER TABLE away RENAME TO feedback_inbox")
+        .await;
+    queue.emptied().await;
+    assert!(running.stop().await);
+    assert_eq!(db.count("feedback_inbox").await, 1);
+    let opened = "SELECT CAST(opened_count AS text) FROM delivery_facts";
+    assert_eq!(db.texts(opened).await, ["1"]);
+}
