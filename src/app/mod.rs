@@ -120,7 +120,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let tokens = leaving::tokens(&settings, &store).await?;
+        let tokens = Box::pin(leaving::tokens(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -133,7 +133,7 @@ impl App {
                 name: clock.new_uuid(clock.now()).to_string(),
                 links: leaving::links(&settings, address, &tokens),
             };
-            Some(worker.start(transports(&settings, &clock).await?))
+            Some(worker.start(Box::pin(transports(&settings, &clock)).await?))
         } else {
             None
         };
@@ -403,10 +403,11 @@ async fn webhook(settings: &Settings, inbox: Queued) -> Webhook {
     }
 }
 
-/// The sandbox's topic needs no subscription.
+/// The sandbox's topic needs no subscription, and topics that report to queues need none to us.
 fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {
     let topics = settings.feedback.sns.topics.clone();
-    if settings.sandbox.enabled || topics.is_empty() {
+    let by_queue = !settings.feedback.sqs.queues.is_empty();
+    if settings.sandbox.enabled || by_queue || topics.is_empty() {
         return;
     }
     let watch = subscriptions::Watch {

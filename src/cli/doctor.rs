@@ -106,7 +106,8 @@ fn topics(settings: &Settings) -> Finding {
 /// Whether each topic has our webhook among its subscriptions, and its certificate can be had.
 async fn subscriptions(settings: &Settings) -> Vec<Finding> {
     let (sns, mut findings) = (&settings.feedback.sns, Vec::new());
-    if settings.sandbox.enabled || sns.topics.is_empty() {
+    let by_queue = !settings.feedback.sqs.queues.is_empty();
+    if settings.sandbox.enabled || by_queue || sns.topics.is_empty() {
         return findings;
     }
     let client = settings.sns.client().await;

@@ -1,13 +1,13 @@
 //! Folds the ledger anew and compares it with the facts rows, which are to be its fold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use super::db::Tx;
 use super::fact_parts::PARTS;
 use super::feedback::event;
-use super::stmt::{Rows, Stmt, sql};
+use super::stmt::{Rows, sql};
 use super::{Error, Store, facts};
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -58,7 +58,8 @@ impl Store {
             let mut folded = Folded::new();
             fold(&mut tx, span.after, last, &mut folded).await?;
             for id in &ids {
-                let of = |facts: &mut Folded| facts.remove(id).unwrap_or(Ok(Facts::default()));
+                let of =
+                    |facts: &mut Folded| facts.remove(id).unwrap_or_else(|| Ok(Facts::default()));
                 let differs_in = differs_in(&of(&mut kept), &of(&mut folded));
                 if !differs_in.is_empty() {
                     differences.push(Difference {
@@ -109,28 +110,22 @@ impl Store {
 
 /// The first ids that have events or a facts row, in order.
 async fn known(tx: &mut Tx, span: Span, limit: usize) -> Result<Vec<NotificationId>, Error> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let within = |stmt: Stmt| {
-        stmt.bind(span.after.uuid())
+    let mut ids = BTreeSet::new();
+    for select in [
+        "SELECT notification_id FROM delivery_facts WHERE notification_id > ",
+        "SELECT DISTINCT notification_id FROM delivery_events WHERE notification_id > ",
+    ] {
+        let stmt = sql(select)
+            .bind(span.after.uuid())
             .push(" AND notification_id < ")
             .bind(span.below.uuid())
             .push(" ORDER BY notification_id LIMIT ")
-            .bind(limit)
-    };
-    let stmt = sql(
-        "SELECT i.notification_id FROM (SELECT notification_id FROM \
-         (SELECT notification_id FROM delivery_facts WHERE notification_id > ",
-    );
-    let stmt = within(stmt).push(
-        ") AS f UNION SELECT notification_id FROM (SELECT DISTINCT notification_id \
-         FROM delivery_events WHERE notification_id > ",
-    );
-    let stmt = within(stmt)
-        .push(") AS e) AS i ORDER BY i.notification_id LIMIT ")
-        .bind(limit);
-    let rows = tx.all(stmt).await?;
-    let ids = rows.iter().map(|row| row.id("notification_id"));
-    ids.map(|id| id.map(NotificationId::new)).collect()
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for row in tx.all(stmt).await? {
+            ids.insert(NotificationId::new(row.id("notification_id")?));
+        }
+    }
+    Ok(ids.into_iter().take(limit).collect())
 }
 
 /// The facts rows as they are.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sendtrail::domain::alarm::Kind;
 use sendtrail::domain::event::{Decision, EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
@@ -17,6 +18,7 @@ use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Text, Wish};
+use sendtrail::store::inbox::{Message, Reading, Wanted};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
@@ -103,10 +105,7 @@ async fn everything(db: &TestDb) {
     decisions(db, ids[0]).await;
     store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
     store.count_unmatched(10).await.unwrap();
-    let (after, below) = (ids[0], NotificationId::new(uuid::Uuid::max()));
-    let span = sendtrail::store::verify::Span { after, below };
-    store.verify(span, 10).await.unwrap();
-    store.repair(&ids).await.unwrap();
+    operators(db, &ids).await;
     let keep = Retention {
         inbox: Some(LEASE),
         unmatched: Some(LEASE),
@@ -124,6 +123,49 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
+}
+
+async fn operators(db: &TestDb, ids: &[NotificationId]) {
+    let (after, below) = (ids[0], NotificationId::new(uuid::Uuid::max()));
+    let span = sendtrail::store::verify::Span { after, below };
+    db.store.verify(span, 10).await.unwrap();
+    db.store.repair(ids).await.unwrap();
+    inbox(db).await;
+    alarms(db).await;
+}
+
+async fn inbox(db: &TestDb) {
+    for result in [None, Some("unmatched")] {
+        let mut wanted = Wanted {
+            result,
+            limit: 10,
+            ..Wanted::default()
+        };
+        let found = db.store.whole_feedback_messages(&wanted).await.unwrap();
+        if let (None, Some(first)) = (result, found.first()) {
+            let reading = Reading {
+                kind: "test".to_owned(),
+                report: incoming("m", None, Some("p-2"), Vec::new()).report,
+            };
+            let again = [(first.clone(), reading)];
+            db.store.reapply(&again).await.unwrap();
+        }
+        wanted.to = Some(db.clock.now());
+        wanted.after = found.first().map(Message::position);
+        db.store.feedback_messages(&wanted).await.unwrap();
+    }
+    db.store.feedback_message("sns", "m1").await.unwrap();
+}
+
+/// What operators look at. A report of failures may look through a business's latest entries.
+async fn alarms(db: &TestDb) {
+    let kind = Kind::SubscriptionMissing;
+    db.store.raise(kind, "topic").await.unwrap();
+    db.store.alarms().await.unwrap();
+    db.store.clear(kind, "topic").await.unwrap();
+    let now = db.clock.now();
+    let since = now.minus(LEASE * 10);
+    db.store.failures(BUSINESS, since, now).await.unwrap();
 }
 
 async fn webhooks(db: &TestDb) {

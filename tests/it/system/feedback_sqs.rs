@@ -1,5 +1,5 @@
 //! Feedback by a queue of Amazon SQS, played by moto: in the envelope of SNS, without it, and as events
-//! of EventBridge.
+//! of `EventBridge`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn counted(metrics: &Metrics, series: &str) -> usize {
     value.map_or(0, |value| value.trim().parse().unwrap())
 }
 
-/// As EventBridge writes an event of SES.
+/// As `EventBridge` writes an event of SES.
 fn eventbridge(id: &str, event: &str) -> String {
     let detail: Value = serde_json::from_str(event).unwrap();
     json!({

@@ -9,9 +9,10 @@ use futures_util::StreamExt as _;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::time::Timestamp;
-use sendtrail::feedback::{Parsed, parse};
+use sendtrail::feedback::{Parsed, parse, reader};
 use sendtrail::store::Store;
-use sendtrail::store::feedback::Incoming;
+use sendtrail::store::feedback::{Incoming, Kept};
+use sendtrail::store::inbox::Wanted;
 use sendtrail::store::verify::Span;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -135,6 +136,7 @@ fn message(message_id: &str, event: &Value) -> Incoming {
         panic!("{text}")
     };
     Incoming {
+        source: "sqs",
         kind,
         body: text.into(),
         report: Some(report),
@@ -210,6 +212,30 @@ async fn agreeing(db: &TestDb) -> usize {
     }
 }
 
+/// What repeats an event that waits in another message is found applied when it is looked at again.
+async fn applied_again(db: &TestDb) {
+    let reader = reader(true);
+    let wanted = Wanted {
+        result: Some("unmatched"),
+        limit: BATCH,
+        ..Wanted::default()
+    };
+    loop {
+        let page = db.store.whole_feedback_messages(&wanted).await.unwrap();
+        if page.is_empty() {
+            return;
+        }
+        let read = page.into_iter().map(|message| {
+            let reading = reader.read(&message).unwrap();
+            (message, reading)
+        });
+        let batch: Vec<_> = read.collect();
+        for kept in db.store.reapply(&batch).await.unwrap() {
+            assert_eq!(kept, Kept::Applied { new_events: 0 });
+        }
+    }
+}
+
 async fn ids(db: &TestDb) -> Vec<NotificationId> {
     let ids = enqueue(db, COUNT).await;
     ids.iter()
@@ -250,6 +276,7 @@ async fn events_repeated_and_in_any_order_make_what_their_stories_say(db: &TestD
         .await
         .unwrap();
     assert_eq!(db.count("unmatched_events").await, 0);
+    applied_again(db).await;
     let results = "SELECT DISTINCT result FROM feedback_inbox";
     assert_eq!(db.texts(results).await, ["applied"]);
     let found = found(db).await;
