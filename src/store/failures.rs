@@ -57,8 +57,8 @@ impl Store {
         let causes = sql(
             "SELECT method, provider, bounced, category, code, CAST(COUNT(*) AS bigint) AS n, \
              MIN(at) AS first_at, MAX(at) AS last_at, MAX(CAST(id AS text)) AS latest FROM \
-             (SELECT l.id, l.method, coalesce(f.provider, (SELECT a.provider \
-             FROM delivery_attempts a WHERE a.notification_id = l.id \
+             (SELECT entries.id, entries.method, coalesce(f.provider, (SELECT a.provider \
+             FROM delivery_attempts a WHERE a.notification_id = entries.id \
              ORDER BY a.attempt DESC LIMIT 1)) AS provider, f.bounced_at IS NOT NULL AS bounced, \
              coalesce(f.bounced_at, f.failed_at) AS at, \
              coalesce(f.bounced_category, f.failed_category) AS category, \
@@ -67,7 +67,7 @@ impl Store {
         );
         let stmt = entries(causes, LOOKED_AT)
             .push(
-                ") AS l JOIN delivery_facts f ON f.notification_id = l.id \
+                ") AS entries JOIN delivery_facts f ON f.notification_id = entries.id \
              WHERE f.bounced_at IS NOT NULL OR (f.failed_at IS NOT NULL AND coalesce( \
              f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at) IS NULL)) \
              AS failed GROUP BY method, provider, bounced, category, code \

@@ -373,7 +373,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 15] = [
+const SMALL: [&str; 19] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -387,6 +387,12 @@ const SMALL: [&str; 15] = [
     "due",
     "mine",
     "turns",
+    // The latest entries, up to a limit.
+    "SCAN recent",
+    "SCAN latest",
+    "SCAN entries",
+    // A few for each topic and provider.
+    "SCAN alarms",
     // Twenty of each business at most.
     "webhook_endpoints",
     "SCAN e",
