@@ -23,12 +23,12 @@ const PATH: &str = "/webhooks/sns";
 /// In place of an ARN while a subscription is not confirmed.
 const PENDING: &str = "PendingConfirmation";
 
-/// What a topic's list of subscriptions shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a topic's list of subscriptions shows, from the worst to the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subscription {
-    Confirmed,
-    Pending,
     Missing,
+    Pending,
+    Confirmed,
 }
 
 /// Whose topics are looked after, and by what.
@@ -90,16 +90,9 @@ pub async fn look(client: &Client, topic: &TopicArn) -> Result<Subscription, Str
                 let cause = DisplayErrorContext(&failed).to_string();
                 format!("{cause}; allow sns:ListSubscriptionsByTopic on the topic")
             })?;
-        for subscription in page.subscriptions() {
-            let endpoint = subscription.endpoint().unwrap_or_default();
-            let path = endpoint.split(['?', '#']).next().unwrap_or_default();
-            if !matches!(subscription.protocol(), Some("http" | "https")) || !path.ends_with(PATH) {
-                continue;
-            }
-            if subscription.subscription_arn() != Some(PENDING) {
-                return Ok(Subscription::Confirmed);
-            }
-            best = Subscription::Pending;
+        best = best.max(best_of(page.subscriptions()));
+        if best == Subscription::Confirmed {
+            break;
         }
         next = page.next_token;
         if next.is_none() {
@@ -107,6 +100,22 @@ pub async fn look(client: &Client, topic: &TopicArn) -> Result<Subscription, Str
         }
     }
     Ok(best)
+}
+
+fn best_of(listed: &[aws_sdk_sns::types::Subscription]) -> Subscription {
+    let ours = listed.iter().filter(|subscription| {
+        let endpoint = subscription.endpoint().unwrap_or_default();
+        let path = endpoint.split(['?', '#']).next().unwrap_or_default();
+        matches!(subscription.protocol(), Some("http" | "https")) && path.ends_with(PATH)
+    });
+    let states = ours.map(|subscription| {
+        if subscription.subscription_arn() == Some(PENDING) {
+            Subscription::Pending
+        } else {
+            Subscription::Confirmed
+        }
+    });
+    states.max().unwrap_or(Subscription::Missing)
 }
 
 async fn tell(store: &Store, kind: Kind, topic: &TopicArn, holds: bool) {
@@ -119,5 +128,37 @@ async fn tell(store: &Store, kind: Kind, topic: &TopicArn, holds: bool) {
     };
     if let Err(failed) = told {
         warn!(error = %failed, "an alarm cannot be kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_of_the_subscriptions_to_our_webhook_counts() {
+        const ARN: &str = "arn:aws:sns:us-east-1:123456789012:ses-feedback:6b0e71bd";
+        let listed = |protocol: &str, endpoint: &str, arn: &str| {
+            aws_sdk_sns::types::Subscription::builder()
+                .protocol(protocol)
+                .endpoint(endpoint)
+                .subscription_arn(arn)
+                .build()
+        };
+        let ours = "https://mail.example.com/webhooks/sns";
+        let foreign = listed("https", "https://example.com/other", ARN);
+        let queue = listed(
+            "sqs",
+            "arn:aws:sqs:us-east-1:123456789012:webhooks/sns",
+            ARN,
+        );
+        let pending = listed("https", ours, PENDING);
+        let confirmed = listed("https", &format!("{ours}?from=ses"), ARN);
+        let others = [foreign, queue];
+        assert_eq!(best_of(&[]), Subscription::Missing);
+        assert_eq!(best_of(&others), Subscription::Missing);
+        let [foreign, _] = others;
+        assert_eq!(best_of(&[foreign, pending.clone()]), Subscription::Pending);
+        assert_eq!(best_of(&[confirmed, pending]), Subscription::Confirmed);
     }
 }

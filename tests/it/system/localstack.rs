@@ -191,16 +191,7 @@ async fn a_topic_that_nobody_subscribed_us_to_is_an_alarm(db: &TestDb) {
     }
     assert_eq!(look().await, Ok(Subscription::Missing));
 
-    // Nobody answers there.
-    let call = localstack
-        .sns
-        .subscribe()
-        .topic_arn(&topic)
-        .protocol("http");
-    let call = call.endpoint("http://127.0.0.1:1/webhooks/sns");
-    call.send().await.unwrap();
-    assert_eq!(look().await, Ok(Subscription::Pending));
-
+    // LocalStack lists a pending one with its ARN, as SNS does not: that is tested beside the code.
     let subscription = localstack.subscribe(&topic, &program).await;
     while localstack.is_pending(&subscription).await {
         assert!(started.elapsed() < TIMEOUT, "never confirmed");
