@@ -8,7 +8,7 @@ use tracing::{error, warn};
 use super::json::Json;
 use super::provider_text::text_at;
 use super::read;
-use super::sns::{Class, Refusal, Verifier};
+use super::sns::{Refusal, Verifier};
 use super::webhook::incoming;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -80,10 +80,11 @@ impl Queued {
         Ok((message, understood.metric_kind))
     }
 
-    /// What is forged or foreign would come again and again.
+    /// What is forged would come again and again. What settings or a clock may be to blame for stays in
+    /// the queue, which keeps it for as long as it is told to.
     fn refuse(&self, refusal: &Refusal) -> bool {
         self.metrics.feedback("none", refusal.label());
-        let stays = refusal.class() == Class::Unavailable;
+        let stays = refusal.may_be_our_mistake();
         warn!(
             reason = refusal.label(),
             stays, "feedback from a queue refused"

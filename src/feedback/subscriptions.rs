@@ -109,10 +109,11 @@ fn best_of(listed: &[aws_sdk_sns::types::Subscription]) -> Subscription {
         matches!(subscription.protocol(), Some("http" | "https")) && path.ends_with(PATH)
     });
     let states = ours.map(|subscription| {
-        if subscription.subscription_arn() == Some(PENDING) {
-            Subscription::Pending
-        } else {
-            Subscription::Confirmed
+        match subscription.subscription_arn() {
+            Some(PENDING) => Subscription::Pending,
+            Some(arn) if arn.starts_with("arn:") => Subscription::Confirmed,
+            // `Deleted`, while the list is not up to date.
+            Some(_) | None => Subscription::Missing,
         }
     });
     states.max().unwrap_or(Subscription::Missing)
@@ -154,10 +155,11 @@ mod tests {
         );
         let pending = listed("https", ours, PENDING);
         let confirmed = listed("https", &format!("{ours}?from=ses"), ARN);
-        let others = [foreign, queue];
+        let deleted = listed("https", ours, "Deleted");
+        let others = [foreign, queue, deleted];
         assert_eq!(best_of(&[]), Subscription::Missing);
         assert_eq!(best_of(&others), Subscription::Missing);
-        let [foreign, _] = others;
+        let [foreign, ..] = others;
         assert_eq!(best_of(&[foreign, pending.clone()]), Subscription::Pending);
         assert_eq!(best_of(&[confirmed, pending]), Subscription::Confirmed);
     }

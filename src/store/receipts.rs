@@ -15,6 +15,8 @@ use crate::domain::time::Timestamp;
 const ASKABLE: [&str; 1] = ["twilio"];
 /// After this nothing more is to be expected: carriers report within hours, or not at all.
 const EXPECTED_FOR: Duration = Duration::from_hours(24);
+/// Rows looked at for one message that is asked for: the end of most is known by then.
+const LOOKED_AT: usize = 50;
 /// A row that nobody asked for in this time belongs to a program that does not ask.
 const ABANDONED_AFTER: Duration = Duration::from_hours(48);
 
@@ -93,7 +95,7 @@ impl Store {
         )
         .bind(now.minus(after))
         .push(" ORDER BY r.due_at LIMIT ")
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit.saturating_mul(LOOKED_AT)).unwrap_or(i64::MAX))
         .push(tx.dialect().lock(" FOR UPDATE OF r SKIP LOCKED"));
         let (mut awaited, mut over) = (Vec::new(), Vec::new());
         let mut again = Rows::new(&[("id", Kind::Id), ("due_at", Kind::Time)]);
@@ -103,6 +105,9 @@ impl Store {
             if row.opt_time("known_at")?.is_some() || age > EXPECTED_FOR {
                 over.push(id);
                 continue;
+            }
+            if awaited.len() == limit {
+                break;
             }
             // Asked again after as long as it has waited by now.
             again.add([id.into(), now.plus(age.saturating_sub(after)).into()]);

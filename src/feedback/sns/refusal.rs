@@ -118,6 +118,20 @@ pub enum Stage {
 }
 
 impl Refusal {
+    /// It may be good once the settings or the clock are mended, so it must not be thrown away.
+    pub const fn may_be_our_mistake(&self) -> bool {
+        matches!(
+            self,
+            Self::NoTopics
+                | Self::ForeignTopic(_)
+                | Self::UnknownRegion(_)
+                | Self::SignatureV1
+                | Self::CertificateValidity { .. }
+                | Self::CertificateUnavailable { .. }
+                | Self::FromTheFuture { .. }
+        )
+    }
+
     pub const fn class(&self) -> Class {
         match self {
             Self::TooLarge => Class::TooLarge,

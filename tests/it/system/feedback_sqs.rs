@@ -21,6 +21,7 @@ use crate::support::db::{TestDb, both};
 both!(
     every_form_is_kept_once_and_applied,
     what_cannot_be_kept_comes_again,
+    what_the_settings_may_be_to_blame_for_stays_in_the_queue,
 );
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -86,7 +87,6 @@ async fn every_form_is_kept_once_and_applied(db: &TestDb) {
             "hello".to_owned(),
             r#"{"eventType": "Telepathy", "mail": {"messageId": "m"}}"#.to_owned(),
             forged.to_string(),
-            fixture("signed_ses/other_account_topic_valid_signature.json"),
             old,
         ])
         .await;
@@ -119,6 +119,26 @@ async fn every_form_is_kept_once_and_applied(db: &TestDb) {
     assert_eq!(counted(&metrics, &series("opened", "duplicate")), 2);
     assert_eq!(counted(&metrics, &series("unparsable", "noted")), 1);
     assert_eq!(counted(&metrics, &series("none", "signature")), 1);
+}
+
+async fn what_the_settings_may_be_to_blame_for_stays_in_the_queue(db: &TestDb) {
+    let moto = Moto::start();
+    let queue = Queue::at(&moto.url, ACCOUNT).await;
+    // Its topic is not listed: perhaps somebody forgot to.
+    let foreign = fixture("signed_ses/other_account_topic_valid_signature.json");
+    queue.send(&[foreign]).await;
+    let consumer = consumer(db, &moto, &queue);
+    let metrics = Arc::clone(&consumer.inbox.metrics);
+    let running = consumer.start();
+    let refused = "sendtrail_feedback_total{kind=\"none\",result=\"foreign_topic\"}";
+    let started = Instant::now();
+    while counted(&metrics, refused) == 0 {
+        assert!(started.elapsed() < TIMEOUT);
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    assert!(running.stop().await);
+    assert_ne!(queue.left().await, (0, 0));
+    assert_eq!(db.count("feedback_inbox").await, 0);
 }
 
 async fn what_cannot_be_kept_comes_again(db: &TestDb) {
