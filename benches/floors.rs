@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::post;
 use sendtrail::clock::Clock;
 use sendtrail::config::Settings;
+use sendtrail::feedback::Inbox;
 use sendtrail::feedback::sns::{BODY_MAX, Certificates, Verifier};
 use sendtrail::feedback::webhook::{self, Webhook};
 use sendtrail::store::Store;
@@ -85,14 +86,16 @@ async fn real(certificate: &Path, url: &str, connections: u32) -> anyhow::Result
     settings.sns.region = Some("us-east-1".to_owned());
     let clock = Clock::system();
     Ok(Webhook {
-        verifier: Arc::new(verifier(certificate)?),
+        inbox: Inbox {
+            verifier: Arc::new(verifier(certificate)?),
+            opens_tracked: false,
+            store: Store::open(url, connections, clock.clone())
+                .await
+                .context("no database")?,
+            clock,
+            metrics: Arc::default(),
+        },
         subscriptions: settings.sns.client().await,
-        opens_tracked: false,
-        store: Store::open(url, connections, clock.clone())
-            .await
-            .context("no database")?,
-        clock,
-        metrics: Arc::default(),
     })
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Caller;
-use super::fields::{Errors, step};
+use super::fields::Errors;
 use super::history::{DayEdge, Pairs, instant, limit};
 use super::path::Steps;
 use super::problem::{Kind, Problem};
@@ -73,7 +73,7 @@ pub(super) struct Applied {
 pub(super) async fn list(
     State(shared): State<Shared>,
     caller: Caller,
-    Pairs(pairs): Pairs,
+    pairs: Pairs,
 ) -> Result<Json<FeedbackMessages>, Problem> {
     caller.operates()?;
     let mut wanted = Asked::read(pairs)?;
@@ -175,7 +175,6 @@ impl From<Message> for MessageJson {
     }
 }
 
-const QUERY_NAMES: &str = "result, from, to, limit, cursor";
 /// A cursor holds the id that a provider gave its message.
 const VALUE_LENGTH_MAX: usize = 2_048;
 
@@ -197,33 +196,18 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn read(pairs: Vec<(String, String)>) -> Result<Wanted, Problem> {
+    fn read(pairs: Pairs) -> Result<Wanted, Problem> {
         let (mut asked, mut errors) = (Self::default(), Errors::default());
-        for (name, value) in pairs {
-            asked.take(&name, value, &mut errors);
-        }
+        let mut slots = [
+            ("result", &mut asked.result),
+            ("from", &mut asked.from),
+            ("to", &mut asked.to),
+            ("limit", &mut asked.limit),
+            ("cursor", &mut asked.cursor),
+        ];
+        pairs.fill(&mut slots, VALUE_LENGTH_MAX, &mut errors);
         let wanted = asked.wanted(&mut errors);
         errors.unless_any(Some(wanted)).map_err(Problem::invalid)
-    }
-
-    fn take(&mut self, name: &str, value: String, errors: &mut Errors) {
-        let slot = match name {
-            "result" => &mut self.result,
-            "from" => &mut self.from,
-            "to" => &mut self.to,
-            "limit" => &mut self.limit,
-            "cursor" => &mut self.cursor,
-            _ => {
-                let detail = format!("is not known here; the names known here are: {QUERY_NAMES}");
-                return errors.add(step("", name), detail);
-            }
-        };
-        if value.len() > VALUE_LENGTH_MAX {
-            let detail = format!("is too long: at most {VALUE_LENGTH_MAX} bytes");
-            errors.add(step("", name), detail);
-        } else if !value.is_empty() && slot.replace(value).is_some() {
-            errors.add(step("", name), "is given twice");
-        }
     }
 
     fn wanted(&self, errors: &mut Errors) -> Wanted {

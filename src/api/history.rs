@@ -123,6 +123,32 @@ impl FromRequestParts<Shared> for Pairs {
     }
 }
 
+impl Pairs {
+    /// Puts each value into the slot of its name; an empty one counts as absent.
+    pub(super) fn fill(
+        self,
+        slots: &mut [(&str, &mut Option<String>)],
+        length_max: usize,
+        errors: &mut Errors,
+    ) {
+        for (name, value) in self.0 {
+            let Some((_, slot)) = slots.iter_mut().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = slots.iter().map(|(known, _)| *known).collect();
+                let known = known.join(", ");
+                let detail = format!("is not known here; the names known here are: {known}");
+                errors.add(step("", &name), detail);
+                continue;
+            };
+            if value.len() > length_max {
+                let detail = format!("is too long: at most {length_max} bytes");
+                errors.add(step("", &name), detail);
+            } else if !value.is_empty() && slot.replace(value).is_some() {
+                errors.add(step("", &name), "is given twice");
+            }
+        }
+    }
+}
+
 /// The parameters as they came; empty ones count as absent.
 #[derive(Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]

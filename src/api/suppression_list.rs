@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::auth::{Caller, Scope};
-use super::fields::{Errors, step};
+use super::fields::Errors;
 use super::history::{Pairs, limit};
 use super::intake::{METHODS, sent_by_us};
 use super::problem::Problem;
@@ -120,7 +120,7 @@ pub(super) struct Suppressions {
 pub(super) async fn list(
     State(shared): State<Shared>,
     caller: Caller,
-    Pairs(pairs): Pairs,
+    pairs: Pairs,
 ) -> Result<Json<Suppressions>, Problem> {
     let business = caller.allowed(Scope::Read)?;
     let filter = Asked::read(pairs)?;
@@ -133,7 +133,6 @@ pub(super) async fn list(
 
 /// Push targets are the longest addresses.
 const VALUE_LENGTH_MAX: usize = 4096;
-const QUERY_NAMES: &str = "method, address, lifted, limit, cursor";
 
 /// The parameters as they came; empty ones count as absent.
 #[derive(Debug, Default, utoipa::IntoParams)]
@@ -154,33 +153,18 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    fn read(pairs: Vec<(String, String)>) -> Result<Filter, Problem> {
+    fn read(pairs: Pairs) -> Result<Filter, Problem> {
         let (mut asked, mut errors) = (Self::default(), Errors::default());
-        for (name, value) in pairs {
-            asked.take(&name, value, &mut errors);
-        }
+        let mut slots = [
+            ("method", &mut asked.method),
+            ("address", &mut asked.address),
+            ("lifted", &mut asked.lifted),
+            ("limit", &mut asked.limit),
+            ("cursor", &mut asked.cursor),
+        ];
+        pairs.fill(&mut slots, VALUE_LENGTH_MAX, &mut errors);
         let filter = asked.filter(&mut errors);
         errors.unless_any(Some(filter)).map_err(Problem::invalid)
-    }
-
-    fn take(&mut self, name: &str, value: String, errors: &mut Errors) {
-        let slot = match name {
-            "method" => &mut self.method,
-            "address" => &mut self.address,
-            "lifted" => &mut self.lifted,
-            "limit" => &mut self.limit,
-            "cursor" => &mut self.cursor,
-            _ => {
-                let detail = format!("is not known here; the names known here are: {QUERY_NAMES}");
-                return errors.add(step("", name), detail);
-            }
-        };
-        if value.len() > VALUE_LENGTH_MAX {
-            let detail = format!("is too long: at most {VALUE_LENGTH_MAX} bytes");
-            errors.add(step("", name), detail);
-        } else if !value.is_empty() && slot.replace(value).is_some() {
-            errors.add(step("", name), "is given twice");
-        }
     }
 
     fn filter(self, errors: &mut Errors) -> Filter {

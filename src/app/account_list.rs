@@ -10,20 +10,17 @@ use crate::config::{EmailProvider, Settings};
 use crate::domain::account_list::{Listed, Page, Trouble};
 use crate::transport;
 
-#[derive(Debug)]
-struct OfSes(transport::AccountList);
-
-impl AccountList for OfSes {
+impl AccountList for transport::AccountList {
     fn page(&self, cursor: Option<String>, limit: u16) -> BoxFuture<'_, Result<Page, Trouble>> {
-        self.0.page(cursor, limit.into()).boxed()
+        self.page(cursor, limit.into()).boxed()
     }
 
     fn find<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Option<Listed>, Trouble>> {
-        self.0.find(address).boxed()
+        self.find(address).boxed()
     }
 
     fn remove<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<bool, Trouble>> {
-        self.0.remove(address).boxed()
+        self.remove(address).boxed()
     }
 }
 
@@ -32,7 +29,5 @@ pub(super) async fn account_list(settings: &Settings) -> Option<Arc<dyn AccountL
     if !settings.email.providers.contains(&EmailProvider::Ses) {
         return None;
     }
-    Some(Arc::new(OfSes(
-        transport::AccountList::new(&settings.ses).await,
-    )))
+    Some(Arc::new(transport::AccountList::new(&settings.ses).await))
 }

@@ -40,7 +40,7 @@ use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
-use crate::feedback::{self, Queued};
+use crate::feedback::{self, Inbox};
 use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
@@ -151,7 +151,11 @@ impl App {
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
-            let webhook = webhook(&settings, inbox).await;
+            let subscriptions = settings.sns.client().await;
+            let webhook = Webhook {
+                inbox,
+                subscriptions,
+            };
             watch_topics(&settings, &webhook, stop.clone());
             router = router.merge(webhook::router(webhook));
             router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
@@ -375,7 +379,7 @@ fn inbox(
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Queued> {
+) -> anyhow::Result<Inbox> {
     let mut certificates = Certificates::over_https()?;
     for (url, pem) in overrides.trust {
         certificates
@@ -383,7 +387,7 @@ fn inbox(
             .with_context(|| format!("the certificate of {url} cannot be read"))?;
     }
     let topics = settings.feedback.sns.clone();
-    Ok(Queued {
+    Ok(Inbox {
         verifier: Arc::new(Verifier::new(topics, certificates)),
         opens_tracked: settings.ses.track_opens,
         store: store.clone(),
@@ -392,28 +396,15 @@ fn inbox(
     })
 }
 
-async fn webhook(settings: &Settings, inbox: Queued) -> Webhook {
-    Webhook {
-        verifier: inbox.verifier,
-        subscriptions: settings.sns.client().await,
-        opens_tracked: inbox.opens_tracked,
-        store: inbox.store,
-        clock: inbox.clock,
-        metrics: inbox.metrics,
-    }
-}
-
-/// The sandbox's topic needs no subscription, and topics that report to queues need none to us.
 fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {
-    let topics = settings.feedback.sns.topics.clone();
-    let by_queue = !settings.feedback.sqs.queues.is_empty();
-    if settings.sandbox.enabled || by_queue || topics.is_empty() {
+    let topics = settings.subscribed_topics().to_vec();
+    if topics.is_empty() {
         return;
     }
     let watch = subscriptions::Watch {
-        store: webhook.store.clone(),
+        store: webhook.inbox.store.clone(),
         client: webhook.subscriptions.clone(),
-        verifier: Arc::clone(&webhook.verifier),
+        verifier: Arc::clone(&webhook.inbox.verifier),
         topics,
     };
     tokio::spawn(subscriptions::watch(watch, stop));

@@ -7,14 +7,14 @@ use tokio::sync::Notify;
 use super::Roles;
 use crate::api::ways::Intake;
 use crate::config::Settings;
-use crate::feedback::Queued;
+use crate::feedback::Inbox;
 use crate::intake::{Consumer, FeedbackConsumer, Running};
 
 /// Starts to read all of them, where that is a role of this process.
 pub(super) async fn read(
     settings: &Settings,
     roles: Roles,
-    inbox: &Queued,
+    inbox: &Inbox,
     woken: &Arc<Notify>,
 ) -> anyhow::Result<Vec<Running>> {
     let mut running = Vec::new();

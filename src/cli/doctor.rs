@@ -9,8 +9,9 @@ use crate::config::{Environment, Settings};
 use crate::delivery::Provider;
 use crate::domain::alarm::Kind;
 use crate::feedback::sns::{Certificates, TopicArn, Verifier};
-use crate::feedback::subscriptions::{Subscription, look};
+use crate::feedback::subscriptions::look;
 use crate::intake;
+use crate::store::Store;
 use crate::store::webhooks::Endpoint;
 
 /// One check: what was looked at, and what is wrong with it.
@@ -24,11 +25,13 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         what: "settings".to_owned(),
         trouble: None,
     }];
-    findings.push(database(settings).await);
-    findings.extend(webhooks(settings).await);
+    let store = open(settings).await;
+    findings.push(database(&store).await);
+    let store = store.ok();
+    findings.extend(webhooks(store.as_ref()).await);
     findings.push(topics(settings));
     findings.extend(subscriptions(settings).await);
-    findings.extend(alarms(settings).await);
+    findings.extend(alarms(store.as_ref()).await);
     findings.extend(providers(settings).await);
     findings.extend(queues(settings).await);
     let troubles = findings
@@ -51,25 +54,28 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn database(settings: &Settings) -> Finding {
-    let what = "database".to_owned();
-    let found = match open(settings).await {
-        Ok(store) => store.ready().await.map_err(anyhow::Error::from),
-        Err(error) => Err(error),
+async fn database(store: &anyhow::Result<Store>) -> Finding {
+    let trouble = match store {
+        Ok(store) => store
+            .ready()
+            .await
+            .err()
+            .map(|error| format!("{:#}", anyhow::Error::from(error))),
+        Err(error) => Some(format!("{error:#}")),
     };
     Finding {
-        what,
-        trouble: found.err().map(|error| format!("{error:#}")),
+        what: "database".to_owned(),
+        trouble,
     }
 }
 
 /// Endpoints to which nothing is sent any more.
-async fn webhooks(settings: &Settings) -> Vec<Finding> {
-    let disabled = match open(settings).await {
-        Ok(store) => store.disabled_webhooks().await,
-        // That is named already.
-        Err(_) => return Vec::new(),
+async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
+    // That there is no database is named already.
+    let Some(store) = store else {
+        return Vec::new();
     };
+    let disabled = store.disabled_webhooks().await;
     let finding = |endpoint: Endpoint| {
         let (id, business) = (endpoint.id, &endpoint.business);
         let why = endpoint.last_error.unwrap_or_default();
@@ -105,18 +111,16 @@ fn topics(settings: &Settings) -> Finding {
 
 /// Whether each topic has our webhook among its subscriptions, and its certificate can be had.
 async fn subscriptions(settings: &Settings) -> Vec<Finding> {
-    let (sns, mut findings) = (&settings.feedback.sns, Vec::new());
-    let by_queue = !settings.feedback.sqs.queues.is_empty();
-    if settings.sandbox.enabled || by_queue || sns.topics.is_empty() {
+    let (topics, mut findings) = (settings.subscribed_topics(), Vec::new());
+    if topics.is_empty() {
         return findings;
     }
     let client = settings.sns.client().await;
+    let sns = &settings.feedback.sns;
     let verifier = Certificates::over_https().map(|https| Verifier::new(sns.clone(), https));
-    for topic in sns.topics.iter().filter_map(|topic| TopicArn::parse(topic)) {
+    for topic in topics.iter().filter_map(|topic| TopicArn::parse(topic)) {
         let trouble = match look(&client, &topic).await {
-            Ok(Subscription::Confirmed) => None,
-            Ok(Subscription::Pending) => Some(said(Kind::SubscriptionPending)),
-            Ok(Subscription::Missing) => Some(said(Kind::SubscriptionMissing)),
+            Ok(found) => found.trouble().map(said),
             Err(why) => Some(why),
         };
         findings.push(Finding {
@@ -136,8 +140,8 @@ async fn subscriptions(settings: &Settings) -> Vec<Finding> {
 }
 
 /// What the running program noticed.
-async fn alarms(settings: &Settings) -> Vec<Finding> {
-    let Ok(store) = open(settings).await else {
+async fn alarms(store: Option<&Store>) -> Vec<Finding> {
+    let Some(store) = store else {
         return Vec::new();
     };
     let alarms = store.alarms().await.unwrap_or_default();

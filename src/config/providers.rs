@@ -35,6 +35,16 @@ impl Settings {
         missing.map(|problem| format!("twilio.{problem}")).collect()
     }
 
+    /// The topics that are to have a subscription to our webhook. The sandbox's needs none, and topics
+    /// that report to queues need none to us.
+    pub fn subscribed_topics(&self) -> &[String] {
+        if self.sandbox.enabled || !self.feedback.sqs.queues.is_empty() {
+            &[]
+        } else {
+            &self.feedback.sns.topics
+        }
+    }
+
     /// The providers of each method in order of preference, by their names.
     pub fn provider_names(&self) -> [(Method, Vec<&'static str>); 3] {
         let email = self.email.providers.iter().map(|p| p.as_str()).collect();

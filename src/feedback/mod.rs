@@ -2,6 +2,7 @@
 
 mod delivery_log;
 mod eum;
+mod inbox;
 mod json;
 mod key;
 mod provider_text;
@@ -14,7 +15,7 @@ pub mod subscriptions;
 pub mod twilio;
 pub mod webhook;
 
-pub use queued::Queued;
+pub use inbox::Inbox;
 pub use read::reader;
 
 use crate::domain::id::NotificationId;

@@ -1,52 +1,31 @@
 //! Feedback that comes by a queue of Amazon SQS: messages of SNS in their envelope or without it, and
 //! events of `EventBridge`. Who may write into the queue, the queue's own policy says.
 
-use std::sync::Arc;
-
 use tracing::{error, warn};
 
+use super::inbox::Inbox;
 use super::json::Json;
 use super::provider_text::text_at;
 use super::read;
-use super::sns::{Refusal, Verifier};
+use super::sns::Refusal;
 use super::webhook::incoming;
-use crate::clock::Clock;
-use crate::metrics::Metrics;
-use crate::store::Store;
 use crate::store::feedback::Incoming;
-
-/// Takes over what comes by queues.
-#[derive(Clone, Debug)]
-pub struct Queued {
-    pub verifier: Arc<Verifier>,
-    /// SES is set up to report opens (`ses.track_opens`).
-    pub opens_tracked: bool,
-    pub store: Store,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-}
 
 /// In characters. An id is looked up by an index; those of AWS have 36.
 const ID_LENGTH_MAX: usize = 128;
 
-impl Queued {
-    /// Keeps what a message says. `true`: the queue need not have it any longer.
+impl Inbox {
+    /// Keeps what a message of a queue says. `true`: the queue need not have it any longer.
     pub async fn keep(&self, queue: &str, id: &str, body: &str) -> bool {
         let (message, kind) = match self.read(queue, id, body).await {
             Ok(found) => found,
             Err(refusal) => return self.refuse(&refusal),
         };
-        match self.store.keep_feedback(message).await {
-            Ok(kept) => {
-                self.metrics.feedback(kind, kept.as_str());
-                true
-            }
-            Err(failed) => {
-                self.metrics.feedback(kind, "not_kept");
-                error!(error = %failed, "feedback could not be kept; it is left in its queue");
-                false
-            }
+        if let Err(failed) = self.put(message, kind).await {
+            error!(error = %failed, "feedback could not be kept; it is left in its queue");
+            return false;
         }
+        true
     }
 
     async fn read(

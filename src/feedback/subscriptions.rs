@@ -31,6 +31,17 @@ pub enum Subscription {
     Confirmed,
 }
 
+impl Subscription {
+    /// Why nothing arrives by it.
+    pub const fn trouble(self) -> Option<Kind> {
+        match self {
+            Self::Missing => Some(Kind::SubscriptionMissing),
+            Self::Pending => Some(Kind::SubscriptionPending),
+            Self::Confirmed => None,
+        }
+    }
+}
+
 /// Whose topics are looked after, and by what.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -53,10 +64,9 @@ pub async fn watch(watch: Watch, stop: CancellationToken) {
         for topic in topics.iter().filter_map(|topic| TopicArn::parse(topic)) {
             match look(&client, &topic).await {
                 Ok(found) => {
-                    let missing = found == Subscription::Missing;
-                    tell(&store, Kind::SubscriptionMissing, &topic, missing).await;
-                    let pending = found == Subscription::Pending;
-                    tell(&store, Kind::SubscriptionPending, &topic, pending).await;
+                    for kind in [Kind::SubscriptionMissing, Kind::SubscriptionPending] {
+                        tell(&store, kind, &topic, found.trouble() == Some(kind)).await;
+                    }
                 }
                 Err(why) => info!(
                     topic = topic.as_str(),

@@ -15,25 +15,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tracing::{error, info, warn};
 
+use super::inbox::Inbox;
 use super::read;
-use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal, Verifier};
-use crate::clock::Clock;
+use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal};
 use crate::domain::time::Timestamp;
-use crate::metrics::Metrics;
-use crate::store::Store;
 use crate::store::feedback::Incoming;
 
 /// What the webhook needs.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    pub verifier: Arc<Verifier>,
+    pub inbox: Inbox,
     /// Confirms subscriptions to allowed topics.
     pub subscriptions: Client,
-    /// SES is set up to report opens (`ses.track_opens`).
-    pub opens_tracked: bool,
-    pub store: Store,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
 }
 
 pub fn router(webhook: Webhook) -> Router {
@@ -56,8 +49,9 @@ async fn receive(
             let raw = headers
                 .get(RAW_DELIVERY)
                 .is_some_and(|value| value == "true");
-            let now = webhook.clock.now();
-            webhook
+            let inbox = &webhook.inbox;
+            let now = inbox.clock.now();
+            inbox
                 .verifier
                 .judge(&body, raw, now)
                 .await
@@ -82,7 +76,7 @@ async fn receive(
 
 impl Webhook {
     fn refuse(&self, refusal: &Refusal) -> Response {
-        self.metrics.feedback("none", refusal.label());
+        self.inbox.metrics.feedback("none", refusal.label());
         let status = match refusal.class() {
             Class::Forged => StatusCode::FORBIDDEN,
             Class::NotSns => StatusCode::BAD_REQUEST,
@@ -104,20 +98,14 @@ impl Webhook {
         {
             return response;
         }
-        let now = self.clock.now();
-        let (message, kind) = incoming(&envelope, body, now, self.opens_tracked);
-        match self.store.keep_feedback(message).await {
-            Ok(kept) => {
-                self.metrics.feedback(kind, kept.as_str());
-                StatusCode::OK.into_response()
-            }
-            Err(failed) => {
-                self.metrics.feedback(kind, "not_kept");
-                error!(error = %failed, "feedback could not be kept; the sender will repeat it");
-                let text = "The message could not be kept at the moment; send it again.\n";
-                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-            }
+        let inbox = &self.inbox;
+        let (message, kind) = incoming(&envelope, body, inbox.clock.now(), inbox.opens_tracked);
+        if let Err(failed) = inbox.put(message, kind).await {
+            error!(error = %failed, "feedback could not be kept; the sender will repeat it");
+            let text = "The message could not be kept at the moment; send it again.\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
         }
+        StatusCode::OK.into_response()
     }
 
     /// By the API, for the topic of the verified message; the address in it is never visited.
@@ -185,8 +173,10 @@ mod tests {
     use axum::http::Request;
     use tower::ServiceExt as _;
 
-    use super::super::sns::{Certificates, SnsSettings};
+    use super::super::sns::{Certificates, SnsSettings, Verifier};
     use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
 
     async fn post(body: Body) -> StatusCode {
         let clock = Clock::system();
@@ -194,15 +184,18 @@ mod tests {
             .behavior_version(aws_sdk_sns::config::BehaviorVersion::v2026_01_12())
             .build();
         let certificates = Certificates::over_https().unwrap();
-        let webhook = Webhook {
+        let inbox = Inbox {
             verifier: Arc::new(Verifier::new(SnsSettings::default(), certificates)),
-            subscriptions: Client::from_conf(config),
             store: Store::open("sqlite::memory:", 1, clock.clone())
                 .await
                 .unwrap(),
             clock,
             opens_tracked: true,
             metrics: Arc::default(),
+        };
+        let webhook = Webhook {
+            inbox,
+            subscriptions: Client::from_conf(config),
         };
         let request = Request::post("/webhooks/sns").body(body).unwrap();
         router(webhook).oneshot(request).await.unwrap().status()

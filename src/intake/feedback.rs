@@ -5,12 +5,12 @@ use tracing::info;
 
 use super::queue::{Running, Take, start};
 use super::settings::{Queue, SqsSettings};
-use crate::feedback::Queued;
+use crate::feedback::Inbox;
 
 /// What reads queues of feedback.
 #[derive(Clone, Debug)]
 pub struct FeedbackConsumer {
-    pub inbox: Queued,
+    pub inbox: Inbox,
     pub client: Client,
     pub settings: SqsSettings,
 }
@@ -24,7 +24,7 @@ impl FeedbackConsumer {
     }
 }
 
-impl Take for Queued {
+impl Take for Inbox {
     async fn take(&self, queue: &Queue, id: &str, body: &str) -> bool {
         self.keep(&queue.url, id, body).await
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::db::Tx;
 use super::stmt::{Stmt, sql};
 use super::{Error, Store};
 use crate::domain::alarm::{Alarm, Kind};
@@ -76,29 +77,27 @@ impl Store {
                 since: row.time("raised_at")?,
             });
         }
-        drop(tx);
-        alarms.extend(self.silent(now).await?);
+        alarms.extend(silent(&mut tx, now).await?);
         Ok(alarms)
     }
+}
 
-    /// Providers that have told nothing of what they took over last.
-    async fn silent(&self, now: Timestamp) -> Result<Vec<Alarm>, Error> {
-        let mut tx = self.db.read().await?;
-        let mut silent = Vec::new();
-        for provider in REPORTING {
-            let Some(row) = tx.optional(latest(provider, now)).await? else {
-                continue;
-            };
-            if row.int("sent")? >= SILENT_FROM && row.int("told")? == 0 {
-                silent.push(Alarm {
-                    kind: Kind::FeedbackSilent,
-                    subject: provider.to_owned(),
-                    since: row.time("since")?,
-                });
-            }
+/// Providers that have told nothing of what they took over last.
+async fn silent(tx: &mut Tx, now: Timestamp) -> Result<Vec<Alarm>, Error> {
+    let mut silent = Vec::new();
+    for provider in REPORTING {
+        let Some(row) = tx.optional(latest(provider, now)).await? else {
+            continue;
+        };
+        if row.int("sent")? >= SILENT_FROM && row.int("told")? == 0 {
+            silent.push(Alarm {
+                kind: Kind::FeedbackSilent,
+                subject: provider.to_owned(),
+                since: row.time("since")?,
+            });
         }
-        Ok(silent)
     }
+    Ok(silent)
 }
 
 /// Of how many of the latest messages the provider has told anything.

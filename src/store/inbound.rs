@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::feedback::{Incoming, Kept, Known, indexed, keep_raw};
+use super::row::Row;
 use super::stmt::sql;
 use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
 use super::{Error, Store, facts};
@@ -221,33 +222,29 @@ async fn written(tx: &mut Tx, text: &Text) -> Result<Vec<Correspondent>, Error> 
     .push(" ORDER BY l.id DESC LIMIT ")
     .bind(LOOKED_AT_MAX);
     let rows = tx.all(stmt).await?;
-    let one = |row: &super::row::Row| {
-        Ok(Correspondent {
-            business: row.text("business_id")?,
-            client_uid: row.id("client_uid")?,
-            notification: Some(NotificationId::new(row.id("id")?)),
-            sender: row.opt_text("sender")?,
-        })
-    };
+    let one = |row: &Row| correspondent(row, Some(NotificationId::new(row.id("id")?)));
     rows.iter().map(one).collect()
 }
 
 async fn cards(tx: &mut Tx, text: &Text) -> Result<Vec<Correspondent>, Error> {
-    let stmt = sql("SELECT c.business_id, c.uid, o.sms_from FROM clients c \
-         JOIN businesses o ON o.id = c.business_id WHERE c.phone = ")
+    let stmt = sql(
+        "SELECT c.business_id, c.uid AS client_uid, o.sms_from AS sender FROM clients c \
+         JOIN businesses o ON o.id = c.business_id WHERE c.phone = ",
+    )
     .bind(text.from.as_str())
     .push(" ORDER BY c.uid DESC LIMIT ")
     .bind(LOOKED_AT_MAX);
     let rows = tx.all(stmt).await?;
-    let one = |row: &super::row::Row| {
-        Ok(Correspondent {
-            business: row.text("business_id")?,
-            client_uid: row.id("uid")?,
-            notification: None,
-            sender: row.opt_text("sms_from")?,
-        })
-    };
-    rows.iter().map(one).collect()
+    rows.iter().map(|row| correspondent(row, None)).collect()
+}
+
+fn correspondent(row: &Row, notification: Option<NotificationId>) -> Result<Correspondent, Error> {
+    Ok(Correspondent {
+        business: row.text("business_id")?,
+        client_uid: row.id("client_uid")?,
+        notification,
+        sender: row.opt_text("sender")?,
+    })
 }
 
 /// Remembers the message for ever; `false` when it had come before.

@@ -40,8 +40,8 @@ pub(super) async fn too_many<'a>(
         .map(|returned| ((returned.client, returned.to.compared()), returned))
         .collect();
     let mut found = Vec::new();
-    for ((_, address), returned) in distinct.into_iter().take(CLIENTS_MAX) {
-        let in_a_row = in_a_row(tx, returned, now).await?;
+    for ((client, address), returned) in distinct.into_iter().take(CLIENTS_MAX) {
+        let in_a_row = in_a_row(tx, client, &address, now).await?;
         if in_a_row.len() < SOFT_BOUNCES {
             continue;
         }
@@ -59,7 +59,8 @@ pub(super) async fn too_many<'a>(
 /// When the latest messages to the address came back, up to the last one that arrived.
 async fn in_a_row(
     tx: &mut Tx,
-    returned: Returned<'_>,
+    client: Uuid,
+    address: &str,
     now: Timestamp,
 ) -> Result<Vec<Timestamp>, Error> {
     let since = NotificationId::floor(now.minus(SOFT_BOUNCE_WINDOW));
@@ -68,7 +69,7 @@ async fn in_a_row(
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at) AS arrived_at \
          FROM (SELECT l.id, l.address FROM contact_log l WHERE l.client_uid = ",
     )
-    .bind(returned.client)
+    .bind(client)
     .push(" AND l.id >= ")
     .bind(since.uuid())
     .push(" AND l.method = 'email' ORDER BY l.id DESC LIMIT ")
@@ -77,7 +78,6 @@ async fn in_a_row(
         ") AS recent JOIN delivery_facts f ON f.notification_id = recent.id \
          ORDER BY recent.id DESC",
     );
-    let address = returned.to.compared();
     let mut times = Vec::new();
     for row in tx.all(stmt).await? {
         let to = row.opt_text("address")?.unwrap_or_default();

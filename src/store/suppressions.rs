@@ -221,34 +221,28 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let stmt = sql(
-            "INSERT INTO lifted_suppressions (id, business_id, method, address, contact_type, \
-             reason, source, staff_id, note, created_at, lifted_at, lifted_source, \
-             lifted_staff_id, lifted_note) VALUES (",
-        )
-        .bind(self.clock.new_uuid(now))
-        .push(", ")
-        .bind(lift.business)
-        .push(", ")
-        .bind(lift.address.method().as_str())
-        .push(", ")
-        .bind(lift.address.compared())
-        .push(", '', ")
-        .bind(lift.reason.unwrap_or(Reason::Bounce).as_str())
-        .push(", ")
-        .bind(provider)
-        .push(", NULL, NULL, ")
-        .bind(since)
-        .push(", ")
-        .bind(now)
-        .push(", ")
-        .bind(lift.source)
-        .push(", ")
-        .bind(lift.staff_id)
-        .push(", ")
-        .bind(lift.note)
-        .push(")");
-        tx.execute(stmt).await?;
+        let key = Key {
+            business: lift.business.to_owned(),
+            method: lift.address.method(),
+            address: lift.address.compared(),
+            contact_type: String::new(),
+            reason: lift.reason.unwrap_or(Reason::Bounce),
+        };
+        let details = Details {
+            id: self.clock.new_uuid(now),
+            source: provider.to_owned(),
+            notification: None,
+            staff_id: None,
+            note: None,
+            expires_at: None,
+        };
+        let by = Lifting {
+            source: lift.source,
+            staff_id: lift.staff_id,
+            note: lift.note,
+        };
+        let entry = rows(&BTreeMap::from([(key, details)]), since);
+        keep_lifted(&mut tx, entry, by, now).await?;
         tx.commit().await
     }
 
@@ -430,6 +424,18 @@ pub(super) async fn take_off(
     if rows.is_empty() {
         return Ok(lifted);
     }
+    keep_lifted(tx, rows, by, now).await?;
+    lifted.sort_by_key(|entry| entry.id);
+    Ok(lifted)
+}
+
+/// Keeps as history what is not on a list any more.
+async fn keep_lifted(
+    tx: &mut Tx,
+    rows: Rows,
+    by: Lifting<'_>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let stmt = sql(
         "INSERT INTO lifted_suppressions (id, business_id, method, address, contact_type, reason, \
          source, notification_id, staff_id, note, created_at, expires_at, lifted_at, \
@@ -447,8 +453,7 @@ pub(super) async fn take_off(
     .push(" FROM ")
     .rows(rows);
     tx.execute(stmt).await?;
-    lifted.sort_by_key(|entry| entry.id);
-    Ok(lifted)
+    Ok(())
 }
 
 /// From a row of either table.

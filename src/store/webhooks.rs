@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::row::Row;
-use super::stmt::sql;
+use super::stmt::{Stmt, sql};
 use super::{Error, Store};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
@@ -140,15 +140,9 @@ impl Store {
 
     /// Nothing more is sent to it, and what waited for it never will be. `false`: there is none.
     pub async fn remove_webhook(&self, business: &str, id: Uuid) -> Result<bool, Error> {
-        let mut tx = self.db.write().await?;
         // Its events go when they are old: there may be any number of them.
-        let stmt = sql("DELETE FROM webhook_endpoints WHERE id = ")
-            .bind(id)
-            .push(" AND business_id = ")
-            .bind(business);
-        let removed = tx.execute(stmt).await? > 0;
-        tx.commit().await?;
-        Ok(removed)
+        self.change_webhook(sql("DELETE FROM webhook_endpoints"), business, id)
+            .await
     }
 
     /// The new secret signs from now on; the one before it signs beside it for `overlap`.
@@ -159,33 +153,32 @@ impl Store {
         secret: &Secret,
         overlap: Duration,
     ) -> Result<bool, Error> {
-        let mut tx = self.db.write().await?;
-        let stmt =
+        let change =
             sql("UPDATE webhook_endpoints SET previous_secret = secret, previous_ends_at = ")
                 .bind(self.clock.now().plus(overlap))
                 .push(", secret = ")
-                .bind(secret.reveal())
-                .push(" WHERE id = ")
-                .bind(id)
-                .push(" AND business_id = ")
-                .bind(business);
-        let changed = tx.execute(stmt).await? > 0;
-        tx.commit().await?;
-        Ok(changed)
+                .bind(secret.reveal());
+        self.change_webhook(change, business, id).await
     }
 
     /// Events are sent to it again, and at once.
     pub async fn enable_webhook(&self, business: &str, id: Uuid) -> Result<bool, Error> {
-        let mut tx = self.db.write().await?;
-        let stmt = sql(
+        let change = sql(
             "UPDATE webhook_endpoints SET disabled_at = NULL, failing_since_at = NULL, \
              failures = 0, next_at = ",
         )
-        .bind(self.clock.now())
-        .push(" WHERE id = ")
-        .bind(id)
-        .push(" AND business_id = ")
-        .bind(business);
+        .bind(self.clock.now());
+        self.change_webhook(change, business, id).await
+    }
+
+    /// Changes the one endpoint. `false`: there is none.
+    async fn change_webhook(&self, change: Stmt, business: &str, id: Uuid) -> Result<bool, Error> {
+        let mut tx = self.db.write().await?;
+        let stmt = change
+            .push(" WHERE id = ")
+            .bind(id)
+            .push(" AND business_id = ")
+            .bind(business);
         let changed = tx.execute(stmt).await? > 0;
         tx.commit().await?;
         Ok(changed)
@@ -235,7 +228,7 @@ impl Store {
     }
 }
 
-fn to_replay(endpoint: Uuid, from: Uuid, end: Uuid) -> super::stmt::Stmt {
+fn to_replay(endpoint: Uuid, from: Uuid, end: Uuid) -> Stmt {
     sql("SELECT id FROM webhook_deliveries WHERE endpoint_id = ")
         .bind(endpoint)
         .push(" AND id >= ")

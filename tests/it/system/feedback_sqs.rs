@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sendtrail::clock::Clock;
-use sendtrail::feedback::Queued;
+use sendtrail::feedback::Inbox;
 use sendtrail::feedback::sns::{Certificates, SnsSettings, Verifier};
 use sendtrail::intake::FeedbackConsumer;
 use sendtrail::metrics::Metrics;
@@ -38,7 +38,7 @@ fn consumer(db: &TestDb, moto: &Moto, queue: &Queue) -> FeedbackConsumer {
         ..SnsSettings::default()
     };
     FeedbackConsumer {
-        inbox: Queued {
+        inbox: Inbox {
             verifier: Arc::new(Verifier::new(topics, certificates)),
             opens_tracked: true,
             store: db.store.clone(),

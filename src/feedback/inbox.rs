@@ -1,0 +1,29 @@
+//! What takes over the providers' words, by whatever way they come.
+
+use std::sync::Arc;
+
+use super::sns::Verifier;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::feedback::{Incoming, Kept};
+use crate::store::{Error, Store};
+
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    pub verifier: Arc<Verifier>,
+    /// SES is set up to report opens (`ses.track_opens`).
+    pub opens_tracked: bool,
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Inbox {
+    /// Keeps a message, applies it, and counts what became of it.
+    pub(super) async fn put(&self, message: Incoming, kind: &'static str) -> Result<Kept, Error> {
+        let kept = self.store.keep_feedback(message).await;
+        let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
+        self.metrics.feedback(kind, result);
+        kept
+    }
+}
