@@ -27,14 +27,22 @@ pub(crate) fn post(path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Sends every request once, as fast as the answers come, and gives how long it took. Each must be
-/// answered with the expected status.
+/// How a load was answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) took: Duration,
+    /// From each request to its answer, in milliseconds.
+    pub(crate) millis: Vec<f64>,
+}
+
+/// Sends every request once, as fast as the answers come. Each must be answered with the expected
+/// status.
 pub(crate) async fn run(
     address: SocketAddr,
     connections: usize,
     requests: &Arc<Vec<Vec<u8>>>,
     expected: u16,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<Answered> {
     let mut streams = Vec::new();
     for _ in 0..connections {
         let stream = TcpStream::connect(address).await?;
@@ -51,20 +59,27 @@ pub(crate) async fn run(
                 stream,
                 read: Vec::new(),
             };
+            let mut millis = Vec::new();
             while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let asked = Instant::now();
                 let answer = timeout(ANSWER_LIMIT, line.exchange(request));
                 let (status, body) = answer.await.context("no answer in time")??;
                 if status != expected {
                     bail!("answered with {status}: {}", String::from_utf8_lossy(&body));
                 }
+                millis.push(asked.elapsed().as_secs_f64() * 1e3);
             }
-            Ok(())
+            Ok(millis)
         });
     }
+    let mut millis = Vec::with_capacity(requests.len());
     while let Some(ended) = tasks.join_next().await {
-        ended??;
+        millis.append(&mut ended??);
     }
-    Ok(began.elapsed())
+    Ok(Answered {
+        took: began.elapsed(),
+        millis,
+    })
 }
 
 struct Line {

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the figures go to standard output")]
 
 mod backlog;
+mod beside;
 mod database;
 mod enqueue;
 mod fill;
@@ -31,6 +32,7 @@ const HELP: &str = "cargo bench -- [MEASURE...] [--quick] [--database sqlite|pos
 
 MEASURE   smtp       email from backlog to recorded, through SMTP to a local sink
           webhooks   signed SNS messages, verified and committed
+          beside     the same while a worker sends as fast as it can
           enqueue    POST /v1/notifications, one by one and 1,000 at a time
           history    pages of the contact history
           memory     resident set of a worker with a long backlog
@@ -47,6 +49,7 @@ const MEASURE_LIMIT: Duration = Duration::from_mins(30);
 enum Measure {
     Smtp,
     Webhooks,
+    Beside,
     Enqueue,
     History,
     Memory,
@@ -54,9 +57,10 @@ enum Measure {
 }
 
 impl Measure {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("smtp", Self::Smtp),
         ("webhooks", Self::Webhooks),
+        ("beside", Self::Beside),
         ("enqueue", Self::Enqueue),
         ("history", Self::History),
         ("memory", Self::Memory),
@@ -136,6 +140,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
                 match measure {
                     Measure::Smtp => smtp::measure(&rig, *kind).await,
                     Measure::Webhooks => webhooks::measure(&rig, *kind).await,
+                    Measure::Beside => beside::measure(&rig, *kind).await,
                     Measure::Enqueue => enqueue::measure(&rig, *kind).await,
                     Measure::History => history::measure(&rig, *kind).await,
                     Measure::Memory => memory::measure(&rig, *kind).await,

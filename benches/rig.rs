@@ -21,6 +21,10 @@ pub(crate) struct Sizes {
     pub(crate) emails: usize,
     /// Signed messages of one round.
     pub(crate) webhooks: usize,
+    /// Signed messages that come while a worker sends.
+    pub(crate) beside: usize,
+    /// Emails of which the worker does not come to the end meanwhile.
+    pub(crate) beside_emails: usize,
     /// Notifications of one round, enqueued one by one.
     pub(crate) singles: usize,
     /// Batches of 1,000 of one round.
@@ -44,6 +48,8 @@ impl Sizes {
         rounds: 3,
         emails: 20_000,
         webhooks: 10_000,
+        beside: 30_000,
+        beside_emails: 200_000,
         singles: 10_000,
         batches: 40,
         entries: 100_000,
@@ -58,6 +64,8 @@ impl Sizes {
         rounds: 1,
         emails: 2_000,
         webhooks: 1_000,
+        beside: 1_000,
+        beside_emails: 30_000,
         singles: 1_000,
         batches: 4,
         entries: 5_000,

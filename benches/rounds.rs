@@ -35,7 +35,7 @@ impl Rounds {
         load: &Load,
     ) -> anyhow::Result<()> {
         let (server_before, database_before) = (server.cpu()?, database.server_cpu()?);
-        let took = http_load::run(
+        let answered = http_load::run(
             server.address,
             load.connections,
             &load.requests,
@@ -44,7 +44,7 @@ impl Rounds {
         .await?;
         let items = load.requests.len() * load.each;
         self.items += items;
-        self.rates.push(per_second(items, took));
+        self.rates.push(per_second(items, answered.took));
         self.server += server.cpu()?.saturating_sub(server_before);
         self.database += database.server_cpu()?.saturating_sub(database_before);
         Ok(())

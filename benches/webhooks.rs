@@ -12,7 +12,7 @@ use crate::rig::Rig;
 use crate::rounds::{Load, Rounds};
 use crate::sns::Signer;
 
-const CONNECTIONS: usize = 256;
+pub(crate) const CONNECTIONS: usize = 256;
 const CLIENTS: usize = 1_000;
 const TEXT: usize = 500;
 const LEAST: f64 = 0.3;

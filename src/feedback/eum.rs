@@ -11,7 +11,7 @@ use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
 
-const SOURCE: &str = "end_user_messaging";
+pub(super) const SOURCE: &str = "end_user_messaging";
 /// Where our own id travels.
 const CONTEXT: &str = "/context/notification_id";
 

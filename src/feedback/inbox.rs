@@ -6,6 +6,7 @@ use super::sns::Verifier;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::feedback::{Incoming, Kept};
+use crate::store::inbound::{Text, Wish};
 use crate::store::{Error, Store};
 
 #[derive(Clone, Debug)]
@@ -18,12 +19,39 @@ pub struct Inbox {
     pub metrics: Arc<Metrics>,
 }
 
+/// A message and what was found in it.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) incoming: Incoming,
+    /// What a client wrote.
+    pub(super) text: Option<Box<Text>>,
+    /// From a closed vocabulary.
+    pub(super) kind: &'static str,
+}
+
 impl Inbox {
     /// Keeps a message, applies it, and counts what became of it.
-    pub(super) async fn put(&self, message: Incoming, kind: &'static str) -> Result<Kept, Error> {
-        let kept = self.store.keep_feedback(message).await;
+    pub(super) async fn put(&self, message: Message) -> Result<Kept, Error> {
+        let Message {
+            incoming,
+            text,
+            kind,
+        } = message;
+        let kept = match text {
+            Some(text) => self.store.keep_text(incoming, &text).await,
+            None => self.store.keep_feedback(incoming).await,
+        };
         let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
         self.metrics.feedback(kind, result);
         kept
+    }
+}
+
+/// The kind of a text, from a closed vocabulary.
+pub(super) const fn kind_of(text: &Text) -> &'static str {
+    match text.wish {
+        Some(Wish::Stop) => "stop",
+        Some(Wish::Start) => "start",
+        None => "text",
     }
 }

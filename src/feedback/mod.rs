@@ -2,6 +2,7 @@
 
 mod delivery_log;
 mod eum;
+mod eum_text;
 mod inbox;
 mod json;
 mod key;
@@ -14,6 +15,7 @@ pub mod sns;
 pub mod subscriptions;
 pub mod twilio;
 pub mod webhook;
+mod wish;
 
 pub use inbox::Inbox;
 pub use read::reader;
@@ -21,6 +23,7 @@ pub use read::reader;
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 use crate::store::feedback::{Happening, Report};
+use crate::store::inbound::Text;
 use json::Json;
 
 /// A provider's text, understood as far as it can be. None of these is an error: what is not
@@ -33,6 +36,8 @@ pub enum Parsed {
         kind: String,
         report: Report,
     },
+    /// A client wrote to us.
+    Text(Box<Text>),
     /// A provider tries out the way to us; there is nothing to do.
     Test,
     /// Well formed and of a kind that this version does not know.
@@ -47,7 +52,7 @@ pub enum Parsed {
 }
 
 /// Reads the text inside an SNS message: an SES notification or event, an event of AWS End User
-/// Messaging, or a line of the delivery status log of SNS. `EventBridge` puts an envelope of its own
+/// Messaging, what a client wrote to a number of it, or a line of the delivery status log of SNS. `EventBridge` puts an envelope of its own
 /// around the events of SES.
 pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     if ses::is_test(message) {
@@ -63,6 +68,9 @@ pub fn parse(message: &str, received_at: Timestamp) -> Parsed {
     let value = detail.unwrap_or(&value);
     if let Some(event) = eum::Event::read(value) {
         return eum::parse(&event, received_at);
+    }
+    if let Some(parsed) = eum_text::parse(value) {
+        return parsed;
     }
     if let Some(kind) = ses::kind(value) {
         return ses::parse(value, kind, received_at);

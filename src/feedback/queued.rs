@@ -3,7 +3,7 @@
 
 use tracing::{error, warn};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Message};
 use super::json::Json;
 use super::provider_text::text_at;
 use super::read;
@@ -17,23 +17,18 @@ const ID_LENGTH_MAX: usize = 128;
 impl Inbox {
     /// Keeps what a message of a queue says. `true`: the queue need not have it any longer.
     pub async fn keep(&self, queue: &str, id: &str, body: &str) -> bool {
-        let (message, kind) = match self.read(queue, id, body).await {
-            Ok(found) => found,
+        let message = match self.read(queue, id, body).await {
+            Ok(message) => message,
             Err(refusal) => return self.refuse(&refusal),
         };
-        if let Err(failed) = self.put(message, kind).await {
+        if let Err(failed) = self.put(message).await {
             error!(error = %failed, "feedback could not be kept; it is left in its queue");
             return false;
         }
         true
     }
 
-    async fn read(
-        &self,
-        queue: &str,
-        id: &str,
-        body: &str,
-    ) -> Result<(Incoming, &'static str), Refusal> {
+    async fn read(&self, queue: &str, id: &str, body: &str) -> Result<Message, Refusal> {
         let now = self.clock.now();
         let json = Json::parse(body).ok();
         let text = |pointer| json.as_ref().and_then(|json| text_at(json, pointer));
@@ -47,7 +42,7 @@ impl Inbox {
             _ => (read::SQS, id),
         };
         let understood = read::of_text(body, now, self.opens_tracked);
-        let message = Incoming {
+        let incoming = Incoming {
             source,
             message_id: id.to_owned(),
             topic: queue.to_owned(),
@@ -56,7 +51,11 @@ impl Inbox {
             body: body.into(),
             report: understood.report,
         };
-        Ok((message, understood.metric_kind))
+        Ok(Message {
+            incoming,
+            text: understood.text,
+            kind: understood.metric_kind,
+        })
     }
 
     /// What is forged would come again and again. What settings or a clock may be to blame for stays in

@@ -2,11 +2,13 @@
 
 use tracing::warn;
 
+use super::inbox::kind_of;
 use super::sns::{Envelope, Kind};
 use super::{Parsed, twilio};
 use crate::domain::event::What;
 use crate::domain::time::Timestamp;
 use crate::store::feedback::Report;
+use crate::store::inbound::Text;
 use crate::store::inbox::{Reader, Reading, UNPARSABLE};
 
 /// The source of messages in the envelope of SNS.
@@ -17,6 +19,8 @@ pub(super) const SQS: &str = "sqs";
 pub(super) const EVENTBRIDGE: &str = "eventbridge";
 /// Of what Twilio posts.
 pub(super) const TWILIO: &str = "twilio";
+/// The kind of what a client wrote.
+pub(super) const RECEIVED: &str = "received";
 /// How `EventBridge` names SES.
 pub(super) const AWS_SES: &str = "aws.ses";
 
@@ -26,6 +30,8 @@ pub(super) struct Understood {
     /// From a closed vocabulary.
     pub(super) metric_kind: &'static str,
     pub(super) report: Option<Report>,
+    /// What a client wrote.
+    pub(super) text: Option<Box<Text>>,
 }
 
 /// Reads the messages of the inbox as they were read when they came. `opens_tracked`: SES is set up to
@@ -40,13 +46,13 @@ pub fn reader(opens_tracked: bool) -> Reader {
                 Err(_damaged) => unparsable("not an envelope"),
             },
             SQS | EVENTBRIDGE => of_text(body, at, opens_tracked),
-            // Of texts that clients wrote nothing is applied anew: they are entries of their own.
             TWILIO => {
                 let (_, query) = message.topic.split_once('?').unwrap_or_default();
                 understand(twilio::parse(query, body, at), opens_tracked)
             }
             _ => return None,
         };
+        // Of texts that clients wrote nothing is applied anew: they are entries of their own.
         Some(Reading {
             kind: understood.kind,
             report: understood.report,
@@ -65,6 +71,7 @@ pub(super) fn of_envelope(
             kind: envelope.kind.as_str().to_owned(),
             metric_kind: "subscription",
             report: None,
+            text: None,
         },
     }
 }
@@ -80,6 +87,7 @@ pub(super) fn understand(parsed: Parsed, opens_tracked: bool) -> Understood {
         kind,
         metric_kind,
         report: None,
+        text: None,
     };
     match parsed {
         Parsed::Report { kind, mut report } => {
@@ -91,6 +99,14 @@ pub(super) fn understand(parsed: Parsed, opens_tracked: bool) -> Understood {
                 kind,
                 metric_kind: first.map_or("nothing", |h| h.what.kind()),
                 report: Some(report).filter(|report| !report.happenings.is_empty()),
+                text: None,
+            }
+        }
+        Parsed::Text(text) => {
+            let nothing = nothing(RECEIVED.to_owned(), kind_of(&text));
+            Understood {
+                text: Some(text),
+                ..nothing
             }
         }
         Parsed::Test => nothing("test".to_owned(), "test"),
@@ -108,6 +124,7 @@ fn unparsable(why: &'static str) -> Understood {
         kind: UNPARSABLE.to_owned(),
         metric_kind: UNPARSABLE,
         report: None,
+        text: None,
     }
 }
 

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tracing::{error, info, warn};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Message};
 use super::read;
 use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal};
 use crate::domain::time::Timestamp;
@@ -99,8 +99,8 @@ impl Webhook {
             return response;
         }
         let inbox = &self.inbox;
-        let (message, kind) = incoming(&envelope, body, inbox.clock.now(), inbox.opens_tracked);
-        if let Err(failed) = inbox.put(message, kind).await {
+        let message = incoming(&envelope, body, inbox.clock.now(), inbox.opens_tracked);
+        if let Err(failed) = inbox.put(message).await {
             error!(error = %failed, "feedback could not be kept; the sender will repeat it");
             let text = "The message could not be kept at the moment; send it again.\n";
             return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
@@ -139,13 +139,13 @@ impl Webhook {
     }
 }
 
-/// As it is to be kept, and its kind for metrics.
+/// As it is to be kept.
 pub(super) fn incoming(
     envelope: &Envelope,
     body: &str,
     received_at: Timestamp,
     opens_tracked: bool,
-) -> (Incoming, &'static str) {
+) -> Message {
     if let Kind::UnsubscribeConfirmation(_) = envelope.kind {
         error!(
             topic = envelope.topic.as_str(),
@@ -153,7 +153,7 @@ pub(super) fn incoming(
         );
     }
     let understood = read::of_envelope(envelope, received_at, opens_tracked);
-    let message = Incoming {
+    let incoming = Incoming {
         source: read::SNS,
         message_id: envelope.message_id.to_string(),
         topic: envelope.topic.as_str().to_owned(),
@@ -162,7 +162,11 @@ pub(super) fn incoming(
         body: body.into(),
         report: understood.report,
     };
-    (message, understood.metric_kind)
+    Message {
+        incoming,
+        text: understood.text,
+        kind: understood.metric_kind,
+    }
 }
 
 #[cfg(test)]

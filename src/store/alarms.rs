@@ -22,8 +22,8 @@ const REPORTING: [&str; 2] = ["ses", "twilio"];
 const TOLD_WITHIN: Duration = Duration::from_mins(15);
 /// Messages before that have been told of, or never will.
 const LOOKED_BACK: Duration = Duration::from_hours(24);
-/// The latest entries that are looked at.
-const LOOKED_AT: i64 = 1_000;
+/// The latest entries that are looked at, of all methods: some ten milliseconds' work.
+const LOOKED_AT: i64 = 5_000;
 /// So many messages in a row without a word are no chance.
 const SILENT_FROM: i64 = 20;
 

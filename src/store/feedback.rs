@@ -122,6 +122,9 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     let told = told.map(|(_, message)| (message.name(), message.report.as_ref()));
     let mut sorted = sort(told, &known);
     unmatched::keep(&mut tx, &sorted.unmatched, now).await?;
+    // A provider's word that it took a message over is a send that some may have waited for.
+    let waiting = unmatched::take(&mut tx, &sorted.events).await?;
+    sorted.events.extend(waiting);
     let new = facts::merge(&mut tx, clock, &sorted.events, now).await?;
     tx.commit().await?;
     sorted.count_new(new);
@@ -257,6 +260,15 @@ impl Report {
 
     pub(super) fn tidy(&mut self) {
         self.provider_message_id = self.provider_message_id.as_deref().map(indexed);
+        for happening in &mut self.happenings {
+            if let What::Accepted {
+                provider_message_id,
+                ..
+            } = &mut happening.what
+            {
+                *provider_message_id = provider_message_id.as_deref().map(indexed);
+            }
+        }
     }
 }
 

@@ -30,10 +30,18 @@ pub struct Text {
     pub from: Address,
     /// The number that it was sent to.
     pub to: String,
-    /// Businesses without a number of their own write from that one.
-    pub is_shared: bool,
+    pub sharing: Sharing,
     pub text: String,
     pub wish: Option<Wish>,
+}
+
+/// Whether businesses without a number of their own write from that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    Shared,
+    NotShared,
+    /// The provider picks numbers for them: any that is nobody's own.
+    UnlessOwned,
 }
 
 /// What a client asks for by a word of its own.
@@ -142,7 +150,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, Error> {
         let mut lifted = Vec::new();
-        for one in answered.iter().filter(|one| text.came_to(one)) {
+        for one in answered.iter().filter(|one| text.came_to(one, answered)) {
             let key = text.suppression(one);
             if let Some(entry) = suppressions::in_force(tx, &key, now).await? {
                 lifted.push((one, entry.id));
@@ -169,10 +177,13 @@ impl Store {
 
 impl Text {
     /// They write from the number that it came to.
-    fn came_to(&self, one: &Correspondent) -> bool {
-        match &one.sender {
-            Some(own) => *own == self.to,
-            None => self.is_shared,
+    fn came_to(&self, one: &Correspondent, all: &[Correspondent]) -> bool {
+        let owns = |one: &Correspondent| one.sender.as_deref() == Some(self.to.as_str());
+        match (&one.sender, self.sharing) {
+            (Some(_), _) => owns(one),
+            (None, Sharing::Shared) => true,
+            (None, Sharing::NotShared) => false,
+            (None, Sharing::UnlessOwned) => !all.iter().any(owns),
         }
     }
 
@@ -205,8 +216,10 @@ async fn correspondents(tx: &mut Tx, text: &Text) -> Result<Vec<Correspondent>, 
     if found.is_empty() {
         found = cards(tx, text).await?;
     }
-    if found.iter().any(|one| text.came_to(one)) {
-        found.retain(|one| text.came_to(one));
+    let came_to = found.iter().filter(|one| text.came_to(one, &found));
+    let came_to: Vec<Correspondent> = came_to.cloned().collect();
+    if !came_to.is_empty() {
+        found = came_to;
     }
     let mut seen = BTreeSet::new();
     found.retain(|one| seen.insert(one.business.clone()));

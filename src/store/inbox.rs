@@ -191,6 +191,8 @@ impl Store {
         // who records a send does it.
         unmatched::forget(&mut tx, &sorted.events).await?;
         unmatched::keep(&mut tx, &sorted.unmatched, now).await?;
+        let waiting = unmatched::take(&mut tx, &sorted.events).await?;
+        sorted.events.extend(waiting);
         mark(&mut tx, batch, &sorted.kept).await?;
         let new = facts::merge(&mut tx, &self.clock, &sorted.events, now).await?;
         tx.commit().await?;

@@ -238,8 +238,8 @@ impl Serving {
         let taken = outcomes.iter().any(|it| it.end == WebhookEnd::Taken);
         let in_trouble = sent.in_trouble.into_inner();
         let failures = if taken { 0 } else { endpoint.failures };
-        let rests = last.is_some() && (in_trouble || !taken);
-        let next_at = if rests {
+        // An event that is refused by itself comes again at its own time.
+        let next_at = if in_trouble {
             now.plus(settings.schedule().wait(failures.saturating_add(1)))
         } else {
             now

@@ -17,7 +17,7 @@ pub struct Form {
 
 impl Form {
     /// A form as it is posted, or a JSON object, which begins otherwise.
-    pub(super) fn read(body: &str) -> Result<Self, Refusal> {
+    pub fn read(body: &str) -> Result<Self, Refusal> {
         if body.trim_start().starts_with('{') {
             return Self::of_json(body);
         }

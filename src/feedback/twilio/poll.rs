@@ -101,6 +101,7 @@ impl Poller {
             kind,
             metric_kind,
             report,
+            ..
         } = understand(parse(&genuine.query, &genuine.body, now), true);
         let mut incoming = genuine.incoming(kind, now);
         incoming.report = report;

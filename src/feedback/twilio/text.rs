@@ -8,21 +8,23 @@ use super::{SOURCE, key};
 use crate::domain::address::Address;
 use crate::domain::method::Method;
 use crate::feedback::provider_text::long;
+use crate::feedback::wish::Words;
 use crate::store::inbound::{Text, Wish};
 
-/// The words that Twilio takes for an opt-out, in capitals: the message consists of one of them.
-const STOP: [&str; 8] = [
-    "STOP",
-    "STOPALL",
-    "UNSUBSCRIBE",
-    "CANCEL",
-    "END",
-    "QUIT",
-    "REVOKE",
-    "OPTOUT",
-];
-/// And those that take it back. YES means that only after an opt-out.
-const START: [&str; 3] = ["START", "YES", "UNSTOP"];
+const WORDS: Words = Words {
+    stop: &[
+        "STOP",
+        "STOPALL",
+        "UNSUBSCRIBE",
+        "CANCEL",
+        "END",
+        "QUIT",
+        "REVOKE",
+        "OPTOUT",
+    ],
+    // YES means that only after an opt-out.
+    start: &["START", "YES", "UNSTOP"],
+};
 
 /// A message that came to Twilio for us.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Received<'_> {
             provider_message_id: long(self.sid),
             key: key::of(&[SOURCE, self.sid, "text"]),
             from: self.from.clone(),
-            is_shared: verifier.is_shared(to, service),
+            sharing: verifier.sharing(to, service),
             to: long(to),
             wish: self.wish(body),
             text: self.described(body),
@@ -65,15 +67,7 @@ impl Received<'_> {
     /// Twilio's own judgement where it tells it, with the words and languages that are set up there;
     /// else ours, by its list.
     fn wish(&self, body: &str) -> Option<Wish> {
-        let told = self.form.get("OptOutType");
-        let word = told.map_or_else(|| bare(body), str::to_ascii_uppercase);
-        if STOP.contains(&word.as_str()) {
-            Some(Wish::Stop)
-        } else if START.contains(&word.as_str()) {
-            Some(Wish::Start)
-        } else {
-            None
-        }
+        WORDS.wish(self.form.get("OptOutType").unwrap_or(body))
     }
 
     /// The text, and how many pictures came with it: they stay with Twilio.
@@ -89,15 +83,10 @@ impl Received<'_> {
     }
 }
 
-/// In capitals, without what stands around it: who writes "Stop." wants no more messages either.
-fn bare(body: &str) -> String {
-    let around = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
-    body.trim_matches(around).to_uppercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::inbound::Sharing;
     use crate::transport::TwilioSettings;
 
     const SID: &str = "SM00000000000000000000000000000001";
@@ -170,7 +159,7 @@ mod tests {
             (hello.to.as_str(), hello.text.as_str()),
             ("+15005550001", "Hello")
         );
-        assert!(hello.is_shared, "it is the number of the settings");
+        assert_eq!(hello.sharing, Sharing::Shared, "the number of the settings");
         for (body, count, expected) in [
             ("Hello", "0", "Hello"),
             ("Hello", "2", "Hello [2 files]"),

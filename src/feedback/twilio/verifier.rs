@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::form::Form;
 use super::{Genuine, Refusal};
+use crate::store::inbound::Sharing;
 use crate::transport::TwilioSettings;
 
 /// Where Twilio posts, below our public address.
@@ -61,9 +62,14 @@ impl Verifier {
     }
 
     /// Do messages of businesses without a number of their own come from it?
-    pub(super) fn is_shared(&self, number: &str, service: Option<&str>) -> bool {
-        self.sender.as_deref() == Some(number)
-            || (self.service.is_some() && self.service.as_deref() == service)
+    pub(super) fn sharing(&self, number: &str, service: Option<&str>) -> Sharing {
+        let is_shared = self.sender.as_deref() == Some(number)
+            || (self.service.is_some() && self.service.as_deref() == service);
+        if is_shared {
+            Sharing::Shared
+        } else {
+            Sharing::NotShared
+        }
     }
 
     pub fn judge(&self, post: &Post<'_>) -> Result<Genuine, Refusal> {

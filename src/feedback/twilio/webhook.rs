@@ -16,10 +16,10 @@ use super::refusal::Class;
 use super::verifier::{BODY_MAX, PATH, Post};
 use super::{Genuine, Refusal, Said, Verifier};
 use crate::clock::Clock;
-use crate::feedback::read::{Understood, understand};
+use crate::feedback::inbox::kind_of;
+use crate::feedback::read::{RECEIVED, Understood, understand};
 use crate::metrics::Metrics;
 use crate::store::feedback::Kept;
-use crate::store::inbound::{Text, Wish};
 use crate::store::{Error, Store};
 
 /// What the webhook needs.
@@ -92,6 +92,7 @@ impl Webhook {
                     kind,
                     metric_kind,
                     report,
+                    ..
                 } = understand(parsed, true);
                 let mut message = genuine.incoming(kind, now);
                 message.report = report;
@@ -99,7 +100,7 @@ impl Webhook {
                 self.answer(kept, metric_kind, StatusCode::NO_CONTENT.into_response())
             }
             Said::Text(text) => {
-                let message = genuine.incoming("received".to_owned(), now);
+                let message = genuine.incoming(RECEIVED.to_owned(), now);
                 let kept = self.store.keep_text(message, &text).await;
                 // Twilio sends the words of an answer to who wrote; this one has none.
                 let silent = ([(header::CONTENT_TYPE, "text/xml")], "<Response/>");
@@ -120,15 +121,6 @@ impl Webhook {
                 again("The message could not be kept at the moment; send it again.\n")
             }
         }
-    }
-}
-
-/// From a closed vocabulary, for the metric.
-fn kind_of(text: &Text) -> &'static str {
-    match text.wish {
-        Some(Wish::Stop) => "stop",
-        Some(Wish::Start) => "start",
-        None => "text",
     }
 }
 

@@ -8,7 +8,7 @@ use sendtrail::domain::suppression::Reason;
 use sendtrail::store::clients::ClientRef;
 use sendtrail::store::feedback::{Incoming, Kept};
 use sendtrail::store::history::{Entry, Filter};
-use sendtrail::store::inbound::{Text, Wish};
+use sendtrail::store::inbound::{Sharing, Text, Wish};
 use sendtrail::store::suppressions;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ both! {
     stop_ends_text_messages_and_start_begins_them_again,
     a_word_that_takes_nothing_back_is_only_a_text,
     a_text_belongs_to_the_business_whose_number_it_came_to,
+    a_number_that_the_provider_picked_is_of_all_who_have_none,
     who_was_never_written_to_is_found_by_the_card_or_not_at_all,
     a_text_that_comes_again_does_nothing_even_when_it_is_no_longer_kept,
 }
@@ -35,7 +36,7 @@ fn text(number: u128, words: &str) -> Text {
         key: EventKey(Uuid::from_u128(number)),
         from: address(Method::Sms, PHONE),
         to: OURS.to_owned(),
-        is_shared: true,
+        sharing: Sharing::Shared,
         text: words.to_owned(),
         wish: match words {
             "STOP" => Some(Wish::Stop),
@@ -148,6 +149,31 @@ async fn with_number(db: &TestDb, name: &str, number: &str) {
     .await;
 }
 
+/// As AWS does it for who names no number.
+async fn a_number_that_the_provider_picked_is_of_all_who_have_none(db: &TestDb) {
+    with_number(db, "own", "+15005550002").await;
+    db.store.ensure_business("other", "other").await.unwrap();
+    for business in ["other", BUSINESS, "own"] {
+        of(&db.store, business, vec![sms("C-1")]).await;
+        db.pass(Duration::from_secs(1));
+    }
+    let to = |number, to: &str| Text {
+        to: to.to_owned(),
+        sharing: Sharing::UnlessOwned,
+        ..text(number, "STOP")
+    };
+    let stopped = async |expected: [usize; 3]| {
+        for (business, expected) in ["own", "other", BUSINESS].into_iter().zip(expected) {
+            assert_eq!(stopped(db, business).await.len(), expected, "{business}");
+        }
+    };
+    keep(db, &to(1, "+15005550002")).await;
+    stopped([1, 0, 0]).await;
+    db.execute("DELETE FROM suppressions").await;
+    keep(db, &to(2, "+15005550007")).await;
+    stopped([0, 1, 1]).await;
+}
+
 async fn a_text_belongs_to_the_business_whose_number_it_came_to(db: &TestDb) {
     with_number(db, "own", "+15005550002").await;
     db.store.ensure_business("other", "other").await.unwrap();
@@ -157,7 +183,7 @@ async fn a_text_belongs_to_the_business_whose_number_it_came_to(db: &TestDb) {
     }
     let to_own = Text {
         to: "+15005550002".to_owned(),
-        is_shared: false,
+        sharing: Sharing::NotShared,
         ..text(1, "STOP")
     };
     keep(db, &to_own).await;
@@ -177,7 +203,7 @@ async fn a_text_belongs_to_the_business_whose_number_it_came_to(db: &TestDb) {
     // A number that nobody writes from any more takes nothing back, and ends everything.
     let old = |number, words| Text {
         to: "+15005550009".to_owned(),
-        is_shared: false,
+        sharing: Sharing::NotShared,
         ..text(number, words)
     };
     keep(db, &old(3, "START")).await;

@@ -17,7 +17,7 @@ use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
-use sendtrail::store::inbound::{Text, Wish};
+use sendtrail::store::inbound::{Sharing, Text, Wish};
 use sendtrail::store::inbox::{Message, Reading, Wanted};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
@@ -297,7 +297,7 @@ async fn texts(db: &TestDb) {
                 key: EventKey(uuid::Uuid::from_u128(71 + u128::from(wish == Wish::Stop))),
                 from: address(Method::Sms, from),
                 to: "+15005550001".to_owned(),
-                is_shared: true,
+                sharing: Sharing::Shared,
                 text: "x".to_owned(),
                 wish: Some(wish),
             };

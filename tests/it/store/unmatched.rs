@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sendtrail::domain::event::What;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::Store;
@@ -17,6 +18,7 @@ use crate::support::db::{TestDb, both};
 
 both! {
     a_send_takes_what_names_it_by_either_id,
+    a_providers_word_of_a_send_takes_what_waited_for_it,
     the_sweep_finds_what_two_connections_missed,
     a_flood_is_looked_at_a_share_at_a_time,
     what_was_there_long_ago_is_looked_at_once,
@@ -121,6 +123,31 @@ async fn a_send_takes_what_names_it_by_either_id(db: &TestDb) {
     send_one(&db.store, db.clock.now(), "p-1").await;
     assert_eq!(facts(db, first).await.opened.unwrap().count, 3);
     assert_eq!(waiting(db).await, 1);
+}
+
+/// As when the answer to a send was lost: that the provider has it, and by which id, only its feedback
+/// says.
+async fn a_providers_word_of_a_send_takes_what_waited_for_it(db: &TestDb) {
+    let now = db.clock.now();
+    let id = enqueued(&db.store, vec![email("C-1")]).await[0];
+    let open = incoming("m-1", None, Some("p-1"), vec![happening(1, now, opened())]);
+    let kept = db.store.keep_feedback(open).await.unwrap();
+    assert_eq!(kept, Kept::Unmatched);
+    let accepted = What::Accepted {
+        provider: "ses".to_owned(),
+        provider_message_id: Some("p-1".to_owned()),
+        opens_tracked: true,
+    };
+    let send = incoming(
+        "m-2",
+        Some(id),
+        Some("p-1"),
+        vec![happening(2, now, accepted)],
+    );
+    let kept = db.store.keep_feedback(send).await.unwrap();
+    assert_eq!(kept, Kept::Applied { new_events: 1 });
+    assert_eq!(facts(db, id).await.opened.unwrap().count, 1);
+    assert_eq!(waiting(db).await, 0);
 }
 
 async fn the_sweep_finds_what_two_connections_missed(db: &TestDb) {

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use super::signed::{TOPIC, envelope, fixture, open_of, trust};
 use super::sqs_queue::{Queue, settings};
 use crate::peers_aws::Moto;
-use crate::store::make::{email, enqueued};
+use crate::store::make::{email, enqueued, sms};
 use crate::support::db::{TestDb, both};
 
 both!(
     every_form_is_kept_once_and_applied,
+    what_clients_write_is_entered_and_heeded,
     what_cannot_be_kept_comes_again,
     what_the_settings_may_be_to_blame_for_stays_in_the_queue,
 );
@@ -119,6 +120,34 @@ async fn every_form_is_kept_once_and_applied(db: &TestDb) {
     assert_eq!(counted(&metrics, &series("opened", "duplicate")), 2);
     assert_eq!(counted(&metrics, &series("unparsable", "noted")), 1);
     assert_eq!(counted(&metrics, &series("none", "signature")), 1);
+}
+
+/// What a number of AWS End User Messaging received (two-way SMS), by its topic and without.
+async fn what_clients_write_is_entered_and_heeded(db: &TestDb) {
+    let moto = Moto::start();
+    let queue = Queue::at(&moto.url, ACCOUNT).await;
+    let message = sms("C-1");
+    let from = message.to.clone().unwrap();
+    enqueued(&db.store, vec![message]).await;
+    let text = |id: &str, words: &str| {
+        json!({
+            "originationNumber": from.as_str(), "destinationNumber": "+12125550101",
+            "messageKeyword": "JOIN", "messageBody": words, "inboundMessageId": id,
+        })
+        .to_string()
+    };
+    let hello = envelope(&text("m-1", "See you at nine"));
+    let again = envelope(&text("m-1", "See you at nine"));
+    queue
+        .send(&[hello.to_string(), again.to_string(), text("m-2", "Arret")])
+        .await;
+    let running = consumer(db, &moto, &queue).start();
+    queue.emptied().await;
+    assert!(running.stop().await);
+    let entered = "SELECT description FROM contact_log WHERE channel = 'Inbound' ORDER BY description";
+    assert_eq!(db.texts(entered).await, ["Arret", "See you at nine"]);
+    let reasons = "SELECT reason FROM suppressions";
+    assert_eq!(db.texts(reasons).await, ["stop"]);
 }
 
 async fn what_the_settings_may_be_to_blame_for_stays_in_the_queue(db: &TestDb) {

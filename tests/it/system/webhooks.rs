@@ -21,6 +21,7 @@ use crate::support::db::{TestDb, both};
 both!(
     a_story_is_told_with_a_signature_and_without_an_address,
     what_was_not_taken_is_sent_again_under_the_same_id,
+    an_event_that_is_refused_holds_up_no_other,
     events_come_in_order_and_can_be_replayed,
     a_slow_and_a_dead_endpoint_delay_no_other,
     a_kill_loses_no_event_and_repeats_only_with_the_same_id,
@@ -204,6 +205,23 @@ async fn what_was_not_taken_is_sent_again_under_the_same_id(db: &TestDb) {
     receiver.until(5, TIMEOUT).await;
     all_taken(db).await;
     assert_eq!((receiver.count(), receiver.ids().len()), (5, 1));
+    program.stop().await;
+}
+
+async fn an_event_that_is_refused_holds_up_no_other(db: &TestDb) {
+    const HOURS: &str = "36000000";
+    let variables = variables(db)
+        .with("WEBHOOKS__RETRY_INITIAL_MS", HOURS)
+        .with("WEBHOOKS__RETRY_MAX_MS", HOURS);
+    let receiver = Receiver::start(&[404]).await;
+    add(&variables, &receiver.url(), &[]);
+    let ids = notifications(db, 2).await;
+    tell(db, ids[0], 1, delivered()).await;
+    let program = Program::start(&variables).await;
+    receiver.until(1, TIMEOUT).await;
+    tell(db, ids[1], 1, delivered()).await;
+    receiver.until(2, TIMEOUT).await;
+    assert_eq!(receiver.ids().len(), 2);
     program.stop().await;
 }
 
