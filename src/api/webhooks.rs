@@ -253,7 +253,7 @@ pub(super) async fn remove(
 }
 
 /// Gives the endpoint a new secret. For 24 hours the one before signs as well, so that the application
-/// can change over.
+/// can change over; one more rotation within that time ends it.
 #[utoipa::path(
     post, path = "/v1/webhooks/{id}/rotate", tag = "webhooks",
     params(("id" = String, Path, description = "The endpoint's id.")),
