@@ -61,6 +61,9 @@ const ROWS_BUFFERED: usize = 1_000;
 /// a hundred of them would hold tens of megabytes.
 const KEPT_TEXT_MAX: usize = 4_096;
 
+/// `READ COMMITTED` would see each statement's own moment: an entry that is held, and not yet why.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 impl Db {
     /// `sqlite:PATH` (made when it is absent) or `postgres://…`.
     pub(crate) async fn open(url: &str, connections_max: u32) -> Result<Self, Error> {
@@ -123,12 +126,11 @@ impl Db {
     }
 
     /// A snapshot to read from.
+    /// All that is read is of one moment.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { reader, .. } => Tx::Sqlite(in_time(reader.begin()).await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(in_time(pool.begin_with("BEGIN READ ONLY")).await?)
-            }
+            Self::Postgres(pool) => Tx::Postgres(in_time(pool.begin_with(SNAPSHOT)).await?),
         })
     }
 
