@@ -20,7 +20,7 @@ use crate::domain::suppression::Reason;
 use crate::domain::time::Timestamp;
 
 /// What a client wrote.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     /// The provider that received it.
     pub source: &'static str,
