@@ -61,6 +61,7 @@ fn every_fixture_is_understood_and_names_its_message() {
         match parse_text(&text, received()) {
             Parsed::Test => assert!(name.starts_with("test_"), "{name}"),
             Parsed::Unparsable { why } => panic!("{name}: {why}"),
+            Parsed::Text(_) => panic!("{name}: a text"),
             Parsed::Unknown {
                 kind,
                 notification,
