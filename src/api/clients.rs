@@ -17,10 +17,25 @@ use super::schemas::{ClientBody, ClientChangesBody};
 use super::{Shared, body};
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
-use crate::store::clients::{Change, Changes, Client, ClientRef};
+use crate::store::clients::{Change, Changes, Client};
 
-pub(super) const NAMES: [&str; 5] = ["id", "name", "email", "phone", "deactivated"];
-pub(super) const CHANGE_NAMES: [&str; 4] = ["name", "email", "phone", "deactivated"];
+pub(super) const NAMES: [&str; 7] = [
+    "id",
+    "name",
+    "email",
+    "phone",
+    "location",
+    "staff_id",
+    "deactivated",
+];
+pub(super) const CHANGE_NAMES: [&str; 6] = [
+    "name",
+    "email",
+    "phone",
+    "location",
+    "staff_id",
+    "deactivated",
+];
 
 /// A client's card.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +47,10 @@ pub(super) struct ClientJson {
     name: Option<String>,
     email: Option<String>,
     phone: Option<String>,
+    /// Staff who see clients by location see those of their own.
+    location: Option<String>,
+    /// The staff member whose client it is.
+    staff_id: Option<String>,
     /// Nothing is sent to a deactivated client.
     deactivated: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -47,6 +66,8 @@ impl From<Client> for ClientJson {
             name: client.name,
             email: client.email,
             phone: client.phone,
+            location: client.location,
+            staff_id: client.staff_id,
             deactivated: client.deactivated_at.is_some(),
             deactivated_at: client.deactivated_at,
             created_at: client.created_at,
@@ -80,15 +101,8 @@ pub(super) async fn add(
         let changes = changes(&mut fields, &body);
         Some((id?, changes))
     });
-    let (id, changes) = errors.unless_any(read).map_err(Problem::invalid)?;
-    let card = ClientRef {
-        id,
-        name: changes.name.into_value(),
-        email: changes.email.into_value(),
-        phone: changes.phone.into_value(),
-    };
-    let deactivated = changes.deactivated == Some(true);
-    let added = shared.api.store.add_client(business, &card, deactivated);
+    let (id, card) = errors.unless_any(read).map_err(Problem::invalid)?;
+    let added = shared.api.store.add_client(business, &id, &card);
     let client = added.await?.ok_or_else(|| {
         Problem::new(
             Kind::Conflict,
@@ -160,10 +174,14 @@ fn changes(fields: &mut Fields<'_, '_>, body: &Value) -> Changes {
     let name = fields.line("name", NAME_LENGTH_MAX);
     let email = given(fields, "email", Method::Email);
     let phone = given(fields, "phone", Method::Sms);
+    let location = fields.line("location", NAME_LENGTH_MAX);
+    let staff_id = fields.line("staff_id", ID_LENGTH_MAX);
     Changes {
         name: change("name", name),
         email: change("email", email),
         phone: change("phone", phone),
+        location: change("location", location),
+        staff_id: change("staff_id", staff_id),
         deactivated: fields.flag("deactivated"),
     }
 }

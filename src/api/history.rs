@@ -16,6 +16,7 @@ use super::fields::{Errors, step};
 use super::problem::{Kind, Problem};
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
+use crate::domain::role::Sight;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 use crate::store::history::{Filter, Match, Order, PAGE_MAX};
@@ -252,6 +253,8 @@ impl Asked {
         });
         Filter {
             client_id: None,
+            // An application's key sees all of its business.
+            sight: Sight::All,
             method,
             contact_type: self.contact_type,
             statuses,

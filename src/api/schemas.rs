@@ -78,6 +78,8 @@ fn client(is_new: bool) -> Json {
         "name": nullable("As people read it.", intake::NAME_LENGTH_MAX),
         "email": nullable("For emails without `to`.", 254),
         "phone": nullable("For text messages without `to`: +14155550123.", 32),
+        "location": nullable("Staff who see clients by location see those of their own.", intake::NAME_LENGTH_MAX),
+        "staff_id": nullable("The staff member whose client it is.", intake::ID_LENGTH_MAX),
         "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
     });
     if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {

@@ -8,6 +8,7 @@ mod operations;
 mod pages;
 mod queues;
 mod roles;
+mod samples;
 mod transports;
 mod twilio;
 
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use roles::Roles;
+pub use samples::PASSWORD as SAMPLE_PASSWORD;
 pub use transports::transports;
 
 use account_list::account_list;
@@ -45,6 +47,7 @@ use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::web::staff::{Cookies, Hasher, Rule, Staff};
 use crate::web::unsubscribe;
 use crate::webhooks;
 
@@ -58,6 +61,7 @@ pub struct App {
     /// Those that go out; those that come in are part of the server.
     events: Option<webhooks::Running>,
     sandbox: Option<Sandbox>,
+    page_rules: Vec<(&'static str, Rule)>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
 }
@@ -142,12 +146,16 @@ impl App {
         let queues = Box::pin(queues::read(&settings, roles, &inbox, &woken)).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
+        let mut page_rules = Vec::new();
         if roles.api {
             let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
             router = router.merge(api::router(api));
         }
         if roles.web {
-            router = router.merge(pages(&settings, &store, &clock, address, tokens));
+            let (pages, of_pages) =
+                Box::pin(pages(&settings, &store, &clock, address, tokens)).await?;
+            router = router.merge(pages);
+            page_rules = of_pages;
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
@@ -170,6 +178,7 @@ impl App {
             queues,
             events,
             sandbox,
+            page_rules,
             stop,
             server,
         })
@@ -182,6 +191,11 @@ impl App {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Who may have each page, by its path.
+    pub fn page_rules(&self) -> &[(&'static str, Rule)] {
+        &self.page_rules
     }
 
     pub fn sandbox(&self) -> Option<&Sandbox> {
@@ -278,22 +292,39 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn pages(
+async fn pages(
     settings: &Settings,
     store: &Store,
     clock: &Clock,
     address: SocketAddr,
     tokens: Tokens,
-) -> Router {
+) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
     let pages = pages::Pages {
         store: store.clone(),
         clock: clock.clone(),
-        open: settings.web.open_history,
         sandbox: settings.sandbox.enabled,
         address,
     };
+    let hasher = Hasher::default();
+    let samples = if settings.web.sample_staff {
+        samples::make(store, &hasher).await?
+    } else {
+        Vec::new()
+    };
+    let staff = Staff {
+        store: store.clone(),
+        hasher,
+        cookies: if settings.is_https() {
+            Cookies::Secure
+        } else {
+            Cookies::Plain
+        },
+        address_header: settings.client_address_header(),
+        samples: samples.into(),
+    };
     let leaving = leaving::page(settings, store, tokens);
-    pages::router(pages).merge(unsubscribe::router(leaving))
+    let (router, rules) = pages::router(pages, staff);
+    Ok((router.merge(unsubscribe::router(leaving)), rules))
 }
 
 fn serve(
@@ -308,6 +339,8 @@ fn serve(
             // Small answers must not wait for the acknowledgement of the one before.
             stream.set_nodelay(true).ok();
         });
+        // Attempts to sign in are counted by address.
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, router)
             .with_graceful_shutdown(stop.cancelled_owned())
             .await

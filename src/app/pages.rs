@@ -1,7 +1,8 @@
-//! The pages of this version: the open contact history of a demonstration, or a plain front door.
+//! The pages behind the door: the contact history, and its entries.
 
 use std::net::SocketAddr;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -16,41 +17,40 @@ use crate::domain::delay::Delay;
 use crate::domain::event::{Decision, What};
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
+use crate::domain::role::Right;
 use crate::domain::status::Status;
 use crate::store::history::{Entry, Filter, Story};
 use crate::store::story::{Happened, Moment};
 use crate::store::{self, Store};
+use crate::web::staff::{self, Guarded, Rule, Staff, Visitor};
 use crate::web::{self, Badge, Hint, Line, Page, Reason, Step};
 
 #[derive(Clone)]
 pub(super) struct Pages {
     pub(super) store: Store,
     pub(super) clock: Clock,
-    /// Show the contact history to everybody.
-    pub(super) open: bool,
     pub(super) sandbox: bool,
     pub(super) address: SocketAddr,
 }
 
-/// The business of a fresh install; the open page knows no other.
-const BUSINESS: &str = "default";
 /// Lines of one page: it stays under 100 KB with them.
 const LINES: usize = 50;
 
-pub(super) fn router(pages: Pages) -> Router {
-    let router = Router::new()
-        .route("/", get(first_page))
-        .merge(web::assets());
-    let router = if pages.open {
-        router
-            .route("/live", get(live))
-            .route("/entries/{id}", get(entry))
-    } else {
-        router
-    };
-    router
-        .layer(map_response(web::secure_headers))
+/// The routes, and the rule of each.
+pub(super) fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
+    let contacts = Right::SeeContacts;
+    let (router, mut rules) = Guarded::new(staff.clone())
+        .page("/", Rule::Needs(contacts), get(first_page))
+        .page("/live", Rule::Polled(contacts), get(live))
+        .page("/entries/{id}", Rule::Needs(contacts), get(entry))
+        .finish();
+    let (of_staff, more) = staff::router(staff);
+    rules.extend(more);
+    let router = router
         .with_state(pages)
+        .merge(of_staff)
+        .merge(web::assets());
+    (router.layer(map_response(web::secure_headers)), rules)
 }
 
 #[derive(Deserialize)]
@@ -104,42 +104,40 @@ impl IntoResponse for Trouble {
 
 async fn first_page(
     State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
     Query(older): Query<Older>,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
-    if !pages.open {
-        return Ok(FRONT_DOOR.into_response());
-    }
-    let page = view(&pages, &older).await?;
+    let page = view(&pages, &visitor, &older).await?;
     Ok(web::html(&request, web::render_page(&page)?))
 }
 
-const FRONT_DOOR: &str = "sendtrail is running.\n\n\
-    API         /v1/…  described by /openapi.json; make a key with `sendtrail keys add`\n\
-    Health      /healthz  /readyz  /metrics\n\
-    To see it at work, run `sendtrail demo`.\n";
-
 async fn live(
     State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
     Query(older): Query<Older>,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let page = view(&pages, &older).await?;
+    let page = view(&pages, &visitor, &older).await?;
     Ok(web::html(&request, web::render_live(&page)?))
 }
 
-async fn view(pages: &Pages, older: &Older) -> Result<Page, Trouble> {
+async fn view(pages: &Pages, visitor: &Visitor, older: &Older) -> Result<Page, Trouble> {
     let after = older.before.as_deref().and_then(NotificationId::parse);
     let filter = Filter {
+        sight: visitor.account.sight(),
         limit: LINES,
         after,
         ..Filter::default()
     };
-    let found = pages.store.history(BUSINESS, &filter).await?;
+    let found = pages
+        .store
+        .history(&visitor.account.business, &filter)
+        .await?;
     let lines: Vec<Line> = found.entries.iter().map(line).collect();
     let last = found.entries.last().filter(|_| found.more);
     Ok(Page {
-        business: BUSINESS.to_owned(),
+        head: visitor.head("/"),
         tally: tally(&lines),
         lines,
         sandbox: pages.sandbox,
@@ -249,17 +247,22 @@ fn badge(entry: &Entry, status: Status) -> Badge {
 
 async fn entry(
     State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
     let id = NotificationId::parse(&id).ok_or(Trouble::NotFound)?;
-    let entry = pages
-        .store
-        .entry(BUSINESS, id)
-        .await?
-        .ok_or(Trouble::NotFound)?;
+    let business = &visitor.account.business;
+    let entry = pages.store.entry(business, id).await?;
+    let entry = entry.ok_or(Trouble::NotFound)?;
+    let sight = visitor.account.sight();
+    let sees = pages.store.sees_client(business, &sight, &entry.client_id);
+    if !sees.await? {
+        // As if it were another business's.
+        return Err(Trouble::NotFound);
+    }
     let story = pages.store.story(id).await?;
-    let (subject, text, html) = match pages.store.content(BUSINESS, id).await? {
+    let (subject, text, html) = match pages.store.content(business, id).await? {
         Some(Content::Email {
             subject,
             text,
@@ -272,6 +275,7 @@ async fn entry(
     };
     let metadata = entry.metadata.iter().flatten();
     let view = web::Entry {
+        head: visitor.head(""),
         line: line(&entry),
         to: entry.to.clone().unwrap_or_default(),
         timeline: story.moments(&entry).into_iter().map(step).collect(),

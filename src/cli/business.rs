@@ -33,6 +33,9 @@ pub(super) enum BusinessCommand {
         /// Who its SMS are from: a number, or a name of up to 11 letters, digits and hyphens.
         #[arg(long, value_name = "SENDER")]
         sms_from: Option<String>,
+        /// Whether every role sees every client, in place of those by location and its own.
+        #[arg(long, value_name = "true|false")]
+        staff_see_all: Option<bool>,
     },
 }
 
@@ -45,6 +48,7 @@ pub(super) async fn run(settings: &Settings, command: BusinessCommand) -> anyhow
             email_from,
             reply_to,
             sms_from,
+            staff_see_all,
         } => {
             let change = Change {
                 email_from: given(email_from, Mailbox::parse).context("--email-from")?,
@@ -53,6 +57,9 @@ pub(super) async fn run(settings: &Settings, command: BusinessCommand) -> anyhow
             };
             let found = store.change_identity(&business, &change).await?;
             ensure!(found, "there is no business {business}");
+            if let Some(all) = staff_see_all {
+                store.let_staff_see_all(&business, all).await?;
+            }
             business
         }
     };

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::{demo_traffic, say, serve};
 use crate::api::auth;
-use crate::app::{App, Roles};
+use crate::app::{self, App, Roles};
 use crate::clock::Clock;
 use crate::config::{Environment, Settings};
 use crate::store::keys::NewApiKey;
@@ -24,7 +24,7 @@ pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
     settings.database.url = format!("sqlite:{}", database.display()).into();
     settings.sandbox.enabled = true;
     settings.sandbox.latency_ms = STEP_MS;
-    settings.web.open_history = true;
+    settings.web.sample_staff = true;
     let app = App::start(settings, Roles::ALL).await.context(
         "the demo could not start; if its address is taken, choose another with \
          SENDTRAIL__HTTP__LISTEN=127.0.0.1:8026",
@@ -39,7 +39,7 @@ pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
         expires_at: None,
     };
     app.store().add_key(new).await?;
-    introduce(app.address(), &key);
+    introduce(app.address(), &key, app::SAMPLE_PASSWORD);
     let traffic = tokio::spawn(demo_traffic::run(app.address(), key));
     serve::until_told_to_stop().await?;
     traffic.abort();
@@ -58,12 +58,13 @@ fn fresh_folder() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-fn introduce(address: SocketAddr, key: &str) {
+fn introduce(address: SocketAddr, key: &str, password: &str) {
     say(format_args!(
         "
 sendtrail demo: SQLite, sandbox providers, nothing leaves this machine. Ctrl-C ends it.
 
-  Watch      http://{address}/
+  Watch      http://{address}/ (choose a member of the sample staff)
+  Sign-in    admin@demo.example, password {password}
   API key    {key}
 
 Try:

@@ -12,6 +12,8 @@ mod keys;
 mod progress;
 mod providers;
 mod serve;
+mod staff;
+mod staff_password;
 mod template_file;
 mod templates;
 mod verify;
@@ -73,6 +75,9 @@ enum Command {
     /// Where applications are told what becomes of their notifications.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// Accounts of staff, who sign in to the pages.
+    #[command(subcommand)]
+    Staff(staff::StaffCommand),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -159,6 +164,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Webhooks(command) => webhooks::run(&settings, command).await,
+        Command::Staff(command) => Box::pin(staff::run(&settings, command)).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
         Command::Verify(command) => verify::run(&settings, command).await,
     }

@@ -66,12 +66,13 @@ pub struct Database {
 pub struct Http {
     pub listen: SocketAddr,
     pub public_url: Option<String>,
+    pub client_address_header: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Web {
-    pub open_history: bool,
+    pub sample_staff: bool,
     pub unsubscribe_secret: Option<SecretString>,
 }
 
@@ -262,8 +263,11 @@ impl Settings {
                 "webhooks.allow_http must be false in production: {why}"
             ));
         }
-        if self.web.open_history {
-            wrong.push("web.open_history must be false in production: it has no sign-in".into());
+        if self.web.sample_staff {
+            let why = "everybody can read their passwords";
+            wrong.push(format!(
+                "web.sample_staff must be false in production: {why}"
+            ));
         }
         if !self.email.providers.is_empty() && self.email.from.contains("no-reply@example.com") {
             wrong.push("email.from must be your own address in production".into());

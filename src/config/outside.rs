@@ -17,6 +17,17 @@ impl Settings {
         (!url.is_empty()).then_some(url)
     }
 
+    /// In which our proxy names the address of whoever asks.
+    pub fn client_address_header(&self) -> Option<reqwest::header::HeaderName> {
+        http_name(self.http.client_address_header.as_deref()?)
+    }
+
+    /// Pages are reached by https alone.
+    pub fn is_https(&self) -> bool {
+        self.public_url()
+            .is_some_and(|url| url.starts_with("https:"))
+    }
+
     /// What bulk email lacks. Who sends none needs nothing.
     pub(super) fn missing_outside(&self) -> Option<String> {
         let none = self.public_url().is_none() && !self.email.providers.is_empty();
@@ -32,6 +43,13 @@ impl Settings {
         let mut wrong = Vec::new();
         if let Some(why) = self.public_url().and_then(|url| self.wrong_url(url)) {
             wrong.push(format!("http.public_url {why}"));
+        }
+        let header = self.http.client_address_header.as_deref();
+        if header.is_some_and(|name| http_name(name).is_none()) {
+            let key = "http.client_address_header";
+            wrong.push(format!(
+                "{key} must be the name of a header: X-Forwarded-For"
+            ));
         }
         let secret = self.web.unsubscribe_secret.as_ref();
         if secret.is_some_and(|secret| secret.expose_secret().len() < SECRET_LENGTH_MIN) {
@@ -64,6 +82,10 @@ impl Settings {
         let insecure = parsed.scheme() != "https" && self.environment == Environment::Production;
         insecure.then_some("must begin with https:// in production: RFC 8058 knows no other")
     }
+}
+
+fn http_name(name: &str) -> Option<reqwest::header::HeaderName> {
+    name.parse().ok()
 }
 
 /// In ASCII, and without what would end its place in a header.
@@ -111,6 +133,16 @@ mod tests {
                 "{wrong}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn the_header_of_the_proxy_is_named_or_there_is_none() {
+        let named = load(&[("HTTP__CLIENT_ADDRESS_HEADER", "X-Forwarded-For")]).unwrap();
+        let header = named.client_address_header().unwrap();
+        assert_eq!(header.as_str(), "x-forwarded-for");
+        assert_eq!(load(&[]).unwrap().client_address_header(), None);
+        let error = load(&[("HTTP__CLIENT_ADDRESS_HEADER", "two words")]).unwrap_err();
+        assert!(error.contains("http.client_address_header"), "{error}");
     }
 
     #[test]

@@ -188,15 +188,15 @@ fn a_method_without_providers_is_switched_off() {
 }
 
 #[test]
-fn production_refuses_the_sandbox_and_the_open_page() {
+fn production_refuses_the_sandbox_and_sample_staff() {
     let error = load(&[
         ("SENDTRAIL__ENVIRONMENT", "production"),
         ("SENDTRAIL__SANDBOX__ENABLED", "true"),
-        ("SENDTRAIL__WEB__OPEN_HISTORY", "true"),
+        ("SENDTRAIL__WEB__SAMPLE_STAFF", "true"),
     ])
     .unwrap_err()
     .to_string();
-    for key in ["sandbox.enabled", "web.open_history", "email.from"] {
+    for key in ["sandbox.enabled", "web.sample_staff", "email.from"] {
         assert!(error.contains(key), "{key} in {error}");
     }
 }

@@ -133,17 +133,19 @@ pub(super) async fn listen(worker: Worker, news: Arc<Notify>, stop: Cancellation
     }
 }
 
-/// Deletes old feedback, a batch at a time.
+/// Deletes old feedback and the sessions that are over, a batch at a time.
 pub(super) async fn prune(worker: Worker, stop: CancellationToken) {
     let mut pause = PRUNE_PAUSE;
     while slept(pause, &stop).await {
-        pause = match worker.store.prune_feedback(worker.retention).await {
-            Ok(true) => PRUNE_PAUSE,
-            Ok(false) => PRUNE_EVERY,
-            Err(failed) => {
-                warn!(error = %failed, "cannot delete old feedback");
-                PRUNE_EVERY
+        let feedback = worker.store.prune_feedback(worker.retention).await;
+        let sessions = worker.store.prune_staff_sessions().await;
+        pause = PRUNE_EVERY;
+        for pruned in [feedback, sessions] {
+            match pruned {
+                Ok(true) => pause = PRUNE_PAUSE,
+                Ok(false) => {}
+                Err(failed) => warn!(error = %failed, "cannot delete what is old"),
             }
-        };
+        }
     }
 }

@@ -27,6 +27,10 @@ pub struct Client {
     pub name: Option<String>,
     pub email: Option<String>,
     pub phone: Option<String>,
+    /// Where the client belongs.
+    pub location: Option<String>,
+    /// The staff member whose client it is.
+    pub staff_id: Option<String>,
     pub created_at: Timestamp,
     /// Since when nothing is sent to the client.
     pub deactivated_at: Option<Timestamp>,
@@ -38,6 +42,8 @@ pub struct Changes {
     pub name: Change,
     pub email: Change,
     pub phone: Change,
+    pub location: Change,
+    pub staff_id: Change,
     pub deactivated: Option<bool>,
 }
 
@@ -52,7 +58,7 @@ pub enum Change {
 
 impl Change {
     /// What the field is then, where it was empty before.
-    pub fn into_value(self) -> Option<String> {
+    fn value(&self) -> Option<&str> {
         match self {
             Self::Keep | Self::Empty => None,
             Self::To(value) => Some(value),
@@ -66,19 +72,19 @@ impl Store {
         read(&mut tx, business, id).await
     }
 
-    /// `None` when there is a client with this id.
+    /// `None` when there is a client with this id. Of the changes those count that set something.
     pub async fn add_client(
         &self,
         business: &str,
-        card: &ClientRef,
-        deactivated: bool,
+        id: &str,
+        card: &Changes,
     ) -> Result<Option<Client>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let id = storable(card.id.clone());
+        let id = storable(id.to_owned());
         let stmt = sql(
-            "INSERT INTO clients (uid, business_id, client_id, name, email, phone, created_at, \
-             deactivated_at) VALUES (",
+            "INSERT INTO clients (uid, business_id, client_id, name, email, phone, location, \
+             staff_id, created_at, deactivated_at) VALUES (",
         )
         .bind(self.clock.new_uuid(now))
         .push(", ")
@@ -86,15 +92,19 @@ impl Store {
         .push(", ")
         .bind(&id)
         .push(", ")
-        .bind(card.name.clone())
+        .bind(card.name.value())
         .push(", ")
-        .bind(card.email.clone())
+        .bind(card.email.value())
         .push(", ")
-        .bind(card.phone.clone())
+        .bind(card.phone.value())
+        .push(", ")
+        .bind(card.location.value())
+        .push(", ")
+        .bind(card.staff_id.value())
         .push(", ")
         .bind(now)
         .push(", ")
-        .bind(deactivated.then_some(now))
+        .bind((card.deactivated == Some(true)).then_some(now))
         .push(") ON CONFLICT (business_id, client_id) DO NOTHING");
         if tx.execute(stmt).await? == 0 {
             return Ok(None);
@@ -116,9 +126,11 @@ impl Store {
         let stmt =
             set(sql("UPDATE clients SET name = "), &changes.name).push(" ELSE name END, email = ");
         let stmt = set(stmt, &changes.email).push(" ELSE email END, phone = ");
-        let stmt = set(stmt, &changes.phone)
+        let stmt = set(stmt, &changes.phone).push(" ELSE phone END, location = ");
+        let stmt = set(stmt, &changes.location).push(" ELSE location END, staff_id = ");
+        let stmt = set(stmt, &changes.staff_id)
             // Who is deactivated already has been so since then.
-            .push(" ELSE phone END, deactivated_at = CASE WHEN ")
+            .push(" ELSE staff_id END, deactivated_at = CASE WHEN ")
             .bind(changes.deactivated == Some(true))
             .push(" THEN coalesce(deactivated_at, ")
             .bind(self.clock.now())
@@ -140,13 +152,13 @@ fn set(stmt: Stmt, change: &Change) -> Stmt {
     stmt.push("CASE WHEN ")
         .bind(*change != Change::Keep)
         .push(" THEN ")
-        .bind(change.clone().into_value())
+        .bind(change.value())
 }
 
 async fn read(tx: &mut Tx, business: &str, id: &str) -> Result<Option<Client>, Error> {
     let stmt = sql(
-        "SELECT client_id, name, email, phone, created_at, deactivated_at FROM clients \
-         WHERE business_id = ",
+        "SELECT client_id, name, email, phone, location, staff_id, created_at, deactivated_at \
+         FROM clients WHERE business_id = ",
     )
     .bind(business)
     .push(" AND client_id = ")
@@ -160,6 +172,8 @@ fn client(row: &Row) -> Result<Client, Error> {
         name: row.opt_text("name")?,
         email: row.opt_text("email")?,
         phone: row.opt_text("phone")?,
+        location: row.opt_text("location")?,
+        staff_id: row.opt_text("staff_id")?,
         created_at: row.time("created_at")?,
         deactivated_at: row.opt_time("deactivated_at")?,
     })

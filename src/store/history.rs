@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::row::Row;
 use super::stmt::{Dialect, Rows, Stmt, sql};
-use super::{Error, Store, facts, feedback};
+use super::{Error, Store, facts, feedback, sight};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Attachment, Content, TemplateRef};
 use crate::domain::method::{Channel, Method};
+use crate::domain::role::Sight;
 use crate::domain::status::{Status, statuses};
 use crate::domain::time::Timestamp;
 
@@ -91,6 +92,8 @@ pub struct Attempt {
 pub struct Filter {
     /// Of one client only, by the application's id.
     pub client_id: Option<String>,
+    /// Of the clients that somebody sees.
+    pub sight: Sight,
     pub method: Option<Method>,
     pub contact_type: Option<String>,
     pub statuses: Vec<Status>,
@@ -285,6 +288,7 @@ fn page(business: &str, filter: &Filter, limit: usize, dialect: Dialect) -> Stmt
             .bind(client_id)
             .push(")");
     }
+    stmt = sight::within(stmt, " AND h.client_uid IN ", business, &filter.sight);
     if let Some(method) = filter.method {
         stmt = stmt.push(" AND h.method = ").bind(method.as_str());
     }

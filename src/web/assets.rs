@@ -24,6 +24,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/status.css"),
     include_str!("assets/history.css"),
     include_str!("assets/entry.css"),
+    include_str!("assets/staff.css"),
     include_str!("assets/unsubscribe.css"),
 );
 pub(super) const LIVE: &str = include_str!("assets/live.js");

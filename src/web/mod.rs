@@ -6,6 +6,7 @@ mod assets;
 mod frame;
 mod headers;
 mod page;
+pub mod staff;
 pub mod unsubscribe;
 mod view;
 

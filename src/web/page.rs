@@ -49,16 +49,16 @@ struct EntryTemplate<'a> {
 
 /// An instant in the parts in which the pages show it, in UTC; `live.js` turns them into the
 /// viewer's own zone.
-struct When {
+pub(super) struct When {
     /// RFC 3339 with milliseconds.
-    exact: String,
-    day: String,
+    pub(super) exact: String,
+    pub(super) day: String,
     /// Hours, minutes and seconds.
-    clock: String,
+    pub(super) clock: String,
 }
 
 impl When {
-    fn new(at: Timestamp) -> Self {
+    pub(super) fn new(at: Timestamp) -> Self {
         let exact = at.to_string();
         let (day, rest) = exact.split_once('T').unwrap_or((&exact, ""));
         let clock = rest.split_once('.').map_or(rest, |(clock, _millis)| clock);

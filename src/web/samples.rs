@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::staff::Head;
 use super::view::{Badge, Entry, Hint, Line, Page, Reason, Step};
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
@@ -9,11 +10,24 @@ use crate::domain::reason::Category;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 
+impl Head {
+    pub(crate) fn sample(business: &str) -> Self {
+        Self {
+            name: "Dana Okafor".to_owned(),
+            role: "Manager",
+            business: business.to_owned(),
+            token: "0".repeat(64),
+            sees_staff: false,
+            here: "/",
+        }
+    }
+}
+
 impl Page {
     /// A full first page, an older page at its end, and a fresh installation.
     pub(crate) fn samples() -> Vec<Self> {
         let full = Self {
-            business: "Lotus Yoga & Co.".to_owned(),
+            head: Head::sample("Lotus Yoga & Co."),
             lines: Line::samples(),
             tally: vec![
                 (Status::AwaitingSend, 1),
@@ -139,6 +153,7 @@ impl Entry {
     pub(crate) fn samples() -> Vec<Self> {
         let lines = Line::samples();
         let email = Self {
+            head: Head::sample("Lotus Yoga & Co."),
             line: lines[2].clone(),
             to: "yuki@example.com".to_owned(),
             timeline: story(),

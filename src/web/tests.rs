@@ -277,7 +277,7 @@ fn page_of(text: &str) -> Page {
         command: text.to_owned(),
     }];
     Page {
-        business: text.to_owned(),
+        head: Head::sample(text),
         lines,
         hints,
         ..Page::samples().remove(0)

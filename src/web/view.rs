@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::staff::Head;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
@@ -11,7 +12,7 @@ use crate::domain::time::Timestamp;
 /// The first page: the contact history of all clients, the newest entry first.
 #[derive(Clone, Debug)]
 pub struct Page {
-    pub business: String,
+    pub head: Head,
     pub lines: Vec<Line>,
     /// How many of the lines shown have each status; a line with two statuses counts in both.
     pub tally: Vec<(Status, u64)>,
@@ -63,6 +64,7 @@ pub struct Badge {
 /// One entry with all that is known about it.
 #[derive(Clone)]
 pub struct Entry {
+    pub head: Head,
     pub line: Line,
     /// The address it went to; empty for an entry that staff made by hand.
     pub to: String,

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-#[expect(unreachable_pub, reason = "it is the library of the fuzzers' package as well")]
+#[expect(
+    unreachable_pub,
+    reason = "it is the library of the fuzzers' package as well"
+)]
 #[path = "../../fuzz/targets.rs"]
 mod targets;
 

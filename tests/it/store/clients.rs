@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sendtrail::domain::method::Method;
 use sendtrail::domain::suppression::Bar;
-use sendtrail::store::clients::{Change, Changes, ClientRef};
+use sendtrail::store::clients::{Change, Changes};
 
 use super::make::{BUSINESS, claimed, email, enqueued, push, sms, wanted};
 use crate::support::db::{TestDb, both};
@@ -15,27 +15,37 @@ both! {
     a_deactivated_client_is_sent_nothing_until_it_is_active_again,
 }
 
-fn card(id: &str) -> ClientRef {
-    ClientRef {
-        id: id.to_owned(),
-        name: Some("Ana Ruiz".to_owned()),
-        email: Some("ana@example.com".to_owned()),
-        phone: None,
+fn card() -> Changes {
+    Changes {
+        name: Change::To("Ana Ruiz".to_owned()),
+        email: Change::To("ana@example.com".to_owned()),
+        location: Change::To("Lisbon".to_owned()),
+        staff_id: Change::To("S-1".to_owned()),
+        ..Changes::default()
+    }
+}
+
+fn asleep() -> Changes {
+    Changes {
+        deactivated: Some(true),
+        ..card()
     }
 }
 
 async fn a_card_is_made_once_and_read_back(db: &TestDb) {
-    let made = db.store.add_client(BUSINESS, &card("C-1"), false).await;
+    let made = db.store.add_client(BUSINESS, "C-1", &card()).await;
     let made = made.unwrap().unwrap();
     assert_eq!(made.name.as_deref(), Some("Ana Ruiz"));
     assert_eq!((made.phone.as_deref(), made.deactivated_at), (None, None));
+    assert_eq!(made.location.as_deref(), Some("Lisbon"));
+    assert_eq!(made.staff_id.as_deref(), Some("S-1"));
     let read = db.store.client(BUSINESS, "C-1").await.unwrap();
     assert_eq!(read, Some(made));
-    let again = db.store.add_client(BUSINESS, &card("C-1"), true).await;
+    let again = db.store.add_client(BUSINESS, "C-1", &asleep()).await;
     assert_eq!(again.unwrap(), None, "there is one");
     assert_eq!(db.store.client("other", "C-1").await.unwrap(), None);
     assert_eq!(db.store.client(BUSINESS, "C-2").await.unwrap(), None);
-    let asleep = db.store.add_client(BUSINESS, &card("C-2"), true).await;
+    let asleep = db.store.add_client(BUSINESS, "C-2", &asleep()).await;
     let asleep = asleep.unwrap().unwrap();
     assert_eq!(asleep.deactivated_at, Some(db.clock.now()));
     // An enqueue finds it and fills what is blank.
@@ -47,7 +57,7 @@ async fn a_card_is_made_once_and_read_back(db: &TestDb) {
 }
 
 async fn a_change_touches_what_it_names_and_nothing_else(db: &TestDb) {
-    let made = db.store.add_client(BUSINESS, &card("C-1"), false).await;
+    let made = db.store.add_client(BUSINESS, "C-1", &card()).await;
     let made = made.unwrap().unwrap();
     let change = async |changes: Changes| {
         let changed = db.store.change_client(BUSINESS, "C-1", &changes).await;
@@ -57,9 +67,12 @@ async fn a_change_touches_what_it_names_and_nothing_else(db: &TestDb) {
     let changed = change(Changes {
         name: Change::To("Ana Ruiz Gil".to_owned()),
         email: Change::Empty,
+        staff_id: Change::To("S-2".to_owned()),
         ..Changes::default()
     })
     .await;
+    assert_eq!(changed.location, made.location);
+    assert_eq!(changed.staff_id.as_deref(), Some("S-2"));
     assert_eq!(changed.name.as_deref(), Some("Ana Ruiz Gil"));
     assert_eq!((changed.email, changed.phone), (None, None));
     let since = db.pass(Duration::from_mins(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sendtrail::domain::event::EventKey;
 use sendtrail::domain::method::{Channel, Method};
 use sendtrail::domain::suppression::Reason;
-use sendtrail::store::clients::ClientRef;
+use sendtrail::store::clients::{Change, Changes};
 use sendtrail::store::feedback::{Incoming, Kept};
 use sendtrail::store::history::{Entry, Filter};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
@@ -221,12 +221,11 @@ async fn who_was_never_written_to_is_found_by_the_card_or_not_at_all(db: &TestDb
     assert_eq!(keep(db, &text(1, "Hello")).await, Kept::Unmatched);
     assert_eq!(keep(db, &text(2, "STOP")).await, Kept::Unmatched);
     assert_eq!(db.count("feedback_inbox").await, 2, "they are kept");
-    let card = ClientRef {
-        id: "C-9".to_owned(),
-        phone: Some(PHONE.to_owned()),
-        ..ClientRef::default()
+    let card = Changes {
+        phone: Change::To(PHONE.to_owned()),
+        ..Changes::default()
     };
-    db.store.add_client(BUSINESS, &card, false).await.unwrap();
+    db.store.add_client(BUSINESS, "C-9", &card).await.unwrap();
     assert_eq!(
         keep(db, &text(3, "STOP")).await,
         Kept::Applied { new_events: 0 }

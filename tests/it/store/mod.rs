@@ -25,6 +25,7 @@ mod repeat;
 mod rescue;
 mod retention;
 mod schema;
+mod staff;
 mod stress;
 mod suppressions;
 mod trouble;

@@ -276,8 +276,8 @@ fn wrong_settings_are_all_named_at_once() {
         .clone()
         .with("ENVIRONMENT", "production")
         .with("SANDBOX__ENABLED", "true")
-        .with("WEB__OPEN_HISTORY", "true");
-    let keys = ["sandbox.enabled", "web.open_history"];
+        .with("WEB__SAMPLE_STAFF", "true");
+    let keys = ["sandbox.enabled", "web.sample_staff"];
     for command in ["config check", "serve", "doctor"] {
         let command: Vec<&str> = command.split(' ').collect();
         expect(&run(&production, &command), 1, &keys);
