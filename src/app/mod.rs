@@ -145,17 +145,15 @@ impl App {
         let inbox = inbox(&settings, overrides, &store, &clock, &metrics)?;
         let queues = Box::pin(queues::read(&settings, roles, &inbox, &woken)).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
-        let mut router = operations::router(operations);
-        let mut page_rules = Vec::new();
+        let (mut router, mut page_rules) = (operations::router(operations), Vec::new());
         if roles.api {
             let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
             router = router.merge(api::router(api));
         }
         if roles.web {
-            let (pages, of_pages) =
-                Box::pin(pages(&settings, &store, &clock, address, tokens)).await?;
-            router = router.merge(pages);
-            page_rules = of_pages;
+            let pages = Box::pin(pages(&settings, &store, &clock, address, tokens)).await?;
+            router = router.merge(pages.0);
+            page_rules = pages.1;
         }
         let stop = CancellationToken::new();
         if roles.webhooks {

@@ -67,10 +67,23 @@ pub struct NewAccount<'a> {
     pub password: &'a str,
 }
 
+impl fmt::Debug for NewAccount<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewAccount({:?})", self.role)
+    }
+}
+
 /// An account and what its password is checked against.
+#[derive(Clone)]
 pub struct Credentials {
     pub account: Account,
     pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.account.id)
+    }
 }
 
 /// Who changes an account.

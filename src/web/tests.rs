@@ -8,6 +8,7 @@ use axum::{Router, body::Body};
 use tower::ServiceExt;
 
 use super::assets::{LIVE, STYLE};
+use super::staff::Head;
 use super::view::{Badge, Entry, Hint, Line, Page, Reason, Step};
 use super::{assets, entry_html, html, render_entry, render_live, render_page, secure_headers};
 use crate::domain::status::Status;
@@ -310,6 +311,7 @@ fn entry_of(text: &str) -> Entry {
     let entry = Entry::samples().remove(0);
     let text = || text.to_owned();
     Entry {
+        head: Head::sample(text),
         line: line_of(&text()),
         to: text(),
         timeline: vec![Step {

@@ -49,6 +49,7 @@ impl<S: Clone + Send + Sync + 'static> Guarded<S> {
         }
     }
 
+    #[must_use]
     pub fn page(mut self, path: &'static str, rule: Rule, methods: MethodRouter<S>) -> Self {
         let guard = from_fn_with_state((self.staff.clone(), rule), guard);
         self.router = self.router.route(path, methods.layer(guard));

@@ -71,7 +71,9 @@ impl Notice {
     const fn head(&self) -> Option<&Head> {
         match self {
             Self::NoRight(head) => Some(head),
-            _ => None,
+            Self::ForeignForm | Self::OldForm | Self::SignInAgain | Self::Busy | Self::Trouble => {
+                None
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{RequestExt as _, extract::rejection::FormRejection};
 use serde::Deserialize;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::cookie::Token;
 use super::notice::page;
@@ -125,16 +126,16 @@ async fn attempt(
     if matches && found.deactivated_at.is_none() {
         return Ok(Ok(found));
     }
-    note_failure(staff, found);
+    note_failure(staff, found.id);
     Ok(Err(Refused::Wrong))
 }
 
 /// Beside the answer, whose time would tell that there is such an account.
-fn note_failure(staff: &Staff, account: Account) {
+fn note_failure(staff: &Staff, account: Uuid) {
     let store = staff.store.clone();
     tokio::spawn(async move {
-        if let Err(failed) = store.sign_in_failed(account.id).await {
-            warn!(error = %failed, account = %account.id, "a failed sign-in could not be recorded");
+        if let Err(failed) = store.sign_in_failed(account).await {
+            warn!(error = %failed, %account, "a failed sign-in could not be recorded");
         }
     });
 }

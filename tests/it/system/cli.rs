@@ -313,6 +313,8 @@ fn every_command_explains_itself() {
         "intake buried retry",
         "intake buried drop",
         "feedback check",
+        "staff add",
+        "staff role",
     ];
     let all = run(&none, &["--help"]);
     expect(&all, 0, &["--config", "Usage:"]);

@@ -33,6 +33,7 @@ mod signed;
 mod sink;
 mod sqs;
 mod sqs_queue;
+mod staff;
 mod stories;
 mod twilio;
 mod upkeep;

@@ -1,0 +1,399 @@
+//! Staff at the pages of the program: sign-in, sessions, hostile forms, and every page with every role.
+
+use std::collections::BTreeSet;
+
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use sendtrail::app::Overrides;
+use sendtrail::domain::role::{Right, Role};
+use sendtrail::store::clients::{Change, Changes};
+use sendtrail::store::staff::NewAccount;
+use sendtrail::store::staff_sessions::IDLE_MAX;
+use sendtrail::web::staff::{Hasher, Rule};
+use serde_json::json;
+
+use super::child::Variables;
+use super::program::Program;
+use crate::support::db::{TestDb, both};
+
+both! {
+    signing_in_opens_the_pages_and_signing_out_shuts_them,
+    unknown_accounts_are_answered_like_known_ones_and_both_must_wait,
+    forms_of_other_sites_and_of_other_sessions_do_nothing,
+    a_session_that_was_planted_is_not_taken_over,
+    a_new_password_ends_the_other_sessions_and_signing_out_everywhere_all,
+    a_session_that_nobody_uses_ends,
+    every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business,
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+async fn start(db: &TestDb) -> Program {
+    let overrides = Overrides {
+        clock: Some(db.clock.clone()),
+        ..Overrides::default()
+    };
+    Program::start_with(&Variables::of(db).sandbox(), overrides).await
+}
+
+async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
+    let password = Hasher::default().hash(PASSWORD.to_owned()).await.unwrap();
+    db.store.ensure_business(business, business).await.unwrap();
+    let new = NewAccount {
+        business,
+        staff_id: Some(staff_id),
+        name: "Ana <b>Ruiz</b>",
+        email,
+        role,
+        locations: &["Lisbon".to_owned()],
+        password: &password,
+    };
+    db.store.add_staff(new).await.unwrap().unwrap();
+}
+
+/// A browser without redirects that are followed by themselves.
+struct Browser {
+    base: String,
+    http: reqwest::Client,
+    cookie: Option<String>,
+}
+
+struct Page {
+    status: u16,
+    location: String,
+    html: String,
+}
+
+impl Browser {
+    fn at(program: &Program) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy();
+        Self {
+            base: format!("http://{}", program.app.address()),
+            http: http.build().unwrap(),
+            cookie: None,
+        }
+    }
+
+    async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let response = request.header(COOKIE, cookie).send().await.unwrap();
+        let headers = response.headers().clone();
+        if let Some(set) = headers.get(SET_COOKIE) {
+            let set = set.to_str().unwrap();
+            assert!(set.contains("; HttpOnly; SameSite=Lax"), "{set}");
+            let pair = set.split(';').next().unwrap();
+            self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
+        }
+        let location = headers
+            .get(LOCATION)
+            .map(|it| it.to_str().unwrap().to_owned());
+        Page {
+            status: response.status().as_u16(),
+            location: location.unwrap_or_default(),
+            html: response.text().await.unwrap(),
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Page {
+        let request = self.http.get(format!("{}{path}", self.base));
+        self.send(request).await
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let request = self.http.post(format!("{}{path}", self.base)).form(fields);
+        self.send(request).await
+    }
+
+    async fn sign_in(&mut self, email: &str, password: &str) -> Page {
+        self.post("/sign-in", &[("email", email), ("password", password)])
+            .await
+    }
+
+    /// Of the forms that this browser is shown.
+    async fn token(&mut self) -> String {
+        let html = self.get("/account").await.html;
+        let (_, rest) = html.split_once("name=\"token\" value=\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    async fn is_signed_in(&mut self) -> bool {
+        self.get("/account").await.status == 200
+    }
+}
+
+async fn signing_in_opens_the_pages_and_signing_out_shuts_them(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let mut browser = Browser::at(&program);
+    let shut = browser.get("/entries/1?a=b").await;
+    assert_eq!(
+        (shut.status, shut.location.as_str()),
+        (303, "/sign-in?next=%2Fentries%2F1%3Fa%3Db")
+    );
+    assert_eq!(browser.get("/assets/style.css").await.status, 200);
+    let fields = [
+        ("email", "Ana@example.com "),
+        ("password", PASSWORD),
+        ("next", "/staff"),
+    ];
+    let opened = browser.post("/sign-in", &fields).await;
+    assert_eq!((opened.status, opened.location.as_str()), (303, "/staff"));
+    let page = browser.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.html.contains("Ana &#60;b&#62;Ruiz") && page.html.contains("Admin"));
+    let token = browser.token().await;
+    let left = browser.post("/sign-out", &[("token", &token)]).await;
+    assert_eq!((left.status, left.location.as_str()), (303, "/sign-in"));
+    assert_eq!(
+        (browser.cookie.clone(), browser.get("/").await.status),
+        (None, 303)
+    );
+    program.stop().await;
+}
+
+async fn unknown_accounts_are_answered_like_known_ones_and_both_must_wait(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let mut browser = Browser::at(&program);
+    let mut told = Vec::new();
+    for email in ["ana@example.com", "bob@example.com"] {
+        let mut said = Vec::new();
+        for _ in 0..7 {
+            let page = browser.sign_in(email, "wrong horse battery").await;
+            said.push((page.status, page.html.replace(email, "")));
+        }
+        told.push(said);
+    }
+    assert_eq!(told[0], told[1]);
+    let statuses: Vec<u16> = told[0].iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [422, 422, 422, 422, 422, 422, 429]);
+    assert!(
+        told[0][6]
+            .1
+            .contains("Too many attempts. Try again in 3 seconds.")
+    );
+    let right = browser.sign_in("ana@example.com", PASSWORD).await;
+    assert_eq!(
+        right.status, 429,
+        "the right password is not looked at either"
+    );
+    db.pass(std::time::Duration::from_secs(2));
+    assert_eq!(
+        browser.sign_in("ana@example.com", PASSWORD).await.status,
+        303
+    );
+    program.stop().await;
+}
+
+async fn forms_of_other_sites_and_of_other_sessions_do_nothing(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let (mut browser, mut other) = (Browser::at(&program), Browser::at(&program));
+    for it in [&mut browser, &mut other] {
+        assert_eq!(it.sign_in("ana@example.com", PASSWORD).await.status, 303);
+    }
+    let others = other.token().await;
+    for token in [&*others, "", "0"] {
+        let refused = browser.post("/sign-out", &[("token", token)]).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.html.contains("out of date"), "{}", refused.html);
+    }
+    let own = browser.token().await;
+    for (path, name, value) in [
+        ("/sign-out", "sec-fetch-site", "cross-site"),
+        ("/sign-out", "origin", "https://evil.example"),
+        ("/sign-in", "sec-fetch-site", "cross-site"),
+    ] {
+        let fields = [
+            ("token", own.as_str()),
+            ("email", "ana@example.com"),
+            ("password", PASSWORD),
+        ];
+        let request = browser
+            .http
+            .post(format!("{}{path}", browser.base))
+            .form(&fields);
+        let refused = browser.send(request.header(name, value)).await;
+        assert_eq!(refused.status, 403, "{path} {name}");
+        assert!(refused.html.contains("did not come from here"));
+    }
+    assert!(browser.is_signed_in().await);
+    program.stop().await;
+}
+
+async fn a_session_that_was_planted_is_not_taken_over(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let (mut browser, mut thief) = (Browser::at(&program), Browser::at(&program));
+    let planted = format!("sendtrail={}", "A".repeat(43));
+    browser.cookie = Some(planted.clone());
+    assert_eq!(
+        browser.sign_in("ana@example.com", PASSWORD).await.status,
+        303
+    );
+    assert_ne!(browser.cookie.as_ref(), Some(&planted));
+    thief.cookie = Some(planted);
+    assert!(!thief.is_signed_in().await && browser.is_signed_in().await);
+    thief.cookie.clone_from(&browser.cookie);
+    assert_eq!(
+        browser.sign_in("ana@example.com", PASSWORD).await.status,
+        303
+    );
+    assert!(
+        !thief.is_signed_in().await,
+        "a sign-in ends the session that the browser had"
+    );
+    program.stop().await;
+}
+
+async fn a_new_password_ends_the_other_sessions_and_signing_out_everywhere_all(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let (mut browser, mut other) = (Browser::at(&program), Browser::at(&program));
+    for it in [&mut browser, &mut other] {
+        it.sign_in("ana@example.com", PASSWORD).await;
+    }
+    let token = browser.token().await;
+    let new = "staple battery horse";
+    for (current, chosen, again, words) in [
+        ("wrong", new, new, "current password is wrong"),
+        (PASSWORD, new, "another one, surely", "differ"),
+        (PASSWORD, "short", "short", "too short"),
+    ] {
+        let fields = [
+            ("token", token.as_str()),
+            ("current", current),
+            ("new", chosen),
+            ("again", again),
+        ];
+        let refused = browser.post("/account/password", &fields).await;
+        assert_eq!(refused.status, 422);
+        assert!(refused.html.contains(words), "{words}");
+    }
+    assert!(other.is_signed_in().await);
+    let fields = [
+        ("token", token.as_str()),
+        ("current", PASSWORD),
+        ("new", new),
+        ("again", new),
+    ];
+    assert_eq!(browser.post("/account/password", &fields).await.status, 200);
+    assert!(browser.is_signed_in().await && !other.is_signed_in().await);
+    assert_eq!(other.sign_in("ana@example.com", PASSWORD).await.status, 422);
+    assert_eq!(other.sign_in("ana@example.com", new).await.status, 303);
+    let fields = [("token", token.as_str())];
+    let left = browser.post("/account/sign-out-everywhere", &fields).await;
+    assert_eq!(left.status, 303);
+    assert!(!browser.is_signed_in().await && !other.is_signed_in().await);
+    program.stop().await;
+}
+
+async fn a_session_that_nobody_uses_ends(db: &TestDb) {
+    let program = start(db).await;
+    add(db, "default", "ana@example.com", "S-1", Role::Admin).await;
+    let mut browser = Browser::at(&program);
+    browser.sign_in("ana@example.com", PASSWORD).await;
+    db.pass(IDLE_MAX / 2);
+    assert!(browser.is_signed_in().await);
+    db.pass(IDLE_MAX / 2);
+    assert_eq!(browser.get("/live").await.status, 200, "it was used since");
+    db.pass(IDLE_MAX / 2);
+    assert_eq!(
+        browser.get("/live").await.status,
+        303,
+        "an open page is no use"
+    );
+    program.stop().await;
+}
+
+/// Every page: how it is asked for, and whether a role may have it. `ENTRY` is one of C-1.
+const PAGES: [(&str, &str, Rule); 9] = [
+    ("/", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/live", "GET", Rule::Polled(Right::SeeContacts)),
+    ("/entries/{id}", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/staff", "GET", Rule::Needs(Right::SeeStaff)),
+    ("/account", "GET", Rule::SignedIn),
+    ("/account/password", "POST", Rule::SignedIn),
+    ("/account/sign-out-everywhere", "POST", Rule::SignedIn),
+    ("/sign-out", "POST", Rule::SignedIn),
+    ("/sign-in", "GET", Rule::Open),
+];
+
+async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business(db: &TestDb) {
+    let program = start(db).await;
+    let to = |text: &str| Change::To(text.to_owned());
+    let card = Changes {
+        location: to("Lisbon"),
+        staff_id: to("S-staff"),
+        ..Changes::default()
+    };
+    db.store.add_client("default", "C-1", &card).await.unwrap();
+    let entry = json!({
+        "client": "C-1", "method": "email", "to": "delivered@simulator.test", "type": "Secret matter",
+        "content": {"subject": "See you", "text": "See you on Monday."},
+    });
+    let id = program.client.enqueue(&[entry]).await.remove(0);
+    let known: BTreeSet<&str> = program
+        .app
+        .page_rules()
+        .iter()
+        .map(|(path, _)| *path)
+        .collect();
+    let tested: BTreeSet<&str> = PAGES.iter().map(|(path, _, _)| *path).collect();
+    assert_eq!(known, tested, "a page without a line in PAGES");
+    for (path, rule) in program.app.page_rules() {
+        assert!(
+            PAGES.iter().any(|it| (it.0, it.2) == (*path, *rule)),
+            "{path}: {rule:?}"
+        );
+    }
+    for (role, business) in Role::ALL
+        .iter()
+        .flat_map(|role| [(*role, "default"), (*role, "other")])
+    {
+        let email = format!("{}@{business}.example", role.as_str());
+        let mut staff_id = "S-staff".to_owned();
+        if role != Role::Staff {
+            staff_id = format!("S-{}-{business}", role.as_str());
+        }
+        add(db, business, &email, &staff_id, role).await;
+        let mut browser = Browser::at(&program);
+        let sees = business == "default" && role != Role::StaffPlus;
+        for (path, method, rule) in PAGES {
+            let asked = path.replace("{id}", &id);
+            let anonymous = Browser::at(&program).get(&asked).await.status;
+            let expected = if method == "POST" {
+                405
+            } else if rule == Rule::Open {
+                200
+            } else {
+                303
+            };
+            assert_eq!(anonymous, expected, "{path} for nobody");
+            if method == "POST" {
+                continue; // forms have tests of their own; here: not without a session
+            }
+            if !browser.is_signed_in().await {
+                assert_eq!(browser.sign_in(&email, PASSWORD).await.status, 303);
+            }
+            let page = browser.get(&asked).await;
+            let allowed = match rule {
+                Rule::Open => 303,
+                Rule::SignedIn => 200,
+                Rule::Needs(right) | Rule::Polled(right) if !role.may(right) => 403,
+                Rule::Needs(_) | Rule::Polled(_) if path == "/entries/{id}" && !sees => 404,
+                Rule::Needs(_) | Rule::Polled(_) => 200,
+            };
+            assert_eq!(page.status, allowed, "{path} for {role:?} of {business}");
+            if allowed == 403 {
+                assert!(page.html.contains("no right to see this"));
+            }
+            let shown = page.html.contains("Secret matter");
+            let shows = sees && ["/", "/live", "/entries/{id}"].contains(&path);
+            assert_eq!(shown, shows, "{path} for {role:?} of {business}");
+        }
+    }
+    program.stop().await;
+}
