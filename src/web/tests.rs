@@ -311,7 +311,7 @@ fn entry_of(text: &str) -> Entry {
     let entry = Entry::samples().remove(0);
     let text = || text.to_owned();
     Entry {
-        head: Head::sample(text),
+        head: Head::sample(&text()),
         line: line_of(&text()),
         to: text(),
         timeline: vec![Step {
