@@ -111,15 +111,15 @@ async fn a_session_ends_when_it_is_idle_too_old_or_signed_out(db: &TestDb) {
     assert!(begin("a", None).await);
     assert!(begin("b", Some("a")).await);
     assert!(!is_in_force(db, "a").await, "another took its place");
-    let begun = db.clock.now();
+    let start = db.clock.now();
     let step = IDLE_MAX - Duration::from_secs(1);
-    while db.clock.now().since(begun) + step < AGE_MAX {
+    while db.clock.now().since(start) + step < AGE_MAX {
         db.pass(step);
         let session = db.store.staff_session("b").await.unwrap().unwrap();
         assert_eq!(session.account, account);
         db.store.keep_staff_session("b", &session).await.unwrap();
     }
-    db.clock.set(begun.plus(AGE_MAX));
+    db.clock.set(start.plus(AGE_MAX));
     assert!(
         !is_in_force(db, "b").await,
         "too old, however much it was used"

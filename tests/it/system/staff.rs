@@ -385,8 +385,8 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
                 assert!(page.html.contains("no right to see this"));
             }
             let shown = page.html.contains("Secret matter");
-            let shows = sees && ["/", "/live", "/entries/{id}"].contains(&path);
-            assert_eq!(shown, shows, "{path} for {role:?} of {business}");
+            let expected = sees && ["/", "/live", "/entries/{id}"].contains(&path);
+            assert_eq!(shown, expected, "{path} for {role:?} of {business}");
         }
     }
     program.stop().await;
