@@ -375,10 +375,9 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
             let page = browser.get(&asked).await;
             let allowed = match rule {
                 Rule::Open => 303,
-                Rule::SignedIn => 200,
                 Rule::Needs(right) | Rule::Polled(right) if !role.may(right) => 403,
                 Rule::Needs(_) | Rule::Polled(_) if path == "/entries/{id}" && !sees => 404,
-                Rule::Needs(_) | Rule::Polled(_) => 200,
+                Rule::SignedIn | Rule::Needs(_) | Rule::Polled(_) => 200,
             };
             assert_eq!(page.status, allowed, "{path} for {role:?} of {business}");
             if allowed == 403 {
