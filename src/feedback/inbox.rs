@@ -21,9 +21,19 @@ pub struct Inbox {
 impl Inbox {
     /// Keeps a message, applies it, and counts what became of it.
     pub(super) async fn put(&self, message: Incoming, kind: &'static str) -> Result<Kept, Error> {
-        let kept = self.store.keep_feedback(message).await;
-        let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
-        self.metrics.feedback(kind, result);
-        kept
+        keep(&self.store, &self.metrics, message, kind).await
     }
+}
+
+/// The same, for those whose words need no verifier of SNS.
+pub(super) async fn keep(
+    store: &Store,
+    metrics: &Metrics,
+    message: Incoming,
+    kind: &'static str,
+) -> Result<Kept, Error> {
+    let kept = store.keep_feedback(message).await;
+    let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
+    metrics.feedback(kind, result);
+    kept
 }

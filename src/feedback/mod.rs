@@ -1,14 +1,15 @@
 //! What providers tell us afterwards: is it genuine, which message is it about, what happened.
 
+pub mod bounce_mail;
 mod delivery_log;
 mod eum;
 mod inbox;
 mod json;
-mod key;
 mod provider_text;
 mod push_event;
 mod queued;
 mod read;
+mod server_words;
 mod ses;
 pub mod sns;
 pub mod subscriptions;
@@ -18,6 +19,7 @@ pub mod webhook;
 pub use inbox::Inbox;
 pub use read::reader;
 
+use crate::domain::event_key as key;
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 use crate::store::feedback::{Happening, Report};

@@ -2,6 +2,7 @@
 
 use tracing::warn;
 
+use super::bounce_mail::{self, Trust};
 use super::sns::{Envelope, Kind};
 use super::{Parsed, twilio};
 use crate::domain::event::What;
@@ -17,6 +18,8 @@ pub(super) const SQS: &str = "sqs";
 pub(super) const EVENTBRIDGE: &str = "eventbridge";
 /// Of what Twilio posts.
 pub(super) const TWILIO: &str = "twilio";
+/// Of mail that came back.
+pub(super) const MAIL: &str = "mail";
 /// How `EventBridge` names SES.
 pub(super) const AWS_SES: &str = "aws.ses";
 
@@ -29,8 +32,8 @@ pub(super) struct Understood {
 }
 
 /// Reads the messages of the inbox as they were read when they came. `opens_tracked`: SES is set up to
-/// report opens.
-pub fn reader(opens_tracked: bool) -> Reader {
+/// report opens; `trust`: which mail is believed.
+pub fn reader(opens_tracked: bool, trust: Trust) -> Reader {
     Reader::new(move |message| {
         let (body, at) = (message.body.as_str(), message.received_at);
         let understood = match message.source.as_str() {
@@ -45,6 +48,10 @@ pub fn reader(opens_tracked: bool) -> Reader {
                 let (_, query) = message.topic.split_once('?').unwrap_or_default();
                 understand(twilio::parse(query, body, at), opens_tracked)
             }
+            MAIL => understand(
+                bounce_mail::parse(&trust, &message.topic, body, at),
+                opens_tracked,
+            ),
             _ => return None,
         };
         Some(Reading {
