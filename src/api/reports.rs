@@ -117,8 +117,8 @@ pub(super) async fn report(
 ) -> Result<Response, Problem> {
     // Who may send may say what became of it.
     let business = caller.allowed(Scope::Enqueue)?;
-    let body = body::required(request).await?;
     let entry = entry(&shared, business, id).await?;
+    let body = body::required(request).await?;
     if entry.manual {
         let detail = "This entry was made by hand; nothing was sent.";
         return Err(Problem::new(ProblemKind::Conflict, detail));

@@ -3,9 +3,11 @@
 //! Only the parts of the mail itself are looked at, none within them: reports stand there (RFC 3462 1), and
 //! what is nested without end costs nothing. Header fields are read by `mail-parser`.
 
-use mail_parser::{DateTime, Message, MessageParser, MimeHeaders as _};
+use jiff::fmt::rfc2822::DateTimeParser;
+use mail_parser::{Message, MessageParser, MimeHeaders as _};
 
 use crate::domain::time::Timestamp;
+use crate::feedback::provider_text::sentence;
 
 /// A report has three parts (RFC 3462 1); mailing lists and scanners add one or two.
 const PARTS_MAX: usize = 16;
@@ -45,12 +47,12 @@ impl<'a> Entity<'a> {
         self.fields(name).next()
     }
 
-    /// The time in a field (RFC 5322 3.3).
+    /// The time in a field (RFC 5322 3.3). By `jiff`: `mail-parser` takes zones of twelve hours and more for
+    /// none.
     pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
-        let read = DateTime::parse_rfc822(self.field(name)?).filter(DateTime::is_valid)?;
-        Some(Timestamp::from_millis(
-            read.to_timestamp().checked_mul(1000)?,
-        ))
+        static PARSER: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+        let read = PARSER.parse_timestamp(sentence(self.field(name)?)).ok()?;
+        Some(Timestamp::from_millis(read.as_millisecond()))
     }
 
     /// Of the type, `message`, one of these subtypes.
@@ -140,10 +142,17 @@ mod tests {
 
     #[test]
     fn a_time_is_read_with_its_zone_and_nonsense_is_none() {
-        let entity = Entity::read("Date: Fri, 1 Jan 2027 10:00:00 +0100 (CET)\nA: tomorrow\n");
-        let read = entity.time("Date").map(|at| at.to_string());
-        assert_eq!(read.as_deref(), Some("2027-01-01T09:00:00.000Z"));
-        assert_eq!(entity.time("A"), None);
+        for text in [
+            "Fri, 1 Jan 2027 10:00:00 +0100 (CET)",
+            "Fri,  1 Jan 2027 22:00:00\r\n +1300",
+            "1 Jan 2027 09:00:00 GMT",
+            "Mon, 1 Jan 2027 09:00:00 -0000",
+        ] {
+            let mail = format!("Date: {text}\r\n\r\n");
+            let read = Entity::read(&mail).time("Date").map(|at| at.to_string());
+            assert_eq!(read.as_deref(), Some("2027-01-01T09:00:00.000Z"), "{text}");
+        }
+        assert_eq!(Entity::read("Date: tomorrow\n\n").time("Date"), None);
     }
 
     #[test]
