@@ -271,7 +271,31 @@ async fn one_answer_for_each_recipient_and_what_is_no_lmtp_is_refused(db: &TestD
     assert_eq!(answers, ["250 2.0.0 Kept"], "the next message");
     assert_eq!(db.count("feedback_inbox").await, 2);
     assert_eq!(dialogue.say(&["QUIT"]).await, ["221 2.0.0 Bye"]);
+    longer_than_it_said(&program).await;
+    assert_eq!(db.count("feedback_inbox").await, 2);
     program.stop().await;
+}
+
+/// A message without an end.
+async fn longer_than_it_said(program: &Program) {
+    let mut dialogue = Dialogue::open(program.app.bounce_address().unwrap()).await;
+    let lines = [
+        "MAIL FROM:<> SIZE=100",
+        "RCPT TO:<a@example.com>",
+        "RCPT TO:<b@example.com>",
+        "DATA",
+    ];
+    dialogue.say(&lines).await;
+    let line = format!("{}\r\n", "x".repeat(1022));
+    for _mebibyte in 0..32 {
+        let text = line.repeat(1024);
+        dialogue.0.write_all(text.as_bytes()).await.unwrap();
+    }
+    dialogue.0.write_all(line.as_bytes()).await.unwrap();
+    for _recipient in ["a", "b"] {
+        assert_eq!(dialogue.hear().await, "552 5.3.4 The message is too long");
+    }
+    assert_eq!(dialogue.hear().await, "", "the connection is closed");
 }
 
 async fn who_sends_by_smtp_alone_is_asked_for_a_bounce_address_and_for_no_topic(db: &TestDb) {
