@@ -2,8 +2,10 @@
 //! (`tests/it/fuzz.rs`) run the same functions over `fuzz/seeds`, so that a plain `cargo test` keeps
 //! what a fuzzer once found.
 
+use sendtrail::domain::bounce_address::BounceTokens;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::time::Timestamp;
+use sendtrail::feedback::bounce_mail::{self, Trust};
 use sendtrail::feedback::sns::Envelope;
 use sendtrail::feedback::twilio::{Form, Genuine, Said, Verifier};
 use sendtrail::feedback::{self, Parsed, twilio};
@@ -59,6 +61,20 @@ pub fn twilio_form(data: &[u8]) {
         Said::Report(_) => hold(|| twilio::parse(query, body, RECEIVED_AT)),
         Said::Text(text) => assert!(text.from.as_str().starts_with('+'), "no number"),
     }
+}
+
+/// The recipient of the envelope on the first line, then a mail.
+pub fn bounce_mail(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let (recipient, mail) = text.split_once('\n').unwrap_or(("", text));
+    let trust = Trust {
+        tokens: BounceTokens::new("a secret of the fuzzer"),
+        // No fuzzer finds a signature; what is behind it is to be reached all the same.
+        accept_unsigned: true,
+    };
+    hold(|| bounce_mail::parse(&trust, recipient, mail, RECEIVED_AT));
 }
 
 /// The data as a JSON object on the first line, then a template for the HTML.

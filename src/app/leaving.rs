@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::config::Settings;
 use crate::domain::unsubscribe::{Links, Tokens};
-use crate::store::Store;
+use crate::store::{Error, Store};
 use crate::web::unsubscribe::Unsubscribe;
 
 /// The name of the key among those that processes share.
@@ -20,12 +20,15 @@ pub(super) async fn tokens(settings: &Settings, store: &Store) -> anyhow::Result
     if let Some(secret) = &settings.web.unsubscribe_secret {
         return Ok(Tokens::new(secret.expose_secret()));
     }
-    let fresh = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    let secret = store
-        .secret(SECRET, &fresh)
-        .await
-        .context("cannot read the key of unsubscribe links")?;
+    let secret = shared_secret(store, SECRET).await;
+    let secret = secret.context("cannot read the key of unsubscribe links")?;
     Ok(Tokens::new(&secret))
+}
+
+/// Made once, at random.
+pub(super) async fn shared_secret(store: &Store, name: &str) -> Result<String, Error> {
+    let fresh = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    store.secret(name, &fresh).await
 }
 
 /// None where nobody outside can reach us. What the sandbox keeps is read on this machine.

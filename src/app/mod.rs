@@ -2,6 +2,7 @@
 //! stops them; holds no rules of its own.
 
 mod account_list;
+mod bounces;
 mod cached;
 mod leaving;
 mod operations;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub use bounces::{bounce_door, feedback_reader};
 pub use roles::Roles;
 pub use transports::transports;
 
@@ -45,6 +47,7 @@ use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::store::inbox::Reader;
 use crate::web::unsubscribe;
 use crate::webhooks;
 
@@ -52,6 +55,8 @@ use crate::webhooks;
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    /// Of the server of LMTP.
+    bounces: Option<SocketAddr>,
     store: Store,
     worker: Option<Running>,
     queues: Vec<intake::Running>,
@@ -121,6 +126,7 @@ impl App {
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
         let tokens = Box::pin(leaving::tokens(&settings, &store)).await?;
+        let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -133,7 +139,8 @@ impl App {
                 name: clock.new_uuid(clock.now()).to_string(),
                 links: leaving::links(&settings, address, &tokens),
             };
-            Some(worker.start(Box::pin(transports(&settings, &clock)).await?))
+            let transports = transports(&settings, &clock, Some(&trust.tokens));
+            Some(worker.start(Box::pin(transports).await?))
         } else {
             None
         };
@@ -143,7 +150,8 @@ impl App {
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let mut router = operations::router(operations);
         if roles.api {
-            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
+            let reader = feedback::reader(settings.ses.track_opens, trust.clone());
+            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
             router = router.merge(api::router(api));
         }
         if roles.web {
@@ -151,20 +159,16 @@ impl App {
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
-            let subscriptions = settings.sns.client().await;
-            let webhook = Webhook {
-                inbox,
-                subscriptions,
-            };
-            watch_topics(&settings, &webhook, stop.clone());
-            router = router.merge(webhook::router(webhook));
-            router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
+            router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
+        let parts = (&store, &clock, &metrics);
+        let bounces = bounces::listen(&settings, roles, &trust, parts, &stop).await?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
             address,
+            bounces,
             store,
             worker,
             queues,
@@ -178,6 +182,11 @@ impl App {
     /// Where the HTTP server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where bounce mail is taken, if it is.
+    pub fn bounce_address(&self) -> Option<SocketAddr> {
+        self.bounces
     }
 
     pub fn store(&self) -> &Store {
@@ -255,6 +264,7 @@ async fn api(
     clock: &Clock,
     metrics: &Arc<Metrics>,
     woken: Arc<Notify>,
+    reader: Reader,
 ) -> Api {
     Api {
         store: store.clone(),
@@ -263,7 +273,7 @@ async fn api(
         providers: settings.provider_names().into(),
         woken,
         account_list: account_list(settings).await,
-        reader: feedback::reader(settings.ses.track_opens),
+        reader,
         limits: limits(settings),
         webhook_rules: settings.webhooks.url_rules(),
     }
@@ -394,6 +404,17 @@ fn inbox(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+/// The webhooks that providers call.
+async fn receivers(settings: &Settings, inbox: Inbox, stop: CancellationToken) -> Router {
+    let twilio = twilio::router(settings, &inbox.store, &inbox.clock, &inbox.metrics);
+    let webhook = Webhook {
+        inbox,
+        subscriptions: settings.sns.client().await,
+    };
+    watch_topics(settings, &webhook, stop);
+    webhook::router(webhook).merge(twilio)
 }
 
 fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {

@@ -326,6 +326,17 @@ fn step(moment: Moment<'_>) -> Step {
     }
 }
 
+/// The source of what applications report.
+const APPLICATION: &str = "application";
+
+fn teller(source: &str) -> &str {
+    match source {
+        APPLICATION => "the application",
+        "mail" => "the mail server",
+        provider => provider,
+    }
+}
+
 fn sentence(what: &What, source: &str) -> String {
     match what {
         What::Accepted { provider, .. } => format!("Accepted by {provider}"),
@@ -337,7 +348,7 @@ fn sentence(what: &What, source: &str) -> String {
             Decision::GiveUp => "Decided by staff: give it up".to_owned(),
             Decision::Sent => "Decided by staff: it was sent".to_owned(),
         },
-        What::Delivered { .. } => format!("Delivered, says {source}"),
+        What::Delivered { .. } => format!("Delivered, says {}", teller(source)),
         What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
         What::Bounced(b) => format!(
             "Bounced ({}): {}",
@@ -351,7 +362,13 @@ fn sentence(what: &What, source: &str) -> String {
         } => "Opened by a machine".to_owned(),
         What::Opened {
             by_machine: false, ..
+        } if source == APPLICATION => "Opened, says the application".to_owned(),
+        What::Opened {
+            by_machine: false, ..
         } => "Opened".to_owned(),
+        What::Clicked { .. } if source == APPLICATION => {
+            "A link was clicked, says the application".to_owned()
+        }
         What::Clicked { .. } => "A link was clicked".to_owned(),
         What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
         What::Resubscribed => "The recipient subscribed again".to_owned(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{open, say};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Environment, Settings};
+use crate::config::{EmailProvider, Environment, PushProvider, Settings, SmsProvider};
 use crate::delivery::Provider;
 use crate::domain::alarm::Kind;
 use crate::feedback::sns::{Certificates, TopicArn, Verifier};
@@ -97,7 +97,11 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
 fn topics(settings: &Settings) -> Finding {
     let feedback = &settings.feedback;
     let is_silent = feedback.sns.topics.is_empty() && feedback.sqs.queues.is_empty();
-    let silent = is_silent && !settings.sandbox.enabled;
+    let by_aws = settings.email.providers.contains(&EmailProvider::Ses)
+        || settings.smtp.message_tags
+        || settings.sms.providers.contains(&SmsProvider::Sns)
+        || settings.push.providers.contains(&PushProvider::Sns);
+    let silent = is_silent && by_aws && !settings.sandbox.enabled;
     let trouble = silent.then(|| {
         "no topic may report, so every bounce and open will be refused: set feedback.sns.topics \
          to the ARN of the SNS topic of your SES configuration set"
@@ -188,7 +192,7 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
             trouble: None,
         }];
     }
-    let transports = match app::transports(settings, &Clock::system()).await {
+    let transports = match app::transports(settings, &Clock::system(), None).await {
         Ok(transports) => transports,
         Err(error) => {
             let trouble = Some(format!("{error:#}"));

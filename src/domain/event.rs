@@ -67,7 +67,7 @@ pub struct Event {
     pub key: EventKey,
     /// The provider's time; where it gives none, the time of receipt.
     pub occurred_at: Timestamp,
-    /// Who says so: `ses`, `smtp`, `sns`, `worker`, `staff`, `recipient`.
+    /// Who says so: `ses`, `smtp`, `sns`, `mail`, `worker`, `staff`, `recipient`, `application`.
     pub source: String,
     pub what: What,
 }

@@ -4,8 +4,10 @@
 pub mod account_list;
 pub mod address;
 pub mod alarm;
+pub mod bounce_address;
 pub mod delay;
 pub mod event;
+pub mod event_key;
 pub mod facts;
 pub mod form;
 pub mod id;
@@ -15,6 +17,7 @@ pub mod method;
 pub mod outcome;
 pub mod public_address;
 pub mod reason;
+mod signed_id;
 pub mod sms_sender;
 pub mod status;
 pub mod suppression;

@@ -32,6 +32,7 @@ mod pg_time;
 pub mod providers;
 pub mod receipts;
 pub mod record;
+pub mod reports;
 pub mod retention;
 mod row;
 mod secrets;

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-#[expect(unreachable_pub, reason = "it is the library of the fuzzers' package as well")]
+#[expect(
+    unreachable_pub,
+    reason = "it is the library of the fuzzers' package as well"
+)]
 #[path = "../../fuzz/targets.rs"]
 mod targets;
 
@@ -45,4 +48,4 @@ macro_rules! replayed {
     };
 }
 
-replayed! { sns_envelope, ses_event, twilio_form, template }
+replayed! { sns_envelope, ses_event, twilio_form, bounce_mail, template }

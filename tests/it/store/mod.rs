@@ -22,6 +22,7 @@ mod providers;
 mod receipts;
 mod record;
 mod repeat;
+mod reports;
 mod rescue;
 mod retention;
 mod schema;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sendtrail::domain::alarm::Kind;
-use sendtrail::domain::event::{Decision, EventKey, What};
+use sendtrail::domain::event::{Decision, Event, EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
@@ -103,6 +103,7 @@ async fn everything(db: &TestDb) {
     store.keep_feedback(both).await.unwrap();
     store.cancel(BUSINESS, ids[3]).await.unwrap();
     decisions(db, ids[0]).await;
+    reports(db, ids[0]).await;
     store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
     store.count_unmatched(10).await.unwrap();
     operators(db, &ids).await;
@@ -215,6 +216,19 @@ async fn decisions(db: &TestDb, id: NotificationId) {
     for _ in 0..2 {
         let decided = store.decide(BUSINESS, unknown, Decision::Resend, None);
         decided.await.unwrap();
+    }
+}
+
+async fn reports(db: &TestDb, id: NotificationId) {
+    let event = Event {
+        notification: id,
+        key: EventKey(uuid::Uuid::from_u128(77)),
+        occurred_at: db.clock.now(),
+        source: "application".to_owned(),
+        what: What::Clicked { link: None },
+    };
+    for _ in 0..2 {
+        db.store.report(BUSINESS, &event).await.unwrap().unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 //! feedback, the command line.
 
 mod account_list;
+mod bounces;
 mod by_sql;
 mod child;
 mod cli;
