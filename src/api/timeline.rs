@@ -68,9 +68,14 @@ enum Happened {
         /// The user agent is a known prefetcher or image proxy.
         by_machine: bool,
         user_agent: Option<String>,
+        /// Who says so: a provider, or `tracking`, which is our own.
+        source: String,
     },
     Clicked {
         link: Option<String>,
+        user_agent: Option<String>,
+        /// As of opens.
+        source: String,
     },
     Complained {
         feedback_type: Option<String>,
@@ -146,8 +151,13 @@ fn happened(event: &Event) -> Happened {
         } => Happened::Opened {
             by_machine,
             user_agent,
+            source: event.source.clone(),
         },
-        What::Clicked { link } => Happened::Clicked { link },
+        What::Clicked { link, user_agent } => Happened::Clicked {
+            link,
+            user_agent,
+            source: event.source.clone(),
+        },
         What::Unsubscribed { how } => Happened::Unsubscribed { how },
         What::Resubscribed => Happened::Resubscribed,
     }

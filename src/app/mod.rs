@@ -36,7 +36,6 @@ use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
-use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
@@ -45,7 +44,7 @@ use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
-use crate::web::unsubscribe;
+use crate::web::tracking::Recording;
 use crate::webhooks;
 
 /// A running program.
@@ -57,6 +56,8 @@ pub struct App {
     queues: Vec<intake::Running>,
     /// Those that go out; those that come in are part of the server.
     events: Option<webhooks::Running>,
+    /// What records opens and clicks.
+    visits: Option<Recording>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -120,7 +121,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let tokens = Box::pin(leaving::tokens(&settings, &store)).await?;
+        let keys = Box::pin(leaving::keys(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -131,7 +132,8 @@ impl App {
                 rules: settings.rules(),
                 retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
-                links: leaving::links(&settings, address, &tokens),
+                links: keys.links(&settings, address),
+                tracking_links: keys.tracking_links(&settings, address),
             };
             Some(worker.start(Box::pin(transports(&settings, &clock)).await?))
         } else {
@@ -146,18 +148,16 @@ impl App {
             let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
             router = router.merge(api::router(api));
         }
+        let mut visits = None;
         if roles.web {
-            router = router.merge(pages(&settings, &store, &clock, address, tokens));
+            let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
+            router = router.merge(pages(&settings, &store, &clock, address));
+            router = router.merge(links);
+            visits = Some(recording);
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
-            let subscriptions = settings.sns.client().await;
-            let webhook = Webhook {
-                inbox,
-                subscriptions,
-            };
-            watch_topics(&settings, &webhook, stop.clone());
-            router = router.merge(webhook::router(webhook));
+            router = router.merge(sns(&settings, inbox, &stop).await);
             router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
@@ -169,6 +169,7 @@ impl App {
             worker,
             queues,
             events,
+            visits,
             sandbox,
             stop,
             server,
@@ -210,6 +211,11 @@ impl App {
         );
         self.stop.cancel();
         ended(self.server, REQUESTS_END).await;
+        if let Some(visits) = self.visits
+            && !visits.stop(VISITS_END).await
+        {
+            warn!("some opens and clicks could not be recorded in time");
+        }
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -230,6 +236,8 @@ const REQUESTS_END: Duration = Duration::from_secs(3);
 /// How long webhook requests under way may take to be answered and recorded once the program stops.
 /// What is not recorded is sent again.
 const EVENTS_END: Duration = Duration::from_secs(15);
+/// How long opens and clicks that wait may take to be recorded once the program stops.
+const VISITS_END: Duration = Duration::from_secs(2);
 /// For connections on which the database does not answer.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 
@@ -278,13 +286,7 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn pages(
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    address: SocketAddr,
-    tokens: Tokens,
-) -> Router {
+fn pages(settings: &Settings, store: &Store, clock: &Clock, address: SocketAddr) -> Router {
     let pages = pages::Pages {
         store: store.clone(),
         clock: clock.clone(),
@@ -292,8 +294,7 @@ fn pages(
         sandbox: settings.sandbox.enabled,
         address,
     };
-    let leaving = leaving::page(settings, store, tokens);
-    pages::router(pages).merge(unsubscribe::router(leaving))
+    pages::router(pages)
 }
 
 fn serve(
@@ -394,6 +395,17 @@ fn inbox(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+/// Where SNS reports.
+async fn sns(settings: &Settings, inbox: Inbox, stop: &CancellationToken) -> Router {
+    let subscriptions = settings.sns.client().await;
+    let webhook = Webhook {
+        inbox,
+        subscriptions,
+    };
+    watch_topics(settings, &webhook, stop.clone());
+    webhook::router(webhook)
 }
 
 fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {

@@ -4,7 +4,6 @@ mod delivery_log;
 mod eum;
 mod inbox;
 mod json;
-mod key;
 mod provider_text;
 mod push_event;
 mod queued;
@@ -19,6 +18,7 @@ pub use inbox::Inbox;
 pub use read::reader;
 
 use crate::domain::id::NotificationId;
+use crate::domain::key;
 use crate::domain::time::Timestamp;
 use crate::store::feedback::{Happening, Report};
 use json::Json;

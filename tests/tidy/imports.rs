@@ -211,7 +211,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("aws_sdk_", &["src/transport", "src/feedback", "src/intake"]),
     ("lettre", &["src/transport"]),
     ("minijinja", &["src/template"]),
-    ("html5gum", &["src/template"]),
+    ("html5gum", &["src/template", "src/transport/tracked"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),
 ];
 

@@ -13,7 +13,9 @@ use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
+use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
+use sendtrail::store::businesses::Change;
 use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
@@ -22,6 +24,7 @@ use sendtrail::store::inbox::{Message, Reading, Wanted};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
+use sendtrail::store::tracking::Tracked;
 use sendtrail::store::unmatched::Sweep;
 use sendtrail::store::webhook_queue::{Round, WebhookEnd, WebhookOutcome};
 use sendtrail::store::webhooks::NewEndpoint;
@@ -228,6 +231,21 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         let message = incoming(&format!("m{key}"), Some(ids[0]), None, vec![event]);
         store.keep_feedback(message).await.unwrap();
     }
+    let change = Change {
+        tracking: vec![Tracked {
+            contact_type: "Client Notifications".to_owned(),
+            opt_in: OptIn {
+                opens: true,
+                clicks: true,
+            },
+        }],
+        ..Change::default()
+    };
+    store.change_business(BUSINESS, &change).await.unwrap();
+    store.business(BUSINESS).await.unwrap();
+    store.is_tracking_wanted().await.unwrap();
+    let visit = tracking::opened(ids[0], now, Agent::default());
+    store.keep_visits(&[visit]).await.unwrap();
     store.subscription(ids[0]).await.unwrap();
     store.opt_out(ids[0]).await.unwrap();
     store.opt_in(ids[0]).await.unwrap();

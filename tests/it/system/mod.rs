@@ -34,6 +34,7 @@ mod sink;
 mod sqs;
 mod sqs_queue;
 mod stories;
+mod tracking;
 mod twilio;
 mod upkeep;
 mod ways;
