@@ -74,7 +74,7 @@ impl Store {
         let mailbox = |mailbox: &Mailbox| mailbox.to_string();
         let sender = |sender: &SmsSender| sender.as_str().to_owned();
         let mut tx = self.db.write().await?;
-        let mut stmt = sql("UPDATE businesses SET id = id");
+        let mut stmt = sql("UPDATE businesses SET name = name");
         stmt = set(stmt, ", email_from = ", &change.email_from, mailbox);
         stmt = set(stmt, ", reply_to = ", &change.reply_to, mailbox);
         stmt = set(stmt, ", sms_from = ", &change.sms_from, sender);
