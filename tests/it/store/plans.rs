@@ -126,6 +126,7 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
+    visits(db, ids[0]).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -231,21 +232,6 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         let message = incoming(&format!("m{key}"), Some(ids[0]), None, vec![event]);
         store.keep_feedback(message).await.unwrap();
     }
-    let change = Change {
-        tracking: vec![Tracked {
-            contact_type: "Client Notifications".to_owned(),
-            opt_in: OptIn {
-                opens: true,
-                clicks: true,
-            },
-        }],
-        ..Change::default()
-    };
-    store.change_business(BUSINESS, &change).await.unwrap();
-    store.business(BUSINESS).await.unwrap();
-    store.is_tracking_wanted().await.unwrap();
-    let visit = tracking::opened(ids[0], now, Agent::default());
-    store.keep_visits(&[visit]).await.unwrap();
     store.subscription(ids[0]).await.unwrap();
     store.opt_out(ids[0]).await.unwrap();
     store.opt_in(ids[0]).await.unwrap();
@@ -291,6 +277,25 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         .await
         .unwrap();
     store.secret("a", "b").await.unwrap();
+}
+
+async fn visits(db: &TestDb, id: NotificationId) {
+    let (store, now) = (&db.store, db.clock.now());
+    let change = Change {
+        tracking: vec![Tracked {
+            contact_type: "Client Notifications".to_owned(),
+            opt_in: OptIn {
+                opens: true,
+                clicks: true,
+            },
+        }],
+        ..Change::default()
+    };
+    store.change_business(BUSINESS, &change).await.unwrap();
+    store.business(BUSINESS).await.unwrap();
+    store.is_tracking_wanted().await.unwrap();
+    let visit = tracking::opened(id, now, Agent::default());
+    store.keep_visits(&[visit]).await.unwrap();
 }
 
 /// Of clients, and those of ours that are asked for.
