@@ -255,7 +255,9 @@ impl Worker {
         let mut message = claimed.message.take()?;
         if claimed.job.method == Method::Email {
             message.unsubscribe = links.map(|links| links.of(message.id));
-            message.tracking_links.clone_from(&self.tracking_links);
+            let is_tracked = message.tracking.opens || message.tracking.clicks;
+            let links = self.tracking_links.as_ref().filter(|_| is_tracked);
+            message.tracking_links = links.cloned();
         }
         Some(message)
     }

@@ -50,7 +50,7 @@ pub struct Target(Url);
 impl Target {
     /// As browsers read it. `None`: it is left as it is.
     pub fn parse(text: &str) -> Option<Self> {
-        // Longer than this it cannot become short enough.
+        // White space and a default port may go; not so much of it.
         let text = (text.len() <= 2 * TARGET_LENGTH_MAX).then_some(text)?;
         let url = Url::parse(text).ok()?;
         let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();

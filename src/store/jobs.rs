@@ -288,7 +288,8 @@ async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claime
          m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
          f.bounced_at) AS evidence_at, coalesce(t.track_opens, false) AS track_opens, \
-         coalesce(t.track_clicks, false) AS track_clicks, CASE WHEN b.attempts > 0 THEN coalesce((SELECT MAX(e.occurred_at) FROM delivery_events e \
+         coalesce(t.track_clicks, false) AS track_clicks, \
+         CASE WHEN b.attempts > 0 THEN coalesce((SELECT MAX(e.occurred_at) FROM delivery_events e \
          WHERE e.notification_id = l.id AND e.kind = 'decided'), \
          (SELECT MIN(a.started_at) FROM delivery_attempts a WHERE a.notification_id = l.id)) \
          END AS tried_since FROM ",

@@ -6,7 +6,7 @@ use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store, facts};
-use crate::domain::event::{Event, What};
+use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 use crate::domain::tracking::OptIn;
@@ -28,6 +28,8 @@ pub enum Visited {
     Full,
     /// Its business does not ask for it, or not any more; or the message is gone.
     Unwanted,
+    /// Nobody can have the message yet: a server looks at the links of what it may still refuse.
+    Early,
 }
 
 impl Visited {
@@ -38,6 +40,7 @@ impl Visited {
             Self::Repeated => "repeated",
             Self::Full => "full",
             Self::Unwanted => "unwanted",
+            Self::Early => "early",
         }
     }
 }
@@ -72,7 +75,7 @@ impl Store {
             .iter()
             .map(|visit| {
                 let counts = counts.get_mut(&visit.notification);
-                let answer = counts.map_or(Visited::Unwanted, |counts| counts.add(&visit.what));
+                let answer = counts.map_or(Visited::Unwanted, |counts| counts.add(visit));
                 if answer == Visited::Recorded {
                     wanted.push(visit.clone());
                 }
@@ -94,12 +97,18 @@ impl Store {
 /// What is asked of a message, and how much of it there is.
 struct Counts {
     opt_in: OptIn,
+    /// When the first attempt ended by which it may have gone. What comes before proves nothing: taken for
+    /// evidence that it went, it would end the attempts to send it.
+    gone_at: Option<Timestamp>,
     opened: i64,
     clicked: i64,
+    /// Those that are to be recorded.
+    seen: BTreeSet<EventKey>,
 }
 
 impl Counts {
-    fn add(&mut self, what: &What) -> Visited {
+    fn add(&mut self, visit: &Event) -> Visited {
+        let what = &visit.what;
         let is_click = matches!(what, What::Clicked { .. });
         let (is_wanted, count) = if is_click {
             (self.opt_in.clicks, &mut self.clicked)
@@ -121,10 +130,20 @@ impl Counts {
         if !is_wanted {
             return Visited::Unwanted;
         }
+        if self
+            .gone_at
+            .is_none_or(|gone_at| visit.occurred_at < gone_at)
+        {
+            return Visited::Early;
+        }
+        if self.seen.contains(&visit.key) {
+            return Visited::Repeated;
+        }
         if *count >= max {
             return Visited::Full;
         }
         *count += 1;
+        self.seen.insert(visit.key);
         Visited::Recorded
     }
 }
@@ -136,7 +155,9 @@ async fn counts(
     let ids: BTreeSet<NotificationId> = ids.collect();
     let stmt = sql(
         "SELECT l.id, t.track_opens, t.track_clicks, coalesce(f.opened_count, 0) AS opened, \
-         coalesce(f.clicked_count, 0) AS clicked FROM ",
+         coalesce(f.clicked_count, 0) AS clicked, (SELECT MIN(a.finished_at) \
+         FROM delivery_attempts a WHERE a.notification_id = l.id \
+         AND a.outcome IN ('accepted', 'unknown')) AS gone_at FROM ",
     )
     .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
     .push(
@@ -148,8 +169,10 @@ async fn counts(
     for row in tx.all(stmt).await? {
         let of_this = Counts {
             opt_in: opt_in(&row)?,
+            gone_at: row.opt_time("gone_at")?,
             opened: row.int("opened")?,
             clicked: row.int("clicked")?,
+            seen: BTreeSet::new(),
         };
         counts.insert(NotificationId::new(row.id("id")?), of_this);
     }

@@ -13,6 +13,7 @@ use crate::domain::event::{Event, EventKey};
 use crate::domain::id::NotificationId;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::tracking::Visited;
 
 /// Visits that wait; with a link and a user agent each, some 10 MB. At 1,000 a second it bridges the
 /// four seconds in which a database fails over.
@@ -100,7 +101,7 @@ impl Queue {
                     if count == 0 {
                         return;
                     }
-                    self.forget_repeated(&mut batch);
+                    self.leave_out_repeated(&mut batch);
                     self.keep(&batch).await;
                     batch.clear();
                 }
@@ -108,33 +109,38 @@ impl Queue {
         }
     }
 
-    fn forget_repeated(&mut self, batch: &mut Vec<Event>) {
-        if self.remembered.len() >= REMEMBERED_MAX {
-            self.remembered.clear();
-        }
+    fn leave_out_repeated(&self, batch: &mut Vec<Event>) {
         batch.retain(|visit| {
-            let is_new = self.remembered.insert((visit.notification, visit.key));
-            if !is_new {
+            let is_known = self.remembered.contains(&(visit.notification, visit.key));
+            if is_known {
                 self.metrics.visit(visit.what.kind(), "repeated");
             }
-            is_new
+            !is_known
         });
     }
 
+    /// What was early may be in time when it is told again.
+    fn remember(&mut self, batch: &[Event], answers: &[Visited]) {
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.clear();
+        }
+        for (visit, answer) in batch.iter().zip(answers) {
+            self.metrics.visit(visit.what.kind(), answer.as_str());
+            if *answer != Visited::Early {
+                self.remembered.insert((visit.notification, visit.key));
+            }
+        }
+    }
+
     /// Tries until the database is there, or the program stops.
-    async fn keep(&self, batch: &[Event]) {
+    async fn keep(&mut self, batch: &[Event]) {
         if batch.is_empty() {
             return;
         }
         let mut told = false;
         loop {
             match self.store.keep_visits(batch).await {
-                Ok(answers) => {
-                    for (visit, answer) in batch.iter().zip(answers) {
-                        self.metrics.visit(visit.what.kind(), answer.as_str());
-                    }
-                    return;
-                }
+                Ok(answers) => return self.remember(batch, &answers),
                 Err(failed) if failed.is_unavailable() && !self.stop.is_cancelled() => {
                     if !told {
                         warn!(error = %failed, "opens and clicks cannot be recorded; trying on");

@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use sendtrail::domain::event::{Event, What};
 use sendtrail::domain::id::NotificationId;
+use sendtrail::domain::time::Timestamp;
 use sendtrail::domain::tracking::{Agent, OptIn, SOURCE, Target, clicked, opened};
 use sendtrail::store::businesses::Change;
-use sendtrail::store::tracking::Visited::{self, Full, Recorded, Repeated, Unwanted};
+use sendtrail::store::enqueue::NewNotification;
+use sendtrail::store::record::Then;
+use sendtrail::store::tracking::Visited::{self, Early, Full, Recorded, Repeated, Unwanted};
 use sendtrail::store::tracking::{Tracked, VISITS_MAX, VISITS_WITH_MACHINES_MAX};
 use sendtrail::store::verify::Span;
 
-use super::make::{BUSINESS, claimed, email, enqueued, send_one};
+use super::make::{BUSINESS, claimed, done, email, enqueued, nothing_left, send_one, tried};
 use crate::support::db::{TestDb, both};
 
 both! {
     a_business_asks_by_contact_type_and_may_change_its_mind,
     a_claimed_message_says_what_is_asked_of_it,
     visits_are_recorded_where_they_are_asked_for,
+    what_comes_before_a_message_may_have_gone_ends_no_attempts,
     the_same_is_recorded_once_whoever_tells_it,
     whoever_follows_a_link_without_end_fills_nothing,
     opens_at_once_and_by_machines_are_likely_automatic,
@@ -63,6 +67,15 @@ fn link(path: &str) -> Target {
 
 async fn keep(db: &TestDb, visits: &[Event]) -> Vec<Visited> {
     db.store.keep_visits(visits).await.unwrap()
+}
+
+/// Sends them; a moment later they may have been read.
+async fn sent(db: &TestDb, new: Vec<NewNotification>) -> (Vec<NotificationId>, Timestamp) {
+    let ids = enqueued(&db.store, new).await;
+    for id in &ids {
+        send_one(&db.store, db.clock.now(), &id.to_string()).await;
+    }
+    (ids, db.pass(Duration::from_secs(1)))
 }
 
 async fn events(db: &TestDb, id: NotificationId) -> Vec<Event> {
@@ -121,8 +134,7 @@ async fn visits_are_recorded_where_they_are_asked_for(db: &TestDb) {
     let (mut opens, mut none) = (email("C-2"), email("C-3"));
     opens.contact_type = "Opens".to_owned();
     none.contact_type = "None".to_owned();
-    let ids = enqueued(&db.store, vec![email("C-1"), opens, none]).await;
-    let now = db.clock.now();
+    let (ids, now) = sent(db, vec![email("C-1"), opens, none]).await;
     let gone = NotificationId::new(uuid::Uuid::from_u128(1));
     let target = link("a?token=secret#part");
     let mut visits = Vec::new();
@@ -160,10 +172,34 @@ async fn visits_are_recorded_where_they_are_asked_for(db: &TestDb) {
     assert_eq!(keep(db, &[]).await, []);
 }
 
-async fn the_same_is_recorded_once_whoever_tells_it(db: &TestDb) {
+/// Servers look at the links of a message before they say whether they take it.
+async fn what_comes_before_a_message_may_have_gone_ends_no_attempts(db: &TestDb) {
     ask(db, vec![of_type(TYPE, asked(true, true))]).await;
     let id = enqueued(&db.store, vec![email("C-1")]).await[0];
-    let now = db.clock.now();
+    let visit = || [opened(id, db.clock.now(), person())];
+    assert_eq!(keep(db, &visit()).await, [Early], "it is in the queue");
+    for (outcome, answer) in [("try_later", Early), ("unknown", Recorded)] {
+        let claim = claimed(&db.store).await;
+        assert!(!claim.jobs[0].has_gone);
+        let during = visit();
+        assert_eq!(keep(db, &during).await, [Early], "it is being sent");
+        let now = db.clock.now();
+        let again = Then::Again { due_at: now };
+        let outcome = done(&claim, &claim.jobs[0], tried(now, outcome), again);
+        let left = nothing_left(&claim);
+        db.store.record(&[outcome], &left).await.unwrap();
+        assert_eq!(keep(db, &during).await, [Early], "it was being sent");
+        db.pass(Duration::from_secs(1));
+        assert_eq!(keep(db, &visit()).await, [answer]);
+    }
+    let claim = claimed(&db.store).await;
+    assert!(claim.jobs[0].has_gone, "somebody has read it");
+}
+
+async fn the_same_is_recorded_once_whoever_tells_it(db: &TestDb) {
+    ask(db, vec![of_type(TYPE, asked(true, true))]).await;
+    let (ids, now) = sent(db, vec![email("C-1")]).await;
+    let id = ids[0];
     let other = db.another_store().await;
     let visit = [opened(id, now, person())];
     assert_eq!(keep(db, &visit).await, [Recorded]);
@@ -187,8 +223,9 @@ async fn the_same_is_recorded_once_whoever_tells_it(db: &TestDb) {
 
 async fn whoever_follows_a_link_without_end_fills_nothing(db: &TestDb) {
     ask(db, vec![of_type(TYPE, asked(true, true))]).await;
-    let id = enqueued(&db.store, vec![email("C-1")]).await[0];
-    let at = |minute: u64| db.clock.now().plus(Duration::from_mins(minute));
+    let (ids, now) = sent(db, vec![email("C-1")]).await;
+    let id = ids[0];
+    let at = |minute: u64| now.plus(Duration::from_mins(minute));
     let machines: Vec<Event> = (0..300).map(|m| opened(id, at(m), machine())).collect();
     let kept = keep(db, &machines).await;
     let count = |kept: &[Visited], what| kept.iter().filter(|it| **it == what).count();
