@@ -201,7 +201,10 @@ impl Asked {
                     user_agent: None,
                     by_machine: false,
                 },
-                Kind::Clicked => What::Clicked { link },
+                Kind::Clicked => What::Clicked {
+                    link,
+                    user_agent: None,
+                },
             },
         }
     }
@@ -254,7 +257,7 @@ fn check_kind(fields: &mut Fields<'_, '_>, kind: Kind, method: Method) {
 }
 
 fn link(what: &What) -> Option<&str> {
-    if let What::Clicked { link } = what {
+    if let What::Clicked { link, .. } = what {
         link.as_deref()
     } else {
         None

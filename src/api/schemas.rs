@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::openapi::{body_schema, schema, text};
-use super::{content, decide, files, intake, providers, rendering, reports, webhooks};
+use super::{business, content, decide, files, intake, providers, rendering, reports, webhooks};
 use crate::domain::webhook;
 
 /// The body of a change of the business; read by `business`.
@@ -187,9 +187,28 @@ impl utoipa::PartialSchema for BusinessBody {
                     "description": "A number, or a name of up to 11 letters, digits and hyphens.",
                     "examples": ["+14155550123", "MyShop"],
                 },
+                "tracking": tracking(),
             },
         }))
     }
+}
+
+fn tracking() -> Json {
+    json!({
+        "type": "array", "maxItems": business::TRACKING_MAX,
+        "description": "What is tracked of emails of these contact types that go by SMTP; others \
+                        stay as they are.",
+        "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": business::TRACKING_NAMES,
+            "properties": {
+                "contact_type": text(intake::NAME_LENGTH_MAX),
+                "opens": {"type": "boolean"},
+                "clicks": {"type": "boolean"},
+            },
+        },
+    })
 }
 
 fn mailbox(description: &str) -> Json {

@@ -77,6 +77,7 @@ enum Happened {
         /// As of `delivered`.
         source: String,
         link: Option<String>,
+        user_agent: Option<String>,
     },
     Complained {
         feedback_type: Option<String>,
@@ -155,9 +156,10 @@ fn happened(event: &Event) -> Happened {
             by_machine,
             user_agent,
         },
-        What::Clicked { link } => Happened::Clicked {
+        What::Clicked { link, user_agent } => Happened::Clicked {
             source: event.source.clone(),
             link,
+            user_agent,
         },
         What::Unsubscribed { how } => Happened::Unsubscribed { how },
         What::Resubscribed => Happened::Resubscribed,

@@ -38,7 +38,6 @@ use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
-use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
@@ -48,7 +47,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
 use crate::store::inbox::Reader;
-use crate::web::unsubscribe;
+use crate::web::tracking::Recording;
 use crate::webhooks;
 
 /// A running program.
@@ -62,6 +61,8 @@ pub struct App {
     queues: Vec<intake::Running>,
     /// Those that go out; those that come in are part of the server.
     events: Option<webhooks::Running>,
+    /// What records opens and clicks.
+    visits: Option<Recording>,
     sandbox: Option<Sandbox>,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -118,14 +119,11 @@ impl App {
         let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
-        let listener = TcpListener::bind(settings.http.listen)
-            .await
-            .with_context(|| format!("cannot listen on {} (http.listen)", settings.http.listen))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(settings.http.listen).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let tokens = Box::pin(leaving::tokens(&settings, &store)).await?;
+        let keys = Box::pin(leaving::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
@@ -137,7 +135,8 @@ impl App {
                 rules: settings.rules(),
                 retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
-                links: leaving::links(&settings, address, &tokens),
+                links: keys.links(&settings, address),
+                tracking_links: keys.tracking_links(&settings, address),
             };
             let transports = transports(&settings, &clock, Some(&trust.tokens));
             Some(worker.start(Box::pin(transports).await?))
@@ -154,8 +153,12 @@ impl App {
             let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
             router = router.merge(api::router(api));
         }
+        let mut visits = None;
         if roles.web {
-            router = router.merge(pages(&settings, &store, &clock, address, tokens));
+            let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
+            router = router.merge(pages(&settings, &store, &clock, address));
+            router = router.merge(links);
+            visits = Some(recording);
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
@@ -173,6 +176,7 @@ impl App {
             worker,
             queues,
             events,
+            visits,
             sandbox,
             stop,
             server,
@@ -219,6 +223,11 @@ impl App {
         );
         self.stop.cancel();
         ended(self.server, REQUESTS_END).await;
+        if let Some(visits) = self.visits
+            && !visits.stop(VISITS_END).await
+        {
+            warn!("some opens and clicks could not be recorded in time");
+        }
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -239,6 +248,8 @@ const REQUESTS_END: Duration = Duration::from_secs(3);
 /// How long webhook requests under way may take to be answered and recorded once the program stops.
 /// What is not recorded is sent again.
 const EVENTS_END: Duration = Duration::from_secs(15);
+/// How long opens and clicks that wait may take to be recorded once the program stops.
+const VISITS_END: Duration = Duration::from_secs(2);
 /// For connections on which the database does not answer.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 
@@ -288,13 +299,7 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-fn pages(
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    address: SocketAddr,
-    tokens: Tokens,
-) -> Router {
+fn pages(settings: &Settings, store: &Store, clock: &Clock, address: SocketAddr) -> Router {
     let pages = pages::Pages {
         store: store.clone(),
         clock: clock.clone(),
@@ -302,8 +307,7 @@ fn pages(
         sandbox: settings.sandbox.enabled,
         address,
     };
-    let leaving = leaving::page(settings, store, tokens);
-    pages::router(pages).merge(unsubscribe::router(leaving))
+    pages::router(pages)
 }
 
 fn serve(
@@ -380,6 +384,14 @@ async fn start_sandbox(
 fn anchor(sandbox: &Sandbox) -> (String, String) {
     let url = sandbox.certificate_url().to_owned();
     (url, sandbox.certificate_pem().to_owned())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// What takes over the providers' words, by whatever way they come.

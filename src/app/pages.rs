@@ -317,7 +317,14 @@ fn step(moment: Moment<'_>) -> Step {
             let sentence = format!("Attempt {number} by {provider}: {outcome}{next}");
             (sentence, attempt.text.clone())
         }
-        Happened::Event(event) => (sentence(&event.what, &event.source), None),
+        Happened::Event(event) => {
+            let link = if let What::Clicked { link, .. } = &event.what {
+                link.clone()
+            } else {
+                None
+            };
+            (sentence(&event.what, &event.source), link)
+        }
     };
     Step {
         at: moment.at,
@@ -333,6 +340,7 @@ fn teller(source: &str) -> &str {
     match source {
         APPLICATION => "the application",
         "mail" => "the mail server",
+        "tracking" => "our own tracking",
         provider => provider,
     }
 }
@@ -359,17 +367,11 @@ fn sentence(what: &What, source: &str) -> String {
         What::ComplaintWithdrawn => "The recipient said it is not spam".to_owned(),
         What::Opened {
             by_machine: true, ..
-        } => "Opened by a machine".to_owned(),
+        } => format!("Opened by a machine, says {}", teller(source)),
         What::Opened {
             by_machine: false, ..
-        } if source == APPLICATION => "Opened, says the application".to_owned(),
-        What::Opened {
-            by_machine: false, ..
-        } => "Opened".to_owned(),
-        What::Clicked { .. } if source == APPLICATION => {
-            "A link was clicked, says the application".to_owned()
-        }
-        What::Clicked { .. } => "A link was clicked".to_owned(),
+        } => format!("Opened, says {}", teller(source)),
+        What::Clicked { .. } => format!("A link was clicked, says {}", teller(source)),
         What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
         What::Resubscribed => "The recipient subscribed again".to_owned(),
     }

@@ -29,6 +29,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     findings.push(database(&store).await);
     let store = store.ok();
     findings.extend(webhooks(store.as_ref()).await);
+    findings.extend(tracking(settings, store.as_ref()).await);
     findings.push(topics(settings));
     findings.extend(subscriptions(settings).await);
     findings.extend(alarms(store.as_ref()).await);
@@ -92,6 +93,15 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
         .into_iter()
         .map(finding)
         .collect()
+}
+
+/// What businesses asked to learn, and cannot.
+async fn tracking(settings: &Settings, store: Option<&Store>) -> Option<Finding> {
+    let wanted = store?.is_tracking_wanted().await.unwrap_or_default();
+    wanted.then(|| Finding {
+        what: "tracking of opens and clicks".to_owned(),
+        trouble: settings.tracking_trouble().map(str::to_owned),
+    })
 }
 
 fn topics(settings: &Settings) -> Finding {

@@ -3,10 +3,11 @@
 //! of others bounce.
 
 use data_encoding::BASE32_DNSSEC;
+use uuid::Uuid;
 
 use super::id::NotificationId;
 use super::mailbox::Mailbox;
-use super::signed_id::Signer;
+use super::seal::Seal;
 
 const PURPOSE: &[u8] = b"sendtrail bounce 1\0";
 /// In bytes. 80 bits cannot be guessed by mail, and the address stays short.
@@ -23,19 +24,21 @@ const DELIMITER: char = '+';
 /// Makes and reads the tokens in such addresses: the notification's id and a signature over it.
 #[derive(Clone, Debug)]
 pub struct BounceTokens {
-    signer: Signer,
+    seal: Seal,
 }
 
 impl BounceTokens {
     pub fn new(secret: &str) -> Self {
         Self {
-            signer: Signer::new(secret, PURPOSE, TAG_LENGTH),
+            seal: Seal::new(secret),
         }
     }
 
     /// In small letters and digits. Servers on the way may change the case of a local part.
     fn of(&self, id: NotificationId) -> String {
-        BASE32_DNSSEC.encode(&self.signer.of(id))
+        let id = id.uuid();
+        let sealed = self.seal.sealed(PURPOSE, id.as_bytes(), TAG_LENGTH);
+        BASE32_DNSSEC.encode(&sealed)
     }
 
     /// The notification for whose bounces we made this address; `None` for every other text.
@@ -43,7 +46,8 @@ impl BounceTokens {
         let (local, _domain) = address.rsplit_once('@')?;
         let (_own, token) = local.rsplit_once(DELIMITER)?;
         let bytes = BASE32_DNSSEC.decode(token.as_bytes()).ok()?;
-        self.signer.read(&bytes)
+        let id = self.seal.opened(PURPOSE, bytes, TAG_LENGTH)?;
+        Uuid::from_slice(&id).ok().map(NotificationId::new)
     }
 }
 
@@ -96,8 +100,6 @@ impl BounceAddress {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn id() -> NotificationId {

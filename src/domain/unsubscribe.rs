@@ -1,10 +1,9 @@
 //! Links by which a recipient ends bulk messages: signed, so that nobody can end those of others.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use uuid::Uuid;
 
 use super::id::NotificationId;
-use super::signed_id::Signer;
+use super::seal::Seal;
 
 /// How the recipient of one message ends messages like it (RFC 2369, RFC 8058).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,32 +18,30 @@ pub struct Unsubscribe {
 pub const PATH: &str = "/u/";
 
 const PURPOSE: &[u8] = b"sendtrail unsubscribe 1\0";
-/// In bytes: all of it.
-const TAG_LENGTH: usize = 32;
 
 /// Makes and reads the tokens of the links: the notification's id and a signature over it, nothing
 /// personal. They have no end: an old message lies in a mailbox for years, and whoever finds it there
 /// may still want no more of its kind.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    signer: Signer,
+    seal: Seal,
 }
 
 impl Tokens {
     pub fn new(secret: &str) -> Self {
         Self {
-            signer: Signer::new(secret, PURPOSE, TAG_LENGTH),
+            seal: Seal::new(secret),
         }
     }
 
     pub fn of(&self, id: NotificationId) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(self.signer.of(id))
+        self.seal.seal(PURPOSE, id.uuid().as_bytes())
     }
 
     /// The notification that a token of ours names; `None` for every other text.
     pub fn read(&self, token: &str) -> Option<NotificationId> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-        self.signer.read(&bytes)
+        let id = self.seal.open(PURPOSE, token)?;
+        Uuid::from_slice(&id).ok().map(NotificationId::new)
     }
 }
 
@@ -70,7 +67,8 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
     use super::*;
 

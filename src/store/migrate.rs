@@ -76,6 +76,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0011_feedback_result.sql"),
         include_str!("../../migrations/postgres/0011_feedback_result.sql"),
     ),
+    (
+        12,
+        "tracking",
+        include_str!("../../migrations/sqlite/0012_tracking.sql"),
+        include_str!("../../migrations/postgres/0012_tracking.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

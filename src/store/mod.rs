@@ -41,6 +41,7 @@ mod stmt;
 pub mod story;
 pub mod suppressions;
 pub mod templates;
+pub mod tracking;
 mod turns;
 pub mod unmatched;
 pub mod verify;

@@ -6,6 +6,7 @@ mod assets;
 mod frame;
 mod headers;
 mod page;
+pub mod tracking;
 pub mod unsubscribe;
 mod view;
 

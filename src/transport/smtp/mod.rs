@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::mime::{self, EmailSettings, Recipient, Sender};
 use super::settings::Problem;
+use super::tracked;
 use super::words::impersonal;
 use crate::clock::Clock;
 use crate::domain::bounce_address::{BounceAddress, BounceTokens};
@@ -109,6 +110,11 @@ impl Smtp {
         }
     }
 
+    /// By our own picture. SES, where the server is its interface, has its own.
+    pub(super) fn opens_tracked(&self, message: &Outgoing) -> bool {
+        !self.inner.message_tags && tracked::opens_tracked(message)
+    }
+
     /// Greets the server as for a message, then says goodbye; sends nothing.
     pub(super) async fn check(&self) -> Result<(), Trouble> {
         self.inner.pool.probe().await.map_err(|fault| match fault {
@@ -123,6 +129,10 @@ impl Smtp {
 impl Inner {
     /// The message with its sender and recipient, dot-stuffed and with its final dot.
     fn content(&self, message: &Outgoing) -> Result<(Cow<'_, Sender>, Recipient, String), Failure> {
+        let tracked = (!self.message_tags)
+            .then(|| tracked::tracked(message))
+            .flatten();
+        let message = tracked.as_ref().unwrap_or(message);
         let sender = self.sender.of_message(message)?;
         let recipient = Recipient::new(message)?;
         let tags = format!("notification_id={}", message.id);

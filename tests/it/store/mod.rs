@@ -28,6 +28,7 @@ mod retention;
 mod schema;
 mod stress;
 mod suppressions;
+mod tracking;
 mod trouble;
 mod turns;
 mod unmatched;

@@ -13,7 +13,9 @@ use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
+use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
+use sendtrail::store::businesses::Change;
 use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
@@ -22,6 +24,7 @@ use sendtrail::store::inbox::{Message, Reading, Wanted};
 use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
+use sendtrail::store::tracking::Tracked;
 use sendtrail::store::unmatched::Sweep;
 use sendtrail::store::webhook_queue::{Round, WebhookEnd, WebhookOutcome};
 use sendtrail::store::webhooks::NewEndpoint;
@@ -124,6 +127,7 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
+    visits(db, ids[0]).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -289,6 +293,25 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
     store.secret("a", "b").await.unwrap();
 }
 
+async fn visits(db: &TestDb, id: NotificationId) {
+    let (store, now) = (&db.store, db.clock.now());
+    let change = Change {
+        tracking: vec![Tracked {
+            contact_type: "Client Notifications".to_owned(),
+            opt_in: OptIn {
+                opens: true,
+                clicks: true,
+            },
+        }],
+        ..Change::default()
+    };
+    store.change_business(BUSINESS, &change).await.unwrap();
+    store.business(BUSINESS).await.unwrap();
+    store.is_tracking_wanted().await.unwrap();
+    let visit = tracking::opened(id, now, Agent::default());
+    store.keep_visits(&[visit]).await.unwrap();
+}
+
 /// Of clients, and those of ours that are asked for.
 async fn texts(db: &TestDb) {
     let (store, now) = (&db.store, db.clock.now());
@@ -387,7 +410,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 19] = [
+const SMALL: [&str; 20] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -405,6 +428,8 @@ const SMALL: [&str; 19] = [
     "SCAN recent",
     "SCAN latest",
     "SCAN entries",
+    // The first of those of which something is tracked.
+    "SCAN contact_types USING INDEX contact_types_tracked",
     // A few for each topic and provider.
     "SCAN alarms",
     // Twenty of each business at most.

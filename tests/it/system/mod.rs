@@ -35,6 +35,7 @@ mod sink;
 mod sqs;
 mod sqs_queue;
 mod stories;
+mod tracking;
 mod twilio;
 mod upkeep;
 mod ways;
