@@ -22,8 +22,9 @@ use crate::domain::event::{Event, EventKey, What};
 use crate::domain::event_key;
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
-use crate::store::history::Entry;
+use crate::store::history::{Entry, Story};
 use crate::store::reports::Reported;
+use crate::store::story::Wait;
 
 /// Who says so, in the ledger and in the timeline.
 const SOURCE: &str = "application";
@@ -103,7 +104,7 @@ pub(super) struct Recorded {
         (status = 200, description = "It had been recorded before, as it is shown.", body = Recorded),
         (status = 400, description = "The body is not JSON."),
         (status = 404, description = "The business has no such notification."),
-        (status = 409, description = "The `id` is that of another event, or the entry was made by hand."),
+        (status = 409, description = "The `id` is that of another event, or nothing was sent."),
         (status = 413, description = "The body is too large."),
         (status = 415, description = "The body is not declared as JSON."),
         (status = 422, description = "Fields are wrong; nothing was recorded."),
@@ -119,9 +120,9 @@ pub(super) async fn report(
     let business = caller.allowed(Scope::Enqueue)?;
     let entry = entry(&shared, business, id).await?;
     let body = body::required(request).await?;
-    if entry.manual {
-        let detail = "This entry was made by hand; nothing was sent.";
-        return Err(Problem::new(ProblemKind::Conflict, detail));
+    let story = shared.api.store.story(id).await?;
+    if let Some(obstacle) = obstacle(&entry, &story) {
+        return Err(Problem::new(ProblemKind::Conflict, obstacle));
     }
     let now = shared.api.clock.now();
     let asked = Asked::read(&body, &entry, now).map_err(Problem::invalid)?;
@@ -155,6 +156,19 @@ pub(super) async fn report(
         duplicate: status == StatusCode::OK,
     };
     Ok((status, Json(answer)).into_response())
+}
+
+/// Why nobody can have seen it. A worker may have it in hand, and the app be faster than the record.
+fn obstacle(entry: &Entry, story: &Story) -> Option<&'static str> {
+    if entry.manual {
+        return Some("This entry was made by hand; nothing was sent.");
+    }
+    let waiting = story.waiting(entry);
+    let is_in_hand = waiting.is_some_and(|waiting| waiting.wait == Wait::Sending);
+    let was_tried = is_in_hand || !story.attempts.is_empty();
+    let has_gone = entry.facts.sent.is_some() || entry.facts.has_evidence();
+    let nothing = "Nothing was sent yet: it waits to be sent, or was stopped before.";
+    (!was_tried && !has_gone).then_some(nothing)
 }
 
 struct Asked {

@@ -1,14 +1,17 @@
 //! `POST /v1/notifications/{id}/events`: what applications know of their notifications.
 
+use sendtrail::domain::event::What;
+use sendtrail::store::record::Then;
 use serde_json::{Value as Json, json};
 
-use crate::support::api::{TestApi, at, email, push, sms};
+use crate::support::api::{START, TestApi, at, email, push, sms};
 use crate::support::db::{TestDb, both};
 
 both!(
     what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word,
     a_report_told_again_is_recorded_once,
     an_id_names_one_event,
+    what_was_seen_has_gone_whatever_became_of_the_answer,
     everything_wrong_is_named_at_once,
     only_what_an_application_can_see_is_taken,
     times_that_cannot_be_true_are_refused,
@@ -25,9 +28,21 @@ async fn enqueued(api: &TestApi, new: &Json) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
+/// Enqueued and taken over by a provider.
+async fn sent(api: &TestApi, new: &Json) -> String {
+    let id = enqueued(api, new).await;
+    let accepted = What::Accepted {
+        provider: "test".to_owned(),
+        provider_message_id: None,
+        opens_tracked: false,
+    };
+    api.report(&id, START, accepted).await;
+    id
+}
+
 async fn what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &push(json!({}))).await;
+    let id = sent(&api, &push(json!({}))).await;
     api.clock.set(at("2027-01-01T09:10:00Z"));
     let link = "https://example.com/bookings/8812";
     for (body, shown) in [
@@ -52,8 +67,7 @@ async fn what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word(db: &T
         assert_eq!(answer.json(), shown);
     }
     let entry = api.entry(&id).await;
-    assert_eq!(entry["statuses"], json!(["Sent"]), "it must have gone");
-    let told: Vec<(&str, &str)> = entry["timeline"].as_array().unwrap()[1..]
+    let told: Vec<(&str, &str)> = entry["timeline"].as_array().unwrap()[2..]
         .iter()
         .map(|moment| {
             let text = |name: &str| moment[name].as_str().unwrap();
@@ -68,7 +82,7 @@ async fn what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word(db: &T
 
 async fn a_report_told_again_is_recorded_once(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &email(json!({}))).await;
+    let id = sent(&api, &email(json!({}))).await;
     api.clock.set(at("2027-01-01T09:10:00Z"));
     for body in [
         json!({"kind": "opened", "id": "open-1"}),
@@ -92,7 +106,7 @@ async fn a_report_told_again_is_recorded_once(db: &TestDb) {
 
 async fn an_id_names_one_event(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &email(json!({}))).await;
+    let id = sent(&api, &email(json!({}))).await;
     let first = json!({"kind": "clicked", "id": "e-1", "occurred_at": "2027-01-01T09:00:00Z"});
     assert_eq!(api.post(&path(&id), &first).await.status, 201);
     for other in [
@@ -105,13 +119,35 @@ async fn an_id_names_one_event(db: &TestDb) {
         assert_eq!(answer.errors()[0].0, "/id");
     }
     // Of another notification it is another one.
-    let second = enqueued(&api, &email(json!({}))).await;
+    let second = sent(&api, &email(json!({}))).await;
     assert_eq!(api.post(&path(&second), &first).await.status, 201);
+}
+
+async fn what_was_seen_has_gone_whatever_became_of_the_answer(db: &TestDb) {
+    let api = TestApi::on(db).await;
+    let id = enqueued(&api, &email(json!({}))).await;
+    let claim = api.claim().await;
+    assert_eq!(claim.jobs.len(), 1);
+    let answer = api.post(&path(&id), &json!({"kind": "opened"})).await;
+    assert_eq!(answer.status, 201, "in hand: {}", answer.text);
+    assert_eq!(api.entry(&id).await["statuses"], json!(["Opened"]));
+    let held = enqueued(&api, &email(json!({}))).await;
+    api.work("unknown", &Then::Hold).await;
+    let answer = api.post(&path(&held), &json!({"kind": "clicked"})).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let entry = api.entry(&held).await;
+    assert_eq!(entry["statuses"], json!(["Opened"]));
+    let waiting = api.get("/v1/notifications?state=held").await.json();
+    assert_eq!(
+        waiting["notifications"],
+        json!([]),
+        "nothing is left to decide"
+    );
 }
 
 async fn everything_wrong_is_named_at_once(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &email(json!({}))).await;
+    let id = sent(&api, &email(json!({}))).await;
     let body = json!({
         "kind": "delivered", "occurred_at": "2027-01-01T09:05:01Z", "id": " x", "link": "a\nb",
         "why": 1,
@@ -154,11 +190,20 @@ async fn only_what_an_application_can_see_is_taken(db: &TestDb) {
         (&text, "opened", 422),
         (&text, "clicked", 201),
     ] {
-        let id = enqueued(&api, new).await;
+        let id = sent(&api, new).await;
         let answer = api.post(&path(&id), &json!({"kind": kind})).await;
         assert_eq!(answer.status, status, "{kind}: {}", answer.text);
     }
-    let by_hand = enqueued(&api, &email(json!({}))).await;
+    for new in [&mail, &text] {
+        let id = enqueued(&api, new).await;
+        let answer = api.post(&path(&id), &json!({"kind": "clicked"})).await;
+        assert_eq!(answer.status, 409, "it waits: {}", answer.text);
+        let cancel = format!("/v1/notifications/{id}/cancel");
+        assert_eq!(api.post(&cancel, &json!({})).await.status, 200);
+        let answer = api.post(&path(&id), &json!({"kind": "clicked"})).await;
+        assert_eq!(answer.status, 409, "it was stopped: {}", answer.text);
+    }
+    let by_hand = sent(&api, &email(json!({}))).await;
     let manual = if db.is_postgres() { "true" } else { "1" };
     db.execute(&format!(
         "UPDATE contact_log SET manual = {manual} WHERE id = '{by_hand}'"
@@ -170,7 +215,7 @@ async fn only_what_an_application_can_see_is_taken(db: &TestDb) {
 
 async fn times_that_cannot_be_true_are_refused(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &email(json!({}))).await;
+    let id = sent(&api, &email(json!({}))).await;
     api.clock.set(at("2027-01-01T10:00:00Z"));
     for (time, status) in [
         ("2027-01-01T08:59:59.999Z", 422),
@@ -189,7 +234,7 @@ async fn times_that_cannot_be_true_are_refused(db: &TestDb) {
 
 async fn a_notification_of_another_business_is_not_found(db: &TestDb) {
     let api = TestApi::on(db).await;
-    let id = enqueued(&api, &email(json!({}))).await;
+    let id = sent(&api, &email(json!({}))).await;
     let other = api.new_key("other", "enqueue,read").await;
     let wrong_too = json!({"kind": "nonsense"});
     for (id, body) in [
@@ -200,5 +245,5 @@ async fn a_notification_of_another_business_is_not_found(db: &TestDb) {
         let answer = api.ask("POST", &path(id), Some(&other), Some(body)).await;
         assert_eq!(answer.status, 404, "{}", answer.text);
     }
-    assert_eq!(db.count("delivery_events").await, 0);
+    assert_eq!(db.count("delivery_events").await, 1, "its acceptance");
 }
