@@ -106,7 +106,6 @@ async fn everything(db: &TestDb) {
     store.keep_feedback(both).await.unwrap();
     store.cancel(BUSINESS, ids[3]).await.unwrap();
     decisions(db, ids[0]).await;
-    reports(db, ids[0]).await;
     store.sweep_unmatched(&mut Sweep::default()).await.unwrap();
     store.count_unmatched(10).await.unwrap();
     operators(db, &ids).await;
@@ -221,6 +220,7 @@ async fn decisions(db: &TestDb, id: NotificationId) {
         let decided = store.decide(BUSINESS, unknown, Decision::Resend, None);
         decided.await.unwrap();
     }
+    reports(db, id).await;
 }
 
 async fn reports(db: &TestDb, id: NotificationId) {
@@ -229,7 +229,10 @@ async fn reports(db: &TestDb, id: NotificationId) {
         key: EventKey(uuid::Uuid::from_u128(77)),
         occurred_at: db.clock.now(),
         source: "application".to_owned(),
-        what: What::Clicked { link: None },
+        what: What::Clicked {
+            link: None,
+            user_agent: None,
+        },
     };
     for _ in 0..2 {
         db.store.report(BUSINESS, &event).await.unwrap().unwrap();

@@ -22,6 +22,7 @@ fn click(db: &TestDb, id: NotificationId, link: &str) -> Event {
         source: "application".to_owned(),
         what: What::Clicked {
             link: Some(link.to_owned()),
+            user_agent: None,
         },
     }
 }
