@@ -2,28 +2,51 @@
 //! (`tests/it/fuzz.rs`) run the same functions over `fuzz/seeds`, so that a plain `cargo test` keeps
 //! what a fuzzer once found.
 
+use std::collections::BTreeMap;
+
+use sendtrail::domain::bounce_address::BounceTokens;
+use sendtrail::domain::event::{Event, EventKey};
+use sendtrail::domain::facts::Facts;
+use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::time::Timestamp;
+use sendtrail::feedback::bounce_mail::{self, Trust};
 use sendtrail::feedback::sns::Envelope;
 use sendtrail::feedback::twilio::{Form, Genuine, Said, Verifier};
 use sendtrail::feedback::{self, Parsed, twilio};
+use sendtrail::store::feedback::Happening;
 use sendtrail::template::{Source, Template, plain};
 use serde_json::{Map, Value};
 
 /// An event may be of a second that is not over; nothing that is read depends on the time of day.
 const RECEIVED_AT: Timestamp = Timestamp::EPOCH;
 
-/// A text may say a thing once: the keys of its happenings differ, and reading it again gives the
-/// same.
+/// Reading a text again gives the same, and what it says makes the same facts in any order.
 fn hold(read: impl Fn() -> Parsed) {
     let parsed = read();
     assert_eq!(parsed, read(), "a text was read in two ways");
-    if let Parsed::Report { report, .. } = parsed {
-        let mut keys: Vec<_> = report.happenings.iter().map(|it| it.key).collect();
-        let count = keys.len();
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), count, "one happening was read twice");
+    let Parsed::Report { report, .. } = parsed else {
+        return;
+    };
+    // Of two that tell of one happening the ledger takes one.
+    let happenings = report.happenings.into_iter().map(|it| (it.key, it));
+    let distinct: BTreeMap<EventKey, Happening> = happenings.collect();
+    let events: Vec<Event> = distinct.into_values().map(event).collect();
+    let facts = Facts::fold(&events);
+    let mut turned = Facts::default();
+    for event in events.iter().rev() {
+        turned.apply(event);
+    }
+    assert_eq!(facts, turned, "the order made a difference");
+}
+
+fn event(happening: Happening) -> Event {
+    Event {
+        notification: NotificationId::floor(RECEIVED_AT),
+        key: happening.key,
+        occurred_at: happening.occurred_at,
+        source: "fuzzer".to_owned(),
+        what: happening.what,
     }
 }
 
@@ -59,6 +82,20 @@ pub fn twilio_form(data: &[u8]) {
         Said::Report(_) => hold(|| twilio::parse(query, body, RECEIVED_AT)),
         Said::Text(text) => assert!(text.from.as_str().starts_with('+'), "no number"),
     }
+}
+
+/// The recipient of the envelope on the first line, then a mail.
+pub fn bounce_mail(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let (recipient, mail) = text.split_once('\n').unwrap_or(("", text));
+    let trust = Trust {
+        tokens: BounceTokens::new("a secret of the fuzzer"),
+        // No fuzzer finds a signature; what is behind it is to be reached all the same.
+        accept_unsigned: true,
+    };
+    hold(|| bounce_mail::parse(&trust, recipient, mail, RECEIVED_AT));
 }
 
 /// The data as a JSON object on the first line, then a template for the HTML.

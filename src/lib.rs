@@ -25,6 +25,8 @@ pub mod sandbox;
 
 pub mod transport;
 
+pub mod smtpd;
+
 pub mod metrics;
 
 pub mod store;

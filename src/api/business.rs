@@ -1,4 +1,4 @@
-//! `/v1/business`: who the business writes as.
+//! `/v1/business`: who the business writes as, and what it asks to learn of its emails.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -7,12 +7,15 @@ use utoipa::ToSchema;
 
 use super::auth::{Caller, Scope};
 use super::fields::{Errors, Fields};
+use super::intake::NAME_LENGTH_MAX;
 use super::problem::{Kind, Problem};
 use super::schemas::BusinessBody;
 use super::{Shared, body};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::sms_sender::SmsSender;
+use crate::domain::tracking::OptIn;
 use crate::store::businesses::{Business, Change, Setting};
+use crate::store::tracking::Tracked;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Business)]
@@ -25,6 +28,28 @@ pub(super) struct BusinessJson {
     reply_to: Option<String>,
     /// The number or name that its SMS are from; null: that of the settings.
     sms_from: Option<String>,
+    /// The contact types of which opens or clicks are tracked by links of our own, in emails that go by
+    /// SMTP; no others.
+    tracking: Vec<TrackingJson>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tracking)]
+pub(super) struct TrackingJson {
+    contact_type: String,
+    opens: bool,
+    clicks: bool,
+}
+
+impl From<Tracked> for TrackingJson {
+    fn from(tracked: Tracked) -> Self {
+        let OptIn { opens, clicks } = tracked.opt_in;
+        Self {
+            contact_type: tracked.contact_type,
+            opens,
+            clicks,
+        }
+    }
 }
 
 impl From<Business> for BusinessJson {
@@ -36,6 +61,11 @@ impl From<Business> for BusinessJson {
             email_from: identity.email_from.map(|mailbox| mailbox.to_string()),
             reply_to: identity.reply_to.map(|mailbox| mailbox.to_string()),
             sms_from: identity.sms_from.map(|sender| sender.as_str().to_owned()),
+            tracking: business
+                .tracking
+                .into_iter()
+                .map(TrackingJson::from)
+                .collect(),
         }
     }
 }
@@ -52,9 +82,13 @@ pub(super) async fn show(
     found(&shared, caller.allowed(Scope::Read)?).await
 }
 
-pub(super) const NAMES: [&str; 3] = ["email_from", "reply_to", "sms_from"];
+pub(super) const NAMES: [&str; 4] = ["email_from", "reply_to", "sms_from", "tracking"];
+pub(super) const TRACKING_NAMES: [&str; 3] = ["contact_type", "opens", "clicks"];
+/// Contact types in one request; more than businesses have.
+pub(super) const TRACKING_MAX: usize = 100;
 
-/// Changes who the business writes as, from the next enqueue on; `null` goes back to the settings.
+/// Changes who the business writes as, from the next enqueue on, and what is tracked, from the next send
+/// on; `null` goes back to the settings.
 #[utoipa::path(
     patch, path = "/v1/business", tag = "business", request_body = BusinessBody,
     responses(
@@ -77,10 +111,28 @@ pub(super) async fn change(
         email_from: given(&mut fields, "email_from", Mailbox::parse),
         reply_to: given(&mut fields, "reply_to", Mailbox::parse),
         sms_from: given(&mut fields, "sms_from", SmsSender::parse),
+        tracking: tracking(&mut fields),
     });
     let change = errors.unless_any(change).map_err(Problem::invalid)?;
-    shared.api.store.change_identity(business, &change).await?;
+    shared.api.store.change_business(business, &change).await?;
     found(&shared, business).await
+}
+
+/// Contact types that are not named stay as they are.
+fn tracking(fields: &mut Fields<'_, '_>) -> Vec<Tracked> {
+    let read = fields.each("tracking", TRACKING_MAX, &TRACKING_NAMES, |item| {
+        item.require(&TRACKING_NAMES);
+        let contact_type = item.line("contact_type", NAME_LENGTH_MAX);
+        let (opens, clicks) = (item.flag("opens"), item.flag("clicks"));
+        Some(Tracked {
+            contact_type: contact_type?,
+            opt_in: OptIn {
+                opens: opens?,
+                clicks: clicks?,
+            },
+        })
+    });
+    read.unwrap_or_default()
 }
 
 fn given<T, E: std::fmt::Display>(

@@ -22,6 +22,7 @@ mod path;
 mod problem;
 mod providers;
 mod rendering;
+mod reports;
 mod resend;
 mod schemas;
 mod suppression_list;
@@ -163,7 +164,7 @@ fn routes() -> Vec<Route> {
 type Route = (&'static str, MethodRouter<Shared>);
 
 /// Notifications, clients, their history, and what decides what is sent to them.
-fn messages() -> [Route; 19] {
+fn messages() -> [Route; 20] {
     [
         (
             "/v1/notifications",
@@ -181,6 +182,7 @@ fn messages() -> [Route; 19] {
         ("/v1/notifications/{id}/resend", post(resend::resend)),
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
         ("/v1/notifications/{id}/decide", post(decide::decide)),
+        ("/v1/notifications/{id}/events", post(reports::report)),
         ("/v1/clients", post(clients::add)),
         (
             "/v1/clients/{id}",

@@ -17,7 +17,8 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     account_list, business, clients, content, decide, failures, feedback, files, history, intake,
-    notifications, providers, resend, schemas, suppression_list, suppressions, templates, webhooks,
+    notifications, providers, reports, resend, schemas, suppression_list, suppressions, templates,
+    webhooks,
 };
 
 /// This document.
@@ -51,6 +52,7 @@ pub(super) async fn document() -> Response {
         resend::resend,
         decide::list,
         decide::decide,
+        reports::report,
         clients::add,
         clients::show,
         clients::change,
@@ -404,6 +406,7 @@ mod tests {
         assert_eq!(names(&schemas["Resend"]), set(&resend::NAMES));
         assert_eq!(names(&schemas["Pause"]), set(&providers::NAMES));
         assert_eq!(names(&schemas["Decide"]), set(&decide::NAMES));
+        assert_eq!(names(&schemas["NewEvent"]), set(&reports::NAMES));
         assert_eq!(names(&schemas["Suppress"]), set(&suppressions::NAMES));
         assert_eq!(names(&schemas["Lift"]), set(&suppressions::LIFT_NAMES));
         assert_eq!(names(&schemas["NewClient"]), set(&clients::NAMES));
@@ -445,7 +448,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 13);
+        assert_eq!(reading.len(), 14);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::openapi::{body_schema, schema, text};
-use super::{content, decide, files, intake, providers, rendering, webhooks};
+use super::{business, content, decide, files, intake, providers, rendering, reports, webhooks};
 use crate::domain::webhook;
 
 /// The body of a change of the business; read by `business`.
@@ -34,6 +34,10 @@ pub(super) struct ClientChangesBody;
 #[derive(Debug)]
 pub(super) struct WebhookBody;
 
+/// An event that an application reports; read by `reports`.
+#[derive(Debug)]
+pub(super) struct ReportBody;
+
 /// What is to be sent again; read by `webhooks`.
 #[derive(Debug)]
 pub(super) struct ReplayBody;
@@ -42,12 +46,39 @@ body_schema! {
     ClientBody, "NewClient", client(true);
     ClientChangesBody, "ClientChanges", client(false);
     WebhookBody, "NewWebhook", endpoint();
+    ReportBody, "NewEvent", event();
     ReplayBody, "Replay", json!({
         "type": "object",
         "additionalProperties": false,
         "required": ["from"],
         "properties": {"from": {"type": "string", "format": "date-time"}},
     });
+}
+
+fn event() -> Json {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["kind"],
+        "properties": {
+            "kind": {
+                "type": "string", "enum": reports::KINDS,
+                "description": "Of email: opened, clicked. Of SMS: clicked. Of push: all.",
+            },
+            "occurred_at": {
+                "type": "string", "format": "date-time",
+                "description": "Now when absent. Not before the enqueue, and not in the future.",
+            },
+            "id": {
+                "type": "string", "minLength": 1, "maxLength": intake::ID_LENGTH_MAX,
+                "description": "The caller's own: the same id is recorded once.",
+            },
+            "link": {
+                "type": "string", "minLength": 1, "maxLength": reports::LINK_LENGTH_MAX,
+                "description": "Which was clicked.",
+            },
+        },
+    })
 }
 
 fn endpoint() -> Json {
@@ -158,9 +189,28 @@ impl utoipa::PartialSchema for BusinessBody {
                     "description": "A number, or a name of up to 11 letters, digits and hyphens.",
                     "examples": ["+14155550123", "MyShop"],
                 },
+                "tracking": tracking(),
             },
         }))
     }
+}
+
+fn tracking() -> Json {
+    json!({
+        "type": "array", "maxItems": business::TRACKING_MAX,
+        "description": "What is tracked of emails of these contact types that go by SMTP; others \
+                        stay as they are.",
+        "items": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": business::TRACKING_NAMES,
+            "properties": {
+                "contact_type": text(intake::NAME_LENGTH_MAX),
+                "opens": {"type": "boolean"},
+                "clicks": {"type": "boolean"},
+            },
+        },
+    })
 }
 
 fn mailbox(description: &str) -> Json {

@@ -49,6 +49,8 @@ enum Happened {
         provider_text: Option<String>,
     },
     Delivered {
+        /// Who says so: a provider, `mail` (a mail server's report) or `application`.
+        source: String,
         provider_text: Option<String>,
     },
     Bounced {
@@ -65,12 +67,17 @@ enum Happened {
         reason: Reason,
     },
     Opened {
+        /// As of `delivered`.
+        source: String,
         /// The user agent is a known prefetcher or image proxy.
         by_machine: bool,
         user_agent: Option<String>,
     },
     Clicked {
+        /// As of `delivered`.
+        source: String,
         link: Option<String>,
+        user_agent: Option<String>,
     },
     Complained {
         feedback_type: Option<String>,
@@ -123,6 +130,7 @@ fn happened(event: &Event) -> Happened {
             staff_id,
         },
         What::Delivered { response } => Happened::Delivered {
+            source: event.source.clone(),
             provider_text: response,
         },
         What::Delayed {
@@ -144,10 +152,15 @@ fn happened(event: &Event) -> Happened {
             user_agent,
             by_machine,
         } => Happened::Opened {
+            source: event.source.clone(),
             by_machine,
             user_agent,
         },
-        What::Clicked { link } => Happened::Clicked { link },
+        What::Clicked { link, user_agent } => Happened::Clicked {
+            source: event.source.clone(),
+            link,
+            user_agent,
+        },
         What::Unsubscribed { how } => Happened::Unsubscribed { how },
         What::Resubscribed => Happened::Resubscribed,
     }

@@ -1,45 +1,105 @@
-//! The way out of bulk email: the key of its links, the links themselves, and the page they lead to.
+//! Links in email: the key that signs them, the links by which bulk email is ended, those by which opens
+//! and clicks are learnt, and what they lead to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret as _;
 
+use crate::clock::Clock;
 use crate::config::Settings;
+use crate::domain::tracking;
 use crate::domain::unsubscribe::{Links, Tokens};
-use crate::store::Store;
-use crate::web::unsubscribe::Unsubscribe;
+use crate::metrics::Metrics;
+use crate::store::{Error, Store};
+use crate::web;
+use crate::web::tracking::{Queue, Recording, Tracking};
+use crate::web::unsubscribe::{self, Unsubscribe};
 
-/// The name of the key among those that processes share.
+/// The name of the key among those that processes share; each kind of link signs for its own purpose.
 const SECRET: &str = "unsubscribe";
 
 /// By the key of the settings, else by the one that all processes on this database share.
-pub(super) async fn tokens(settings: &Settings, store: &Store) -> anyhow::Result<Tokens> {
+pub(super) async fn keys(settings: &Settings, store: &Store) -> anyhow::Result<Keys> {
     if let Some(secret) = &settings.web.unsubscribe_secret {
-        return Ok(Tokens::new(secret.expose_secret()));
+        return Ok(Keys::new(secret.expose_secret()));
     }
-    let fresh = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    let secret = store
-        .secret(SECRET, &fresh)
-        .await
-        .context("cannot read the key of unsubscribe links")?;
-    Ok(Tokens::new(&secret))
+    let secret = shared_secret(store, SECRET).await;
+    let secret = secret.context("cannot read the key of the links in email")?;
+    Ok(Keys::new(&secret))
 }
 
-/// None where nobody outside can reach us. What the sandbox keeps is read on this machine.
-pub(super) fn links(settings: &Settings, address: SocketAddr, tokens: &Tokens) -> Option<Links> {
+/// Made once, at random.
+pub(super) async fn shared_secret(store: &Store, name: &str) -> Result<String, Error> {
+    let fresh = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    store.secret(name, &fresh).await
+}
+
+/// What signs each kind of link.
+pub(super) struct Keys {
+    leaving: Tokens,
+    tracking: tracking::Tokens,
+}
+
+impl Keys {
+    fn new(secret: &str) -> Self {
+        Self {
+            leaving: Tokens::new(secret),
+            tracking: tracking::Tokens::new(secret),
+        }
+    }
+
+    /// None where nobody outside can reach us.
+    pub(super) fn links(&self, settings: &Settings, address: SocketAddr) -> Option<Links> {
+        Some(Links {
+            tokens: self.leaving.clone(),
+            base: base(settings, address)?,
+            mailto: settings.email.unsubscribe_mailto.clone(),
+        })
+    }
+
+    /// None likewise.
+    pub(super) fn tracking_links(
+        &self,
+        settings: &Settings,
+        address: SocketAddr,
+    ) -> Option<tracking::Links> {
+        Some(tracking::Links {
+            tokens: self.tracking.clone(),
+            base: base(settings, address)?,
+        })
+    }
+
+    /// What the links lead to, and what records who follows them.
+    pub(super) fn pages(
+        self,
+        settings: &Settings,
+        (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
+    ) -> (Router, Recording) {
+        let (visits, queue) = Queue::new(store.clone(), Arc::clone(metrics));
+        let tracking = Tracking {
+            tokens: self.tracking,
+            visits,
+            clock: clock.clone(),
+        };
+        let leaving = page(settings, store, self.leaving);
+        let router = unsubscribe::router(leaving).merge(web::tracking::router(tracking));
+        (router, queue.start())
+    }
+}
+
+/// What the sandbox keeps is read on this machine.
+fn base(settings: &Settings, address: SocketAddr) -> Option<String> {
     let sandbox = settings.sandbox.enabled;
     let here = sandbox.then(|| format!("http://{address}"));
-    Some(Links {
-        tokens: tokens.clone(),
-        base: settings.public_url().map(str::to_owned).or(here)?,
-        mailto: settings.email.unsubscribe_mailto.clone(),
-    })
+    settings.public_url().map(str::to_owned).or(here)
 }
 
-pub(super) fn page(settings: &Settings, store: &Store, tokens: Tokens) -> Unsubscribe {
+fn page(settings: &Settings, store: &Store, tokens: Tokens) -> Unsubscribe {
     Unsubscribe {
         store: store.clone(),
         tokens,

@@ -2,6 +2,7 @@
 //! stops them; holds no rules of its own.
 
 mod account_list;
+mod bounces;
 mod cached;
 mod leaving;
 mod operations;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub use bounces::{bounce_door, feedback_reader};
 pub use roles::Roles;
 pub use samples::PASSWORD as SAMPLE_PASSWORD;
 pub use transports::transports;
@@ -38,7 +40,6 @@ use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
-use crate::domain::unsubscribe::Tokens;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
@@ -47,19 +48,24 @@ use crate::intake;
 use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
+use crate::store::inbox::Reader;
 use crate::web::staff::{Cookies, Hasher, Rule, Staff};
-use crate::web::unsubscribe;
+use crate::web::tracking::Recording;
 use crate::webhooks;
 
 /// A running program.
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    /// Of the server of LMTP.
+    bounces: Option<SocketAddr>,
     store: Store,
     worker: Option<Running>,
     queues: Vec<intake::Running>,
     /// Those that go out; those that come in are part of the server.
     events: Option<webhooks::Running>,
+    /// What records opens and clicks.
+    visits: Option<Recording>,
     sandbox: Option<Sandbox>,
     page_rules: Vec<(&'static str, Rule)>,
     stop: CancellationToken,
@@ -117,14 +123,12 @@ impl App {
         let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
-        let listener = TcpListener::bind(settings.http.listen)
-            .await
-            .with_context(|| format!("cannot listen on {} (http.listen)", settings.http.listen))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(settings.http.listen).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let tokens = Box::pin(leaving::tokens(&settings, &store)).await?;
+        let keys = Box::pin(leaving::keys(&settings, &store)).await?;
+        let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
                 store: store.clone(),
@@ -135,9 +139,11 @@ impl App {
                 rules: settings.rules(),
                 retention: settings.feedback.retention(),
                 name: clock.new_uuid(clock.now()).to_string(),
-                links: leaving::links(&settings, address, &tokens),
+                links: keys.links(&settings, address),
+                tracking_links: keys.tracking_links(&settings, address),
             };
-            Some(worker.start(Box::pin(transports(&settings, &clock)).await?))
+            let transports = transports(&settings, &clock, Some(&trust.tokens));
+            Some(worker.start(Box::pin(transports).await?))
         } else {
             None
         };
@@ -147,34 +153,35 @@ impl App {
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
         let (mut router, mut page_rules) = (operations::router(operations), Vec::new());
         if roles.api {
-            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken)).await;
+            let reader = feedback::reader(settings.ses.track_opens, trust.clone());
+            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
             router = router.merge(api::router(api));
         }
+        let mut visits = None;
         if roles.web {
-            let pages = Box::pin(pages(&settings, &store, &clock, address, tokens)).await?;
-            router = router.merge(pages.0);
+            let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
+            let pages = Box::pin(pages(&settings, &store, &clock, address)).await?;
+            router = router.merge(pages.0).merge(links);
             page_rules = pages.1;
+            visits = Some(recording);
         }
         let stop = CancellationToken::new();
         if roles.webhooks {
-            let subscriptions = settings.sns.client().await;
-            let webhook = Webhook {
-                inbox,
-                subscriptions,
-            };
-            watch_topics(&settings, &webhook, stop.clone());
-            router = router.merge(webhook::router(webhook));
-            router = router.merge(twilio::router(&settings, &store, &clock, &metrics));
+            router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
+        let parts = (&store, &clock, &metrics);
+        let bounces = bounces::listen(&settings, roles, &trust, parts, &stop).await?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
             address,
+            bounces,
             store,
             worker,
             queues,
             events,
+            visits,
             sandbox,
             page_rules,
             stop,
@@ -185,6 +192,11 @@ impl App {
     /// Where the HTTP server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where bounce mail is taken, if it is.
+    pub fn bounce_address(&self) -> Option<SocketAddr> {
+        self.bounces
     }
 
     pub fn store(&self) -> &Store {
@@ -222,6 +234,11 @@ impl App {
         );
         self.stop.cancel();
         ended(self.server, REQUESTS_END).await;
+        if let Some(visits) = self.visits
+            && !visits.stop(VISITS_END).await
+        {
+            warn!("some opens and clicks could not be recorded in time");
+        }
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -242,6 +259,8 @@ const REQUESTS_END: Duration = Duration::from_secs(3);
 /// How long webhook requests under way may take to be answered and recorded once the program stops.
 /// What is not recorded is sent again.
 const EVENTS_END: Duration = Duration::from_secs(15);
+/// How long opens and clicks that wait may take to be recorded once the program stops.
+const VISITS_END: Duration = Duration::from_secs(2);
 /// For connections on which the database does not answer.
 const STORE_CLOSE: Duration = Duration::from_secs(2);
 
@@ -267,6 +286,7 @@ async fn api(
     clock: &Clock,
     metrics: &Arc<Metrics>,
     woken: Arc<Notify>,
+    reader: Reader,
 ) -> Api {
     Api {
         store: store.clone(),
@@ -275,7 +295,7 @@ async fn api(
         providers: settings.provider_names().into(),
         woken,
         account_list: account_list(settings).await,
-        reader: feedback::reader(settings.ses.track_opens),
+        reader,
         limits: limits(settings),
         webhook_rules: settings.webhooks.url_rules(),
     }
@@ -295,7 +315,6 @@ async fn pages(
     store: &Store,
     clock: &Clock,
     address: SocketAddr,
-    tokens: Tokens,
 ) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
     let pages = pages::Pages {
         store: store.clone(),
@@ -320,9 +339,7 @@ async fn pages(
         address_header: settings.client_address_header(),
         samples: samples.into(),
     };
-    let leaving = leaving::page(settings, store, tokens);
-    let (router, rules) = pages::router(pages, staff);
-    Ok((router.merge(unsubscribe::router(leaving)), rules))
+    Ok(pages::router(pages, staff))
 }
 
 fn serve(
@@ -403,6 +420,14 @@ fn anchor(sandbox: &Sandbox) -> (String, String) {
     (url, sandbox.certificate_pem().to_owned())
 }
 
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (http.listen)"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
 /// What takes over the providers' words, by whatever way they come.
 fn inbox(
     settings: &Settings,
@@ -425,6 +450,17 @@ fn inbox(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
     })
+}
+
+/// The webhooks that providers call.
+async fn receivers(settings: &Settings, inbox: Inbox, stop: CancellationToken) -> Router {
+    let twilio = twilio::router(settings, &inbox.store, &inbox.clock, &inbox.metrics);
+    let webhook = Webhook {
+        inbox,
+        subscriptions: settings.sns.client().await,
+    };
+    watch_topics(settings, &webhook, stop);
+    webhook::router(webhook).merge(twilio)
 }
 
 fn watch_topics(settings: &Settings, webhook: &Webhook, stop: CancellationToken) {

@@ -321,12 +321,31 @@ fn step(moment: Moment<'_>) -> Step {
             let sentence = format!("Attempt {number} by {provider}: {outcome}{next}");
             (sentence, attempt.text.clone())
         }
-        Happened::Event(event) => (sentence(&event.what, &event.source), None),
+        Happened::Event(event) => {
+            let link = if let What::Clicked { link, .. } = &event.what {
+                link.clone()
+            } else {
+                None
+            };
+            (sentence(&event.what, &event.source), link)
+        }
     };
     Step {
         at: moment.at,
         sentence,
         detail,
+    }
+}
+
+/// The source of what applications report.
+const APPLICATION: &str = "application";
+
+fn teller(source: &str) -> &str {
+    match source {
+        APPLICATION => "the application",
+        "mail" => "the mail server",
+        "tracking" => "our own tracking",
+        provider => provider,
     }
 }
 
@@ -341,7 +360,7 @@ fn sentence(what: &What, source: &str) -> String {
             Decision::GiveUp => "Decided by staff: give it up".to_owned(),
             Decision::Sent => "Decided by staff: it was sent".to_owned(),
         },
-        What::Delivered { .. } => format!("Delivered, says {source}"),
+        What::Delivered { .. } => format!("Delivered, says {}", teller(source)),
         What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
         What::Bounced(b) => format!(
             "Bounced ({}): {}",
@@ -352,11 +371,11 @@ fn sentence(what: &What, source: &str) -> String {
         What::ComplaintWithdrawn => "The recipient said it is not spam".to_owned(),
         What::Opened {
             by_machine: true, ..
-        } => "Opened by a machine".to_owned(),
+        } => format!("Opened by a machine, says {}", teller(source)),
         What::Opened {
             by_machine: false, ..
-        } => "Opened".to_owned(),
-        What::Clicked { .. } => "A link was clicked".to_owned(),
+        } => format!("Opened, says {}", teller(source)),
+        What::Clicked { .. } => format!("A link was clicked, says {}", teller(source)),
         What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
         What::Resubscribed => "The recipient subscribed again".to_owned(),
     }

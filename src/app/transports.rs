@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crate::clock::Clock;
 use crate::config::{EmailProvider, PushProvider, Settings, SmsProvider};
 use crate::delivery::{Limits, Provider};
+use crate::domain::bounce_address::BounceTokens;
 use crate::domain::method::Method;
 use crate::sandbox::Sandbox;
 use crate::transport::{Apns, ApnsSettings, Fcm, FcmSettings, Ses, Smtp, SnsPush, SnsSms};
@@ -16,15 +17,17 @@ use crate::transport::{Transport, Twilio, TwilioSettings};
 /// the others would wait.
 const SANDBOX_RATE_MIN: f64 = 50.0;
 
-/// The providers of each method that has one, in order of preference.
+/// The providers of each method that has one, in order of preference. `bounces` make the envelope senders of
+/// SMTP; who sends nothing needs none.
 pub async fn transports(
     settings: &Settings,
     clock: &Clock,
+    bounces: Option<&BounceTokens>,
 ) -> anyhow::Result<Vec<(Method, Vec<Provider>)>> {
     let mut methods = [Method::Email, Method::Sms, Method::Push].map(|m| (m, Vec::new()));
     let [(_, emails), (_, texts), (_, pushes)] = &mut methods;
     for provider in &settings.email.providers {
-        emails.push(email(settings, *provider, clock).await?);
+        emails.push(email(settings, *provider, clock, bounces).await?);
     }
     let client = settings.sns.client().await;
     for provider in &settings.sms.providers {
@@ -65,6 +68,7 @@ async fn email(
     settings: &Settings,
     provider: EmailProvider,
     clock: &Clock,
+    bounces: Option<&BounceTokens>,
 ) -> anyhow::Result<Provider> {
     let email = settings.email_settings();
     Ok(match provider {
@@ -79,7 +83,8 @@ async fn email(
         EmailProvider::Smtp => Provider {
             transport: Transport::Smtp(
                 Smtp::new(&settings.smtp, &email, clock.clone())
-                    .context("cannot set up email by SMTP (section [smtp])")?,
+                    .context("cannot set up email by SMTP (section [smtp])")?
+                    .with_bounces_by(bounces.cloned()),
             ),
             limits: limits(
                 settings.smtp.max_per_second,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{open, say};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Environment, Settings};
+use crate::config::{EmailProvider, Environment, PushProvider, Settings, SmsProvider};
 use crate::delivery::Provider;
 use crate::domain::alarm::Kind;
 use crate::feedback::sns::{Certificates, TopicArn, Verifier};
@@ -29,6 +29,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     findings.push(database(&store).await);
     let store = store.ok();
     findings.extend(webhooks(store.as_ref()).await);
+    findings.extend(tracking(settings, store.as_ref()).await);
     findings.push(topics(settings));
     findings.extend(subscriptions(settings).await);
     findings.extend(alarms(store.as_ref()).await);
@@ -94,10 +95,23 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
         .collect()
 }
 
+/// What businesses asked to learn, and cannot.
+async fn tracking(settings: &Settings, store: Option<&Store>) -> Option<Finding> {
+    let wanted = store?.is_tracking_wanted().await.unwrap_or_default();
+    wanted.then(|| Finding {
+        what: "tracking of opens and clicks".to_owned(),
+        trouble: settings.tracking_trouble().map(str::to_owned),
+    })
+}
+
 fn topics(settings: &Settings) -> Finding {
     let feedback = &settings.feedback;
     let is_silent = feedback.sns.topics.is_empty() && feedback.sqs.queues.is_empty();
-    let silent = is_silent && !settings.sandbox.enabled;
+    let by_aws = settings.email.providers.contains(&EmailProvider::Ses)
+        || settings.smtp.message_tags
+        || settings.sms.providers.contains(&SmsProvider::Sns)
+        || settings.push.providers.contains(&PushProvider::Sns);
+    let silent = is_silent && by_aws && !settings.sandbox.enabled;
     let trouble = silent.then(|| {
         "no topic may report, so every bounce and open will be refused: set feedback.sns.topics \
          to the ARN of the SNS topic of your SES configuration set"
@@ -188,7 +202,7 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
             trouble: None,
         }];
     }
-    let transports = match app::transports(settings, &Clock::system()).await {
+    let transports = match app::transports(settings, &Clock::system(), None).await {
         Ok(transports) => transports,
         Err(error) => {
             let trouble = Some(format!("{error:#}"));

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::progress::{INTERRUPTED, bar, listen};
 use super::verify::time;
 use super::{open, say, tell};
+use crate::app;
 use crate::config::Settings;
 use crate::domain::time::Timestamp;
-use crate::feedback;
 use crate::store::Store;
 use crate::store::feedback::Kept;
 use crate::store::inbox::{LISTED, Message, Reader, Wanted};
@@ -145,7 +145,7 @@ pub(super) async fn show(settings: &Settings, command: Show) -> anyhow::Result<E
 /// Exit code 1: one of them is still not applied.
 pub(super) async fn apply(settings: &Settings, command: Apply) -> anyhow::Result<ExitCode> {
     let store = ready(settings).await?;
-    let reader = feedback::reader(settings.ses.track_opens);
+    let reader = app::feedback_reader(settings, &store).await?;
     let mut all_applied = true;
     for id in &command.ids {
         let message = find(&store, id).await?;
@@ -175,7 +175,7 @@ pub(super) async fn replay(settings: &Settings, command: Replay) -> anyhow::Resu
     let store = ready(settings).await?;
     let mut run = Run {
         store: &store,
-        reader: feedback::reader(settings.ses.track_opens),
+        reader: app::feedback_reader(settings, &store).await?,
         source: command.source.as_deref(),
         bar: bar(None, BAR),
         messages: 0,

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bounce;
 mod business;
 mod demo;
 mod demo_traffic;
@@ -63,6 +64,9 @@ enum Command {
     Providers(providers::Providers),
     /// Enqueue the notifications of a file; can be stopped and begun again at any time.
     Enqueue(enqueue::Enqueue),
+    /// Take a mail that came back, from standard input. Exit code 0: it is kept; 65: it is too long; 75: try
+    /// again later.
+    Bounce(bounce::Bounce),
     /// What came in by queues.
     #[command(subcommand)]
     Intake(intake::IntakeCommand),
@@ -85,6 +89,17 @@ enum Command {
     Verify(verify::Verify),
 }
 
+impl Command {
+    /// A mail server gives mail back after any other code, and there is nobody to give a bounce back to.
+    fn on_failure(&self) -> ExitCode {
+        if matches!(self, Self::Bounce(_)) {
+            ExitCode::from(bounce::TRY_AGAIN)
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Name everything that is wrong with the settings.
@@ -94,12 +109,13 @@ enum ConfigCommand {
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let on_failure = arguments.command.on_failure();
     // Boxed: it holds the settings, which are large.
     match Box::pin(dispatch(arguments)).await {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
-            ExitCode::FAILURE
+            on_failure
         }
     }
 }
@@ -160,6 +176,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Providers(command) => providers::run(&settings, command).await,
         Command::Enqueue(command) => enqueue::run(&settings, command).await,
+        Command::Bounce(command) => bounce::run(&settings, command).await,
         Command::Intake(command) => intake::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
         Command::Templates(command) => templates::run(&settings, command).await,

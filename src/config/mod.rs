@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::delivery::{
     BreakerSettings, DeliverySettings, MethodRules, OnUnknown, Retention, Rules,
 };
+use crate::feedback::bounce_mail::BounceSettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
@@ -45,6 +46,7 @@ pub struct Settings {
     pub fcm: FcmSettings,
     pub apns: ApnsSettings,
     pub feedback: Feedback,
+    pub bounces: BounceSettings,
     pub intake: Intake,
     pub delivery: DeliverySettings,
     pub webhooks: WebhookSettings,
@@ -240,6 +242,8 @@ impl Settings {
         }
         let feedback = self.feedback.validate();
         wrong.extend(feedback.iter().map(|problem| format!("feedback.{problem}")));
+        let bounces = self.bounces.validate();
+        wrong.extend(bounces.iter().map(|problem| format!("bounces.{problem}")));
         let intake = self.intake.sqs.validate();
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
         let webhooks = self.webhooks.validate();
@@ -269,6 +273,8 @@ impl Settings {
                 "web.sample_staff must be false in production: {why}"
             ));
         }
+        let bounces = self.bounces.validate_production();
+        wrong.extend(bounces.map(|problem| format!("bounces.{problem}")));
         if !self.email.providers.is_empty() && self.email.from.contains("no-reply@example.com") {
             wrong.push("email.from must be your own address in production".into());
         }

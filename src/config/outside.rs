@@ -3,7 +3,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::{Environment, Settings};
+use super::{EmailProvider, Environment, Settings};
 
 /// The address is part of a header line of every bulk email: RFC 5322 2.1.1 allows 998 characters.
 const PUBLIC_URL_LENGTH_MAX: usize = 500;
@@ -28,12 +28,31 @@ impl Settings {
             .is_some_and(|url| url.starts_with("https:"))
     }
 
+    /// Why what a business asked to learn of its emails cannot be learnt.
+    pub fn tracking_trouble(&self) -> Option<&'static str> {
+        let by_smtp = self.email.providers.contains(&EmailProvider::Smtp);
+        if self.public_url().is_none() && !self.sandbox.enabled {
+            Some(
+                "http.public_url is not set, so no link of ours can be put into email and nothing is \
+                 tracked: set it to the address at which recipients reach /t/…",
+            )
+        } else if !by_smtp || self.smtp.message_tags {
+            Some(
+                "no email goes by SMTP but to SES, which tracks by itself: set ses.track_opens and an \
+                 event destination there, or add smtp to email.providers",
+            )
+        } else {
+            None
+        }
+    }
+
     /// What bulk email lacks. Who sends none needs nothing.
     pub(super) fn missing_outside(&self) -> Option<String> {
         let none = self.public_url().is_none() && !self.email.providers.is_empty();
         (none && !self.sandbox.enabled).then(|| {
             "http.public_url is not set, so bulk email carries no List-Unsubscribe link, which \
-             large mailbox providers demand: set it to the address at which recipients reach /u/…"
+             large mailbox providers demand, and no opens and clicks are tracked by us: set it to the \
+             address at which recipients reach /u/… and /t/…"
                 .to_owned()
         })
     }

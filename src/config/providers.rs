@@ -28,11 +28,36 @@ pub(super) fn wrong(settings: &Settings) -> Vec<String> {
 impl Settings {
     /// What a provider lacks that is chosen, though it can send.
     pub(super) fn missing_of_providers(&self) -> Vec<String> {
-        if self.sandbox.enabled || !self.sms.providers.contains(&SmsProvider::Twilio) {
+        if self.sandbox.enabled {
             return Vec::new();
         }
-        let missing = self.twilio.warnings().into_iter();
-        missing.map(|problem| format!("twilio.{problem}")).collect()
+        let mut missing = Vec::new();
+        if self.sms.providers.contains(&SmsProvider::Twilio) {
+            let of_twilio = self.twilio.warnings().into_iter();
+            missing.extend(of_twilio.map(|problem| format!("twilio.{problem}")));
+        }
+        missing.extend(self.missing_for_bounces());
+        missing
+    }
+
+    /// SES reports what it sends by SMTP as it does the rest; other servers send bounces by mail.
+    fn missing_for_bounces(&self) -> Option<String> {
+        let by_smtp = self.email.providers.contains(&EmailProvider::Smtp);
+        let has_address = self.smtp.bounce_address.is_some();
+        if by_smtp && !has_address && !self.smtp.message_tags {
+            return Some(
+                "smtp.bounce_address is not set, so bounces go to the sender's mailbox and are not \
+                 recorded: see docs/bounces.md"
+                    .to_owned(),
+            );
+        }
+        let unsigned = self.bounces.accept_unsigned;
+        let in_vain = self.bounces.listen.is_some() && !(by_smtp && has_address) && !unsigned;
+        in_vain.then(|| {
+            "bounces.listen is set, but no message is sent with an address that its bounces could come \
+             to: set smtp.bounce_address, with smtp among email.providers"
+                .to_owned()
+        })
     }
 
     /// The topics that are to have a subscription to our webhook. The sandbox's needs none, and topics
@@ -112,6 +137,54 @@ mod tests {
             settings.push.providers,
             [PushProvider::Fcm, PushProvider::Apns]
         );
+    }
+
+    #[test]
+    fn it_is_said_when_bounces_by_mail_would_be_lost_or_awaited_in_vain() {
+        let smtp = [
+            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp"),
+            ("SENDTRAIL__SMTP__URL", "smtp://127.0.0.1:25"),
+        ];
+        let address = ("SENDTRAIL__SMTP__BOUNCE_ADDRESS", "bounces@example.com");
+        let listen = ("SENDTRAIL__BOUNCES__LISTEN", "127.0.0.1:2424");
+        let warnings = |variables: &[(&str, &str)]| load(variables).unwrap().warnings().join("\n");
+        let without = warnings(&smtp);
+        assert!(
+            without.contains("smtp.bounce_address is not set"),
+            "{without}"
+        );
+        let in_vain = warnings(&[listen]);
+        assert!(in_vain.contains("bounces.listen is set"), "{in_vain}");
+        let tags = ("SENDTRAIL__SMTP__MESSAGE_TAGS", "true");
+        let unsigned = ("SENDTRAIL__BOUNCES__ACCEPT_UNSIGNED", "true");
+        for well in [
+            &[smtp[0], smtp[1], address, listen][..],
+            &[smtp[0], smtp[1], tags],
+            &[listen, unsigned],
+        ] {
+            let found = warnings(well);
+            assert!(!found.contains("bounce"), "{found}");
+        }
+    }
+
+    #[test]
+    fn wrong_settings_of_bounces_are_named_with_what_to_write() {
+        let error = load(&[
+            ("SENDTRAIL__ENVIRONMENT", "production"),
+            ("SENDTRAIL__EMAIL__PROVIDERS", "smtp"),
+            ("SENDTRAIL__SMTP__URL", "smtp://127.0.0.1:25"),
+            ("SENDTRAIL__SMTP__BOUNCE_ADDRESS", "bounces+x@example.com"),
+            ("SENDTRAIL__BOUNCES__LISTEN", "0.0.0.0:25"),
+            ("SENDTRAIL__BOUNCES__ACCEPT_UNSIGNED", "true"),
+        ]);
+        let error = error.unwrap_err().to_string();
+        for words in [
+            "smtp.bounce_address has a + before the @",
+            "bounces.listen may not have the port 25",
+            "bounces.accept_unsigned must be false in production",
+        ] {
+            assert!(error.contains(words), "{words} in {error}");
+        }
     }
 
     #[test]

@@ -340,7 +340,7 @@ impl Courier {
             now: now.wall,
             since: claimed.tried_since.unwrap_or(started_at),
             expires_at: claimed.expires_at,
-            opens_tracked: self.transport.opens_tracked(&message.content),
+            opens_tracked: self.transport.opens_tracked(&message),
         };
         let mut then = self.policy.follow(outcome, situation);
         if let Then::Again { due_at } = &mut then

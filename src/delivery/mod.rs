@@ -43,6 +43,7 @@ use watchdog::keep_running;
 use crate::clock::Clock;
 use crate::domain::message::Outgoing;
 use crate::domain::method::Method;
+use crate::domain::tracking;
 use crate::domain::unsubscribe::Links;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -227,6 +228,8 @@ pub struct Worker {
     pub name: String,
     /// By which recipients of bulk email end it; none when nobody can reach us from outside.
     pub links: Option<Links>,
+    /// By which opens and clicks are learnt; none likewise.
+    pub tracking_links: Option<tracking::Links>,
 }
 
 /// One way for messages to leave, and what is known of its rate.
@@ -245,12 +248,16 @@ pub struct Running {
 }
 
 impl Worker {
-    /// The message as it goes out: bulk email with the link by which its recipient ends it.
+    /// The message as it goes out: bulk email with the link by which its recipient ends it, and with
+    /// what makes the links by which opens and clicks are learnt, where they are asked for.
     fn finish(&self, claimed: &mut Claimed) -> Option<Outgoing> {
         let links = self.links.as_ref().filter(|_| claimed.is_bulk);
         let mut message = claimed.message.take()?;
         if claimed.job.method == Method::Email {
             message.unsubscribe = links.map(|links| links.of(message.id));
+            let is_tracked = message.tracking.opens || message.tracking.clicks;
+            let links = self.tracking_links.as_ref().filter(|_| is_tracked);
+            message.tracking_links = links.cloned();
         }
         Some(message)
     }

@@ -67,7 +67,8 @@ pub struct Event {
     pub key: EventKey,
     /// The provider's time; where it gives none, the time of receipt.
     pub occurred_at: Timestamp,
-    /// Who says so: `ses`, `smtp`, `sns`, `worker`, `staff`, `recipient`.
+    /// Who says so: `ses`, `smtp`, `sns`, `mail`, `worker`, `staff`, `recipient`, `application`,
+    /// `tracking`.
     pub source: String,
     pub what: What,
 }
@@ -139,6 +140,8 @@ pub enum What {
     Clicked {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         link: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_agent: Option<String>,
     },
     Unsubscribed {
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::event::{Bounce, Event, EventKey, Failure, Severity, What};
 use super::time::Timestamp;
 
-/// An open this soon after the delivery is taken for a scanner's or a prefetcher's.
+/// An open this soon after the delivery, or after the send where no delivery is reported (SMTP), is
+/// taken for a scanner's or a prefetcher's.
 pub const PREFETCH_WINDOW: Duration = Duration::from_secs(3);
 
 /// What is known about one notification. Every part is set once and merged by a rule that does not
@@ -204,16 +205,16 @@ impl Facts {
         })
     }
 
-    /// Every open so far looks machine-made: by its user agent, or seconds after the delivery.
+    /// Every open so far looks machine-made: by its user agent, or seconds after it arrived.
     pub fn opens_likely_automatic(&self) -> bool {
         if self.opened.is_none() || self.clicked.is_some() {
             return false;
         }
         let by_person_at = self.opened.as_ref().and_then(|opened| opened.by_person_at);
-        by_person_at.is_none_or(|at| {
-            self.delivered_at
-                .is_some_and(|delivered| at <= delivered.plus(PREFETCH_WINDOW))
-        })
+        let sent_at = self.sent.as_ref().map(|sent| sent.at);
+        let arrived_at = self.delivered_at.or(sent_at);
+        by_person_at
+            .is_none_or(|at| arrived_at.is_some_and(|arrived| at <= arrived.plus(PREFETCH_WINDOW)))
     }
 
     /// Something proves that the message went, whatever our own attempts say.
@@ -299,7 +300,10 @@ mod tests {
                 user_agent: None,
                 by_machine
             }),
-            Just(What::Clicked { link: None }),
+            Just(What::Clicked {
+                link: None,
+                user_agent: None
+            }),
             Just(What::Unsubscribed { how: None }),
         ]
     }
@@ -379,13 +383,32 @@ mod tests {
             },
         );
         let person = event(
-            4,
+            6,
             950_000,
             What::Opened {
                 user_agent: None,
                 by_machine: false,
             },
         );
+        let sent = event(
+            4,
+            0,
+            What::Accepted {
+                provider: "smtp".to_owned(),
+                provider_message_id: None,
+                opens_tracked: true,
+            },
+        );
+        let late = event(
+            5,
+            3_001,
+            What::Opened {
+                user_agent: None,
+                by_machine: false,
+            },
+        );
+        assert!(Facts::fold([&sent, &soon]).opens_likely_automatic());
+        assert!(!Facts::fold([&sent, &soon, &late]).opens_likely_automatic());
         let events = [delivered, soon, proxy, person];
         assert!(Facts::fold(&events[..3]).opens_likely_automatic());
         assert!(!Facts::fold(&events).opens_likely_automatic());

@@ -10,6 +10,7 @@ use super::id::NotificationId;
 use super::mailbox::Mailbox;
 use super::method::Method;
 use super::time::Timestamp;
+use super::tracking::{Links, OptIn};
 use super::unsubscribe::Unsubscribe;
 
 /// The content of a notification, as it is sent and as it is shown afterwards.
@@ -75,6 +76,10 @@ pub struct Outgoing {
     pub content: Content,
     /// On bulk email, where the program can be reached from outside.
     pub unsubscribe: Option<Unsubscribe>,
+    /// What its business asked to learn of it by links of ours.
+    pub tracking: OptIn,
+    /// Makes them; none where nobody outside can reach us.
+    pub tracking_links: Option<Links>,
     /// After this the provider is not to try any more, where it can be told.
     pub expires_at: Option<Timestamp>,
     /// Who it is from, if not the sender of the settings: a mailbox, or for SMS a number or a name.

@@ -21,12 +21,11 @@ pub const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 impl Limit {
     pub fn wait(self, failures: i64) -> Duration {
-        let Ok(beyond) = u32::try_from(failures.saturating_sub(self.free)) else {
+        let beyond = failures.saturating_sub(self.free);
+        if beyond <= 0 {
             return Duration::ZERO;
-        };
-        let Some(doublings) = beyond.checked_sub(1) else {
-            return Duration::ZERO;
-        };
+        }
+        let doublings = u32::try_from(beyond - 1).unwrap_or(u32::MAX);
         let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
         WAIT_FIRST.saturating_mul(factor).min(WAIT_MAX)
     }

@@ -1,11 +1,9 @@
 //! Links by which a recipient ends bulk messages: signed, so that nobody can end those of others.
 
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use super::id::NotificationId;
+use super::seal::Seal;
 
 /// How the recipient of one message ends messages like it (RFC 2369, RFC 8058).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,44 +17,32 @@ pub struct Unsubscribe {
 /// The path of the links, without the token.
 pub const PATH: &str = "/u/";
 
-/// What every signature begins with, so that one key can never sign anything else by it.
 const PURPOSE: &[u8] = b"sendtrail unsubscribe 1\0";
-const ID_LENGTH: usize = 16;
 
 /// Makes and reads the tokens of the links: the notification's id and a signature over it, nothing
 /// personal. They have no end: an old message lies in a mailbox for years, and whoever finds it there
 /// may still want no more of its kind.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    key: hmac::Key,
+    seal: Seal,
 }
 
 impl Tokens {
     pub fn new(secret: &str) -> Self {
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+            seal: Seal::new(secret),
         }
     }
 
     pub fn of(&self, id: NotificationId) -> String {
-        let uuid = id.uuid();
-        let tag = hmac::sign(&self.key, &signed(uuid.as_bytes()));
-        let bytes = [uuid.as_bytes().as_slice(), tag.as_ref()].concat();
-        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+        self.seal.seal(PURPOSE, id.uuid().as_bytes())
     }
 
     /// The notification that a token of ours names; `None` for every other text.
     pub fn read(&self, token: &str) -> Option<NotificationId> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (id, tag) = bytes.split_at_checked(ID_LENGTH)?;
-        // Takes as long wherever they differ.
-        hmac::verify(&self.key, &signed(id), tag).ok()?;
-        Uuid::from_slice(id).ok().map(NotificationId::new)
+        let id = self.seal.open(PURPOSE, token)?;
+        Uuid::from_slice(&id).ok().map(NotificationId::new)
     }
-}
-
-fn signed(id: &[u8]) -> Vec<u8> {
-    [PURPOSE, id].concat()
 }
 
 /// Makes what a message carries.
@@ -81,6 +67,9 @@ impl Links {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn id() -> NotificationId {

@@ -255,7 +255,11 @@ mod tests {
 
     #[test]
     fn every_event_has_its_word_and_a_decision_has_none() {
-        let clicked = event(&What::Clicked { link: None }).unwrap();
+        let clicked = event(&What::Clicked {
+            link: None,
+            user_agent: None,
+        })
+        .unwrap();
         assert!(EVENTS.contains(&clicked));
         let decided = What::Decided {
             decision: Decision::Resend,

@@ -32,19 +32,28 @@ pub(super) struct Message {
 impl Inbox {
     /// Keeps a message, applies it, and counts what became of it.
     pub(super) async fn put(&self, message: Message) -> Result<Kept, Error> {
-        let Message {
-            incoming,
-            text,
-            kind,
-        } = message;
-        let kept = match text {
-            Some(text) => self.store.keep_text(incoming, &text).await,
-            None => self.store.keep_feedback(incoming).await,
-        };
-        let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
-        self.metrics.feedback(kind, result);
-        kept
+        keep(&self.store, &self.metrics, message).await
     }
+}
+
+/// The same, for those whose words need no verifier of SNS.
+pub(super) async fn keep(
+    store: &Store,
+    metrics: &Metrics,
+    message: Message,
+) -> Result<Kept, Error> {
+    let Message {
+        incoming,
+        text,
+        kind,
+    } = message;
+    let kept = match text {
+        Some(text) => store.keep_text(incoming, &text).await,
+        None => store.keep_feedback(incoming).await,
+    };
+    let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());
+    metrics.feedback(kind, result);
+    kept
 }
 
 /// The kind of a text, from a closed vocabulary.

@@ -1,15 +1,16 @@
 //! What providers tell us afterwards: is it genuine, which message is it about, what happened.
 
+pub mod bounce_mail;
 mod delivery_log;
 mod eum;
 mod eum_text;
 mod inbox;
 mod json;
-mod key;
 mod provider_text;
 mod push_event;
 mod queued;
 mod read;
+mod server_words;
 mod ses;
 pub mod sns;
 pub mod subscriptions;
@@ -20,6 +21,7 @@ mod wish;
 pub use inbox::Inbox;
 pub use read::reader;
 
+use crate::domain::event_key as key;
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 use crate::store::feedback::{Happening, Report};

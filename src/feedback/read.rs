@@ -2,6 +2,7 @@
 
 use tracing::warn;
 
+use super::bounce_mail::{self, Trust};
 use super::inbox::kind_of;
 use super::sns::{Envelope, Kind};
 use super::{Parsed, twilio};
@@ -19,6 +20,8 @@ pub(super) const SQS: &str = "sqs";
 pub(super) const EVENTBRIDGE: &str = "eventbridge";
 /// Of what Twilio posts.
 pub(super) const TWILIO: &str = "twilio";
+/// Of mail that came back.
+pub(super) const MAIL: &str = "mail";
 /// The kind of what a client wrote.
 pub(super) const RECEIVED: &str = "received";
 /// How `EventBridge` names SES.
@@ -35,8 +38,8 @@ pub(super) struct Understood {
 }
 
 /// Reads the messages of the inbox as they were read when they came. `opens_tracked`: SES is set up to
-/// report opens.
-pub fn reader(opens_tracked: bool) -> Reader {
+/// report opens; `trust`: which mail is believed.
+pub fn reader(opens_tracked: bool, trust: Trust) -> Reader {
     Reader::new(move |message| {
         let (body, at) = (message.body.as_str(), message.received_at);
         let understood = match message.source.as_str() {
@@ -50,6 +53,10 @@ pub fn reader(opens_tracked: bool) -> Reader {
                 let (_, query) = message.topic.split_once('?').unwrap_or_default();
                 understand(twilio::parse(query, body, at), opens_tracked)
             }
+            MAIL => understand(
+                bounce_mail::parse(&trust, &message.topic, body, at),
+                opens_tracked,
+            ),
             _ => return None,
         };
         // Of texts that clients wrote nothing is applied anew: they are entries of their own.

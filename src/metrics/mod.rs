@@ -39,6 +39,7 @@ pub struct Metrics {
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
+    visits: Family<FeedbackLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     alarms: Family<AlarmLabels, Gauge<i64, AtomicI64>>,
@@ -84,6 +85,7 @@ impl Default for Metrics {
             intake: Family::default(),
             buried: Gauge::default(),
             feedback: Family::default(),
+            visits: Family::default(),
             webhooks: Family::default(),
             unmatched: Gauge::default(),
             alarms: Family::default(),
@@ -144,6 +146,11 @@ impl Metrics {
             "feedback",
             "Feedback messages, by kind and result",
             self.feedback.clone(),
+        );
+        registry.register(
+            "visits",
+            "Visits to our own tracking links, by kind and result",
+            self.visits.clone(),
         );
         registry.register(
             "webhook_events",
@@ -301,6 +308,12 @@ impl Metrics {
                 result,
             })
             .inc();
+    }
+
+    pub fn visit(&self, kind: &'static str, result: &'static str) {
+        let kind = kind.to_owned();
+        let labels = FeedbackLabels { kind, result };
+        self.visits.get_or_create(&labels).inc();
     }
 
     pub fn webhook(&self, result: &'static str) {

@@ -20,7 +20,6 @@ mod ses_http;
 mod ses_suppressions;
 mod signer;
 mod smtp;
-mod smtp_command;
 mod sns_http;
 mod story;
 #[cfg(test)]

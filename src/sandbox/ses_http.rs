@@ -14,9 +14,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::control::Door;
-use super::mail::{Header, Mail, TAGS_MAX, Tag, bare_address, is_plain_name};
+use super::mail::{Header, Mail, TAGS_MAX, Tag, is_plain_name};
 use super::provider::{EmailReply, Provider};
 use super::{RECIPIENTS_MAX, hang_up};
+use crate::smtpd::bare_address;
 
 /// The body of a `SendEmail` request, as far as it matters here.
 #[derive(Deserialize)]

@@ -1,7 +1,8 @@
-//! Businesses: their names, and who they write as.
+//! Businesses: their names, who they write as, and what they ask to learn.
 
 use super::history::mailbox;
 use super::stmt::{Stmt, sql};
+use super::tracking::{self, Tracked};
 use super::{Error, Store};
 use crate::domain::mailbox::Mailbox;
 use crate::domain::sms_sender::SmsSender;
@@ -21,6 +22,8 @@ pub struct Change {
     pub email_from: Setting<Mailbox>,
     pub reply_to: Setting<Mailbox>,
     pub sms_from: Setting<SmsSender>,
+    /// The contact types of which something else is to be learnt.
+    pub tracking: Vec<Tracked>,
 }
 
 /// What is to become of one value.
@@ -38,6 +41,8 @@ pub struct Business {
     pub id: String,
     pub name: String,
     pub identity: Identity,
+    /// The contact types of whose emails it asks to learn something.
+    pub tracking: Vec<Tracked>,
 }
 
 impl Store {
@@ -59,20 +64,24 @@ impl Store {
                 reply_to: mailbox(&row, "reply_to")?,
                 sms_from: sms_from.map_err(|why| Error::corrupt("sms_from", why))?,
             },
+            tracking: tracking::of_business(&mut tx, id).await?,
         }))
     }
 
-    /// From now on the business writes as this; what is enqueued already keeps who it is from.
-    /// `false` when there is no such business.
-    pub async fn change_identity(&self, business: &str, change: &Change) -> Result<bool, Error> {
+    /// From now on the business writes as this, and asks for this; what is enqueued already keeps who it
+    /// is from. `false` when there is no such business.
+    pub async fn change_business(&self, business: &str, change: &Change) -> Result<bool, Error> {
         let mailbox = |mailbox: &Mailbox| mailbox.to_string();
         let sender = |sender: &SmsSender| sender.as_str().to_owned();
         let mut tx = self.db.write().await?;
-        let mut stmt = sql("UPDATE businesses SET id = id");
+        let mut stmt = sql("UPDATE businesses SET name = name");
         stmt = set(stmt, ", email_from = ", &change.email_from, mailbox);
         stmt = set(stmt, ", reply_to = ", &change.reply_to, mailbox);
         stmt = set(stmt, ", sms_from = ", &change.sms_from, sender);
         let found = tx.execute(stmt.push(" WHERE id = ").bind(business)).await? > 0;
+        if found {
+            tracking::change(&mut tx, business, &change.tracking, self.clock.now()).await?;
+        }
         tx.commit().await?;
         Ok(found)
     }

@@ -366,7 +366,10 @@ mod tests {
                 user_agent: None,
                 by_machine: false,
             },
-            What::Clicked { link: None },
+            What::Clicked {
+                link: None,
+                user_agent: None,
+            },
             What::Unsubscribed { how: None },
             What::Undelivered(failure.clone()),
             What::GaveUp(failure),

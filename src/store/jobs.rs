@@ -13,7 +13,7 @@ use super::history;
 use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::turns::{self, Lane, Taken};
-use super::{Error, Store, facts};
+use super::{Error, Store, facts, tracking};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::form::{self, Form};
@@ -287,7 +287,9 @@ async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claime
          l.send_at, l.expires_at, c.deactivated_at, m.subject, m.text, m.html, m.data, m.reply_to, \
          m.attachments, l.sender, l.reply_to AS business_reply_to, f.sent_at, \
          coalesce(f.delivered_at, f.opened_first_at, f.clicked_first_at, f.complained_at, \
-         f.bounced_at) AS evidence_at, CASE WHEN b.attempts > 0 THEN coalesce(          (SELECT MAX(e.occurred_at) FROM delivery_events e \
+         f.bounced_at) AS evidence_at, coalesce(t.track_opens, false) AS track_opens, \
+         coalesce(t.track_clicks, false) AS track_clicks, \
+         CASE WHEN b.attempts > 0 THEN coalesce((SELECT MAX(e.occurred_at) FROM delivery_events e \
          WHERE e.notification_id = l.id AND e.kind = 'decided'), \
          (SELECT MIN(a.started_at) FROM delivery_attempts a WHERE a.notification_id = l.id)) \
          END AS tried_since FROM ",
@@ -296,6 +298,7 @@ async fn load(tx: &mut Tx, taken: &[Taken], now: Timestamp) -> Result<Vec<Claime
     .push(
         " JOIN contact_log l ON l.id = b.id \
          LEFT JOIN clients c ON c.uid = l.client_uid \
+         LEFT JOIN contact_types t ON t.business_id = l.business_id AND t.name = l.contact_type \
          LEFT JOIN message_content m ON m.id = l.content_id \
          LEFT JOIN delivery_facts f ON f.notification_id = l.id",
     );
@@ -363,6 +366,8 @@ fn outgoing(row: &Row, id: NotificationId, method: Method) -> Result<Option<Outg
         to,
         content,
         unsubscribe: None,
+        tracking: tracking::opt_in(row)?,
+        tracking_links: None,
         expires_at: row.opt_time("expires_at")?,
         sender: row.opt_text("sender")?,
         reply_to: history::mailbox(row, "business_reply_to")?,

@@ -77,10 +77,16 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0011_feedback_result.sql"),
     ),
     (
-        14,
+        12,
+        "tracking",
+        include_str!("../../migrations/sqlite/0012_tracking.sql"),
+        include_str!("../../migrations/postgres/0012_tracking.sql"),
+    ),
+    (
+        13,
         "staff accounts",
-        include_str!("../../migrations/sqlite/0014_staff_accounts.sql"),
-        include_str!("../../migrations/postgres/0014_staff_accounts.sql"),
+        include_str!("../../migrations/sqlite/0013_staff_accounts.sql"),
+        include_str!("../../migrations/postgres/0013_staff_accounts.sql"),
     ),
 ];
 

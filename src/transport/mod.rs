@@ -18,6 +18,7 @@ mod smtp;
 mod sns;
 #[cfg(test)]
 mod tests;
+mod tracked;
 pub mod twilio;
 mod words;
 
@@ -33,7 +34,7 @@ pub use sns::{SmsType, SnsPush, SnsSettings, SnsSms};
 pub use twilio::{Twilio, TwilioSettings};
 
 use crate::domain::form::Form;
-use crate::domain::message::{Content, Outgoing};
+use crate::domain::message::Outgoing;
 use crate::domain::outcome::{Outcome, Trouble};
 
 /// One way for messages of one method to leave. Cheap to clone; clones share their connections.
@@ -108,16 +109,14 @@ impl Transport {
         }
     }
 
-    /// An open of this content would be reported to us.
-    pub fn opens_tracked(&self, content: &Content) -> bool {
+    /// An open of this message would be reported to us.
+    pub fn opens_tracked(&self, message: &Outgoing) -> bool {
         match self {
-            Self::Ses(ses) => ses.opens_tracked(content),
-            Self::Smtp(_)
-            | Self::SnsSms(_)
-            | Self::SnsPush(_)
-            | Self::Twilio(_)
-            | Self::Fcm(_)
-            | Self::Apns(_) => false,
+            Self::Ses(ses) => ses.opens_tracked(&message.content),
+            Self::Smtp(smtp) => smtp.opens_tracked(message),
+            Self::SnsSms(_) | Self::SnsPush(_) | Self::Twilio(_) | Self::Fcm(_) | Self::Apns(_) => {
+                false
+            }
         }
     }
 

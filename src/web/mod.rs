@@ -7,6 +7,7 @@ mod frame;
 mod headers;
 mod page;
 pub mod staff;
+pub mod tracking;
 pub mod unsubscribe;
 mod view;
 

@@ -48,4 +48,4 @@ macro_rules! replayed {
     };
 }
 
-replayed! { sns_envelope, ses_event, twilio_form, template }
+replayed! { sns_envelope, ses_event, twilio_form, bounce_mail, template }

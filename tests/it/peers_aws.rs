@@ -8,6 +8,7 @@ use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Content, Outgoing};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::outcome::Outcome;
+use sendtrail::domain::tracking::OptIn;
 use sendtrail::transport::{
     EmailSettings, Ses, SesSettings, SnsPush, SnsSettings, SnsSms, Transport,
 };
@@ -60,6 +61,8 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         to: Address::parse(method, to).unwrap(),
         content,
         unsubscribe: None,
+        tracking: OptIn::default(),
+        tracking_links: None,
         expires_at: None,
         sender: None,
         reply_to: None,

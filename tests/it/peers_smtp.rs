@@ -14,6 +14,7 @@ use sendtrail::domain::message::{Content, Outgoing};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::outcome::Outcome;
 use sendtrail::domain::time::Timestamp;
+use sendtrail::domain::tracking::OptIn;
 use sendtrail::transport::{EmailSettings, Smtp, SmtpSettings, Transport};
 use serde::Deserialize;
 
@@ -54,6 +55,8 @@ pub(crate) fn outgoing(
             attachments: Vec::new(),
         },
         unsubscribe: None,
+        tracking: OptIn::default(),
+        tracking_links: None,
         expires_at: None,
         sender: None,
         reply_to: None,

@@ -72,7 +72,9 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("store", Some(&["domain"])),
     ("transport", Some(&["domain"])),
     ("template", Some(&["domain"])),
-    ("sandbox", Some(&["domain"])),
+    // What a server of SMTP or LMTP needs, whoever serves.
+    ("smtpd", Some(&[])),
+    ("sandbox", Some(&["domain", "smtpd"])),
     // It counts what the store reports; the store itself never counts.
     ("metrics", Some(&["domain", "store"])),
     (
@@ -86,7 +88,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ),
     (
         "feedback",
-        Some(&["domain", "store", "transport", "metrics"]),
+        Some(&["domain", "store", "transport", "metrics", "smtpd"]),
     ),
     ("api", Some(&["domain", "store", "template", "metrics"])),
     // What comes by other ways is read by the API's own reader and by that of feedback.
@@ -210,8 +212,9 @@ const VENDORS: &[(&str, &[&str])] = &[
     ),
     ("aws_sdk_", &["src/transport", "src/feedback", "src/intake"]),
     ("lettre", &["src/transport"]),
+    ("mail_parser", &["src/feedback/bounce_mail"]),
     ("minijinja", &["src/template"]),
-    ("html5gum", &["src/template"]),
+    ("html5gum", &["src/template", "src/transport/tracked"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),
 ];
 

@@ -8,7 +8,6 @@ mod bounce;
 mod table;
 #[cfg(test)]
 mod tests;
-mod user_agent;
 
 use super::provider_text::{list_at, long, sentence, text_at, word};
 use super::{Happening, Json, Parsed, Report, key};
@@ -16,6 +15,7 @@ use crate::domain::event::{Bounce, Failure, What};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::time::Timestamp;
+use crate::domain::user_agent;
 
 const SOURCE: &str = "ses";
 /// The tag and the header by which our own id travels inside a message.
@@ -144,6 +144,7 @@ impl Event<'_> {
                 let link = text_at(self.value, "/click/link");
                 let what = What::Clicked {
                     link: link.map(long),
+                    user_agent: self.text("/click/userAgent"),
                 };
                 self.at("/click/timestamp", &[link.unwrap_or_default()], what)
             }

@@ -13,9 +13,12 @@ use std::sync::Arc;
 
 use super::mime::{self, EmailSettings, Recipient, Sender};
 use super::settings::Problem;
+use super::tracked;
 use super::words::impersonal;
 use crate::clock::Clock;
+use crate::domain::bounce_address::{BounceAddress, BounceTokens};
 use crate::domain::event::Failure;
+use crate::domain::id::NotificationId;
 use crate::domain::message::Outgoing;
 use crate::domain::outcome::{Outcome, Trouble};
 use dialogue::{Fault, Line, Parcel};
@@ -29,6 +32,7 @@ use tls::Tls;
 #[derive(Clone)]
 pub struct Smtp {
     inner: Arc<Inner>,
+    bounces: Option<BounceTokens>,
 }
 
 struct Inner {
@@ -37,6 +41,7 @@ struct Inner {
     clock: Clock,
     message_tags: bool,
     configuration_set: Option<String>,
+    bounce_address: Option<BounceAddress>,
 }
 
 impl fmt::Debug for Smtp {
@@ -66,10 +71,24 @@ impl Smtp {
             clock,
             message_tags: settings.message_tags,
             configuration_set: settings.configuration_set.clone(),
+            bounce_address: settings.bounces()?,
         };
         Ok(Self {
             inner: Arc::new(inner),
+            bounces: None,
         })
+    }
+
+    /// Signs the envelope senders by these. Without them, or without an address in the settings, bounces go
+    /// to the address that the message is from.
+    #[must_use]
+    pub fn with_bounces_by(self, bounces: Option<BounceTokens>) -> Self {
+        Self { bounces, ..self }
+    }
+
+    fn return_path(&self, id: NotificationId) -> Option<String> {
+        let address = self.inner.bounce_address.as_ref();
+        Some(address?.of(self.bounces.as_ref()?, id))
     }
 
     pub(super) async fn send(&self, message: &Outgoing) -> Outcome {
@@ -77,8 +96,9 @@ impl Smtp {
             Ok(mail) => mail,
             Err(failure) => return Outcome::Rejected(failure),
         };
+        let return_path = self.return_path(message.id);
         let parcel = Parcel {
-            from: &sender.address,
+            from: return_path.as_ref().unwrap_or(&sender.address),
             to: &recipient.address,
             needs_utf8: recipient.needs_utf8(),
             content: &content,
@@ -88,6 +108,11 @@ impl Smtp {
             Ok(outcome) => outcome,
             Err(fault) => outcome(fault, message.sender.is_some()),
         }
+    }
+
+    /// By our own picture. SES, where the server is its interface, has its own.
+    pub(super) fn opens_tracked(&self, message: &Outgoing) -> bool {
+        !self.inner.message_tags && tracked::opens_tracked(message)
     }
 
     /// Greets the server as for a message, then says goodbye; sends nothing.
@@ -102,8 +127,12 @@ impl Smtp {
 }
 
 impl Inner {
-    /// The message with its envelope's sender and recipient, dot-stuffed and with its final dot.
+    /// The message with its sender and recipient, dot-stuffed and with its final dot.
     fn content(&self, message: &Outgoing) -> Result<(Cow<'_, Sender>, Recipient, String), Failure> {
+        let tracked = (!self.message_tags)
+            .then(|| tracked::tracked(message))
+            .flatten();
+        let message = tracked.as_ref().unwrap_or(message);
         let sender = self.sender.of_message(message)?;
         let recipient = Recipient::new(message)?;
         let tags = format!("notification_id={}", message.id);

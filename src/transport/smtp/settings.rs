@@ -8,6 +8,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::domain::bounce_address::BounceAddress;
 use crate::transport::ses::check_configuration_set;
 use crate::transport::settings::{Problem, check_rates, check_timeout, is_loopback};
 
@@ -46,6 +47,9 @@ pub struct SmtpSettings {
     /// `X-SES-CONFIGURATION-SET`.
     pub message_tags: bool,
     pub configuration_set: Option<String>,
+    /// Where bounces go; each message has an address of its own made of it as its envelope sender. None: to
+    /// the address that the message is from.
+    pub bounce_address: Option<String>,
 }
 
 impl Default for SmtpSettings {
@@ -66,6 +70,7 @@ impl Default for SmtpSettings {
             data_timeout_ms: 120_000,
             message_tags: false,
             configuration_set: None,
+            bounce_address: None,
         }
     }
 }
@@ -108,7 +113,16 @@ impl SmtpSettings {
                 "is written only with message_tags = true, which is for SES",
             ));
         }
+        if let Err(problem) = self.bounces() {
+            problems.push(problem);
+        }
         problems
+    }
+
+    pub(super) fn bounces(&self) -> Result<Option<BounceAddress>, Problem> {
+        let address = self.bounce_address.as_deref().map(BounceAddress::parse);
+        let address = address.transpose();
+        address.map_err(|why| Problem::new("bounce_address", why.to_string()))
     }
 
     pub(super) fn server(&self) -> Result<Server, Problem> {

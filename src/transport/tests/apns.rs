@@ -273,7 +273,7 @@ async fn what_is_no_push_message_for_apple_never_leaves() {
         assert_eq!(told(&outcome), ("rejected", expected.to_owned()));
     }
     assert_eq!(transport.name(), "apns");
-    assert!(!transport.opens_tracked(&message().content));
+    assert!(!transport.opens_tracked(&message()));
     assert_eq!(transport.serves(), message().to.form());
 }
 

@@ -14,6 +14,7 @@ mod smtp;
 mod smtp_pool;
 mod smtp_tls;
 mod sns;
+mod tracking;
 mod twilio;
 mod whose;
 
@@ -31,6 +32,7 @@ use crate::domain::message::{Content, Outgoing};
 use crate::domain::method::Method;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
+use crate::domain::tracking::OptIn;
 
 const ID: &str = "01908d2c-5c00-7000-8000-000000000001";
 /// No test waits longer for anything.
@@ -52,6 +54,8 @@ fn outgoing(method: Method, to: &str, content: Content) -> Outgoing {
         to: Address::parse(method, to).unwrap(),
         content,
         unsubscribe: None,
+        tracking: OptIn::default(),
+        tracking_links: None,
         expires_at: None,
         sender: None,
         reply_to: None,

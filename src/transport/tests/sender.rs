@@ -24,7 +24,7 @@ fn own_email() -> Outgoing {
     }
 }
 
-async fn ses(server: &FakeHttp) -> Transport {
+pub(super) async fn ses(server: &FakeHttp) -> Transport {
     let settings = SesSettings {
         endpoint_url: Some(server.url.clone()),
         region: Some("us-east-1".to_owned()),

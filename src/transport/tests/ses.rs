@@ -305,7 +305,8 @@ async fn checking_asks_for_the_account() {
 
 #[tokio::test]
 async fn opens_are_reported_only_for_html_and_only_where_they_are_tracked() {
-    let html = Content::Email {
+    let mut html = email();
+    html.content = Content::Email {
         subject: "x".to_owned(),
         text: None,
         html: Some("<p>x</p>".to_owned()),
@@ -319,7 +320,7 @@ async fn opens_are_reported_only_for_html_and_only_where_they_are_tracked() {
     };
     let on = transport(&tracking).await;
     assert!(on.opens_tracked(&html));
-    assert!(!on.opens_tracked(&email().content));
+    assert!(!on.opens_tracked(&email()));
     assert!(!off.opens_tracked(&html));
     assert_eq!(on.name(), "ses");
     assert_eq!(send(&on, &sms()).await.as_str(), "rejected");

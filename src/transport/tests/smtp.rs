@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::fake_smtp::Step::{Hang, Hear, HearBytes, HearMessage, Say};
 use super::fake_smtp::{ENVELOPE, FakeSmtp, GREETING, MESSAGE, PIPELINED_GREETING, Step};
 use super::{ID, clock, email, email_settings, send, sms, text_email, told};
+use crate::domain::bounce_address::BounceTokens;
 use crate::domain::outcome::Outcome;
 use crate::transport::{Smtp, SmtpSettings, Transport};
 
@@ -50,6 +51,36 @@ async fn a_message_is_handed_over_and_the_servers_name_for_it_kept() {
     assert!(heard.contains(&"Date: Fri, 1 Jan 2027 09:00:00 +0000".to_owned()));
     assert_eq!(heard[heard.len() - 2..], ["Hello Ana", "."]);
     assert!(!heard.iter().any(|line| line.starts_with("X-SES")));
+}
+
+#[tokio::test]
+async fn bounces_go_to_an_address_of_the_message_s_own_where_one_is_set() {
+    let mut envelope = ENVELOPE;
+    envelope[0] = Hear("MAIL FROM:<bounces+");
+    let server = FakeSmtp::start(vec![script(&[&GREETING, &envelope, &MESSAGE])]).await;
+    let settings = SmtpSettings {
+        bounce_address: Some("bounces@example.com".to_owned()),
+        ..settings(&server)
+    };
+    let tokens = BounceTokens::new("a key of the tests");
+    let smtp = Smtp::new(&settings, &email_settings(), clock()).unwrap();
+    let transport = Transport::Smtp(smtp.with_bounces_by(Some(tokens.clone())));
+    assert_eq!(send(&transport, &email()).await.as_str(), "accepted");
+    drop(transport);
+    let heard = server.heard().await;
+    let sender = heard
+        .iter()
+        .find_map(|line| line.strip_prefix("MAIL FROM:<"));
+    let (sender, _) = sender.unwrap().split_once('>').unwrap();
+    assert_eq!(
+        tokens.read(sender).map(|id| id.to_string()).as_deref(),
+        Some(ID)
+    );
+    let from = heard
+        .iter()
+        .find(|line| line.starts_with("From: "))
+        .unwrap();
+    assert!(!from.contains("bounces"), "{from}");
 }
 
 #[tokio::test]
@@ -393,6 +424,6 @@ async fn only_email_goes_by_smtp_and_its_opens_are_not_reported() {
     let transport = transport(&settings(&server));
     assert_eq!(send(&transport, &sms()).await.as_str(), "rejected");
     assert_eq!(transport.name(), "smtp");
-    assert!(!transport.opens_tracked(&email().content));
+    assert!(!transport.opens_tracked(&email()));
     assert!(tokio::time::timeout(QUICKLY, server.heard()).await.is_ok());
 }

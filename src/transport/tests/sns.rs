@@ -221,7 +221,7 @@ async fn only_its_own_method_goes_by_each() {
     assert_eq!(send(&sms_, &email()).await.as_str(), "rejected");
     assert_eq!(send(&push_, &sms()).await.as_str(), "rejected");
     assert_eq!((sms_.name(), push_.name()), ("sns", "sns"));
-    assert!(!sms_.opens_tracked(&sms().content));
+    assert!(!sms_.opens_tracked(&sms()));
     assert_eq!(
         send(&sms_, &sms()).await.as_str(),
         "try_later",

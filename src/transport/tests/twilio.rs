@@ -288,7 +288,7 @@ async fn only_text_messages_go_by_twilio() {
         );
     }
     assert_eq!(transport.name(), "twilio");
-    assert!(!transport.opens_tracked(&sms().content));
+    assert!(!transport.opens_tracked(&sms()));
     assert_eq!(transport.serves(), sms().to.form());
 }
 

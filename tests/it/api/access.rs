@@ -7,12 +7,13 @@ use serde_json::json;
 
 use crate::support::api::{Answer, TestApi, at, email};
 
-const ROUTES: [(&str, &str, &str); 13] = [
+const ROUTES: [(&str, &str, &str); 14] = [
     ("POST", "/v1/notifications", "enqueue"),
     ("GET", "/v1/notifications/ID", "read"),
     ("GET", "/v1/notifications/ID/content", "read"),
     ("POST", "/v1/notifications/ID/resend", "enqueue"),
     ("POST", "/v1/notifications/ID/cancel", "enqueue"),
+    ("POST", "/v1/notifications/ID/events", "enqueue"),
     ("GET", "/v1/clients/C-1001/history", "read"),
     ("GET", "/v1/history", "read"),
     ("POST", "/v1/clients", "enqueue"),

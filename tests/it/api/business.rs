@@ -14,7 +14,7 @@ async fn change(api: &TestApi, body: &Json) -> Answer {
 async fn who_a_business_writes_as_is_changed_field_by_field() {
     let api = TestApi::start().await;
     let plain = json!({"id": "default", "name": "Default", "email_from": null, "reply_to": null,
-                       "sms_from": null});
+                       "sms_from": null, "tracking": []});
     assert_eq!(api.get(PATH).await.json(), plain);
     let body =
         json!({"email_from": "\"Shop, Ltd\" <shop@example.com>", "sms_from": "+1 415 555 0199"});
@@ -87,6 +87,42 @@ async fn wrong_senders_are_named_together_and_change_nothing() {
         api.ask("PATCH", PATH, Some(&api.key), None).await.status,
         400
     );
+}
+
+#[tokio::test]
+async fn tracking_is_asked_for_by_contact_type_and_wrong_wishes_are_named() {
+    let api = TestApi::start().await;
+    let both = json!({"contact_type": "Newsletter", "opens": true, "clicks": true});
+    let opens = json!({"contact_type": "Offers", "opens": true, "clicks": false});
+    let answer = change(&api, &json!({"tracking": [opens, both]})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["tracking"], json!([both, opens]));
+    let none = json!({"contact_type": "Offers", "opens": false, "clicks": false});
+    let answer = change(&api, &json!({"tracking": [none]})).await;
+    assert_eq!(answer.json()["tracking"], json!([both]), "others stay");
+    let answer = change(&api, &json!({"email_from": "a@example.com"})).await;
+    assert_eq!(answer.json()["tracking"], json!([both]));
+    let many = vec![both.clone(); 101];
+    for (tracking, pointers) in [
+        (json!("Newsletter"), vec!["/tracking"]),
+        (json!(many), vec!["/tracking"]),
+        (json!(["Newsletter"]), vec!["/tracking/0"]),
+        (json!([{}]), vec!["contact_type", "opens", "clicks"]),
+        (
+            json!([{"contact_type": "a\nb", "opens": 1, "clicks": "yes", "links": true}]),
+            vec!["links", "contact_type", "opens", "clicks"],
+        ),
+    ] {
+        let answer = change(&api, &json!({"tracking": tracking})).await;
+        assert_eq!(answer.status, 422, "{tracking}");
+        let wrong: Vec<String> = answer.errors().into_iter().map(|(at, _)| at).collect();
+        let expected = pointers.iter().map(|name| match name.strip_prefix('/') {
+            Some(_) => (*name).to_owned(),
+            None => format!("/tracking/0/{name}"),
+        });
+        assert_eq!(wrong, expected.collect::<Vec<_>>());
+    }
+    assert_eq!(api.get(PATH).await.json()["tracking"], json!([both]));
 }
 
 #[tokio::test]

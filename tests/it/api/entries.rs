@@ -210,6 +210,7 @@ async fn every_kind_of_feedback_is_in_the_timeline_and_in_the_facts() {
         What::Delivered { response: None },
         What::Clicked {
             link: Some("https://example.com/".to_owned()),
+            user_agent: None,
         },
         What::Complained {
             feedback_type: Some("abuse".to_owned()),

@@ -11,6 +11,7 @@ mod feedback;
 mod history;
 mod providers;
 mod rendering;
+mod reports;
 mod resend;
 mod suppressions;
 mod templates;

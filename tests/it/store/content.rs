@@ -317,9 +317,10 @@ async fn a_message_is_from_who_the_business_was_when_it_was_enqueued(db: &TestDb
         email_from: Setting::Own(mailbox("\"Shop, Ltd\" <shop@example.com>")),
         reply_to: Setting::Own(mailbox("answers@example.com")),
         sms_from: Setting::Own(SmsSender::parse("MyShop").unwrap()),
+        ..Change::default()
     };
-    assert!(db.store.change_identity(BUSINESS, &change).await.unwrap());
-    assert!(!db.store.change_identity("none", &change).await.unwrap());
+    assert!(db.store.change_business(BUSINESS, &change).await.unwrap());
+    assert!(!db.store.change_business("none", &change).await.unwrap());
     let own = business().await.identity.email_from;
     assert_eq!(own, Some(mailbox("\"Shop, Ltd\" <shop@example.com>")));
     let ids = enqueued(&db.store, vec![email("C-2"), sms("C-2"), push("C-2")]).await;
@@ -327,8 +328,9 @@ async fn a_message_is_from_who_the_business_was_when_it_was_enqueued(db: &TestDb
         email_from: Setting::Default,
         reply_to: Setting::AsItIs,
         sms_from: Setting::Default,
+        ..Change::default()
     };
-    assert!(db.store.change_identity(BUSINESS, &later).await.unwrap());
+    assert!(db.store.change_business(BUSINESS, &later).await.unwrap());
     let identity = business().await.identity;
     assert_eq!((identity.email_from, identity.sms_from), (None, None));
     assert_eq!(identity.reply_to, Some(mailbox("answers@example.com")));

@@ -73,6 +73,7 @@ pub(super) fn one_of_each() -> Vec<What> {
         },
         What::Clicked {
             link: text("https://example.com/?a=1&b=\"2\""),
+            user_agent: text("Mail/1.0"),
         },
         What::Unsubscribed {
             how: text("one-click"),

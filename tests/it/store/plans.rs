@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sendtrail::domain::alarm::Kind;
-use sendtrail::domain::event::{Decision, EventKey, What};
+use sendtrail::domain::event::{Decision, Event, EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
@@ -15,8 +15,10 @@ use sendtrail::domain::role::{Role, Sight};
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::throttle::OF_ACCOUNT;
+use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
-use sendtrail::store::clients::Changes;
+use sendtrail::store::businesses::Change;
+use sendtrail::store::clients::{Changes, ClientRef};
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
@@ -26,6 +28,7 @@ use sendtrail::store::sign_ins::Subject;
 use sendtrail::store::staff::By;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
+use sendtrail::store::tracking::Tracked;
 use sendtrail::store::unmatched::Sweep;
 use sendtrail::store::webhook_queue::{Round, WebhookEnd, WebhookOutcome};
 use sendtrail::store::webhooks::NewEndpoint;
@@ -127,6 +130,7 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
+    visits(db, ids[0]).await;
     staff(db).await;
 }
 
@@ -265,6 +269,23 @@ async fn decisions(db: &TestDb, id: NotificationId) {
         let decided = store.decide(BUSINESS, unknown, Decision::Resend, None);
         decided.await.unwrap();
     }
+    reports(db, id).await;
+}
+
+async fn reports(db: &TestDb, id: NotificationId) {
+    let event = Event {
+        notification: id,
+        key: EventKey(uuid::Uuid::from_u128(77)),
+        occurred_at: db.clock.now(),
+        source: "application".to_owned(),
+        what: What::Clicked {
+            link: None,
+            user_agent: None,
+        },
+    };
+    for _ in 0..2 {
+        db.store.report(BUSINESS, &event).await.unwrap().unwrap();
+    }
 }
 
 async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
@@ -321,6 +342,25 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
         .await
         .unwrap();
     store.secret("a", "b").await.unwrap();
+}
+
+async fn visits(db: &TestDb, id: NotificationId) {
+    let (store, now) = (&db.store, db.clock.now());
+    let change = Change {
+        tracking: vec![Tracked {
+            contact_type: "Client Notifications".to_owned(),
+            opt_in: OptIn {
+                opens: true,
+                clicks: true,
+            },
+        }],
+        ..Change::default()
+    };
+    store.change_business(BUSINESS, &change).await.unwrap();
+    store.business(BUSINESS).await.unwrap();
+    store.is_tracking_wanted().await.unwrap();
+    let visit = tracking::opened(id, now, Agent::default());
+    store.keep_visits(&[visit]).await.unwrap();
 }
 
 /// Of clients, and those of ours that are asked for.
@@ -421,7 +461,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 19] = [
+const SMALL: [&str; 20] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -439,6 +479,8 @@ const SMALL: [&str; 19] = [
     "SCAN recent",
     "SCAN latest",
     "SCAN entries",
+    // The first of those of which something is tracked.
+    "SCAN contact_types USING INDEX contact_types_tracked",
     // A few for each topic and provider.
     "SCAN alarms",
     // Twenty of each business at most.

@@ -41,7 +41,10 @@ fn combinations(db: &TestDb) -> Vec<Vec<Happening>> {
     let complained = What::Complained {
         feedback_type: None,
     };
-    let clicked = What::Clicked { link: None };
+    let clicked = What::Clicked {
+        link: None,
+        user_agent: None,
+    };
     let when = |key, what: &What| -> Vec<Option<Happening>> {
         let times = [2, 3, 4].map(|seconds| Some(happening(key, at(seconds), what.clone())));
         [None].into_iter().chain(times).collect()

@@ -9,11 +9,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use sendtrail::api::{Api, Limits, auth, router};
 use sendtrail::clock::Clock;
+use sendtrail::domain::bounce_address::BounceTokens;
 use sendtrail::domain::event::{EventKey, Failure, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::time::Timestamp;
 use sendtrail::domain::webhook::UrlRules;
+use sendtrail::feedback::bounce_mail::Trust;
 use sendtrail::store::Store;
 use sendtrail::store::feedback::{Happening, Incoming, Kept, Report};
 use sendtrail::store::jobs::{Claim, Wanted};
@@ -90,7 +92,7 @@ impl TestApi {
             providers: [(Method::Email, vec!["ses", "smtp"])].into(),
             woken: Arc::clone(&woken),
             account_list: None,
-            reader: sendtrail::feedback::reader(true),
+            reader: sendtrail::feedback::reader(true, trust()),
             limits,
             webhook_rules: UrlRules::default(),
         });
@@ -338,6 +340,14 @@ impl Answer {
             let text = problem[name].as_str().unwrap();
             assert!(!text.is_empty(), "{name} of {}", self.text);
         }
+    }
+}
+
+/// Believes what is signed by a key of the tests.
+pub(crate) fn trust() -> Trust {
+    Trust {
+        tokens: BounceTokens::new("a key of the tests"),
+        accept_unsigned: false,
     }
 }
 

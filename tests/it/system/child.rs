@@ -195,6 +195,16 @@ pub(super) fn run(variables: &Variables, arguments: &[&str]) -> Ran {
 
 /// The same in a folder, where relative paths lead.
 pub(super) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -> Ran {
+    run_on(folder, variables, arguments, b"")
+}
+
+/// The same with something on standard input.
+pub(super) fn run_with(variables: &Variables, arguments: &[&str], input: &[u8]) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    run_on(folder.path(), variables, arguments, input)
+}
+
+fn run_on(folder: &Path, variables: &Variables, arguments: &[&str], input: &[u8]) -> Ran {
     let mut child = command(variables)
         .args(arguments)
         .current_dir(folder)
@@ -203,8 +213,6 @@ pub(super) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that waits for input gets the end of it.
-    drop(child.stdin.take().map(|mut input| input.flush()));
     let pid = child.id();
     let (done, finished) = std::sync::mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
@@ -213,6 +221,10 @@ pub(super) fn run_in(folder: &Path, variables: &Variables, arguments: &[&str]) -
             signal("KILL", pid);
         }
     });
+    // Then its end. A command that reads none of it may be gone by now.
+    let mut standard_input = child.stdin.take().unwrap();
+    drop(standard_input.write_all(input));
+    drop(standard_input);
     let output = child.wait_with_output().unwrap();
     drop(done);
     watchdog.join().unwrap();

@@ -176,6 +176,7 @@ async fn the_doctor_names_every_trouble() {
             "TROUBLE  email by smtp",
             "TROUBLE  sms by sns",
             "warning  http.public_url is not set",
+            "warning  smtp.bounce_address is not set",
         ];
         expect(&run(&variables, &["doctor"]), 1, &troubles);
         let others = of_other_providers(&variables, &nobody.replace("smtp", "http"));

@@ -214,7 +214,7 @@ async fn agreeing(db: &TestDb) -> usize {
 
 /// What repeats an event that waits in another message is found applied when it is looked at again.
 async fn applied_again(db: &TestDb) {
-    let reader = reader(true);
+    let reader = reader(true, crate::support::api::trust());
     let wanted = Wanted {
         result: Some("unmatched"),
         limit: BATCH,

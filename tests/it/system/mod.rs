@@ -2,6 +2,7 @@
 //! feedback, the command line.
 
 mod account_list;
+mod bounces;
 mod by_sql;
 mod child;
 mod cli;
@@ -35,6 +36,7 @@ mod sqs;
 mod sqs_queue;
 mod staff;
 mod stories;
+mod tracking;
 mod twilio;
 mod upkeep;
 mod ways;

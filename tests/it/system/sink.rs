@@ -22,6 +22,8 @@ struct State {
     delay: Duration,
     /// Our id to the names given in EHLO by those who brought it, one for each time.
     seen: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Our id to the envelope's sender, the last one.
+    senders: Mutex<BTreeMap<String, String>>,
     count: watch::Sender<usize>,
     connections: AtomicUsize,
 }
@@ -35,6 +37,7 @@ impl Sink {
         let state = Arc::new(State {
             delay,
             seen: Mutex::default(),
+            senders: Mutex::default(),
             count: watch::Sender::new(0),
             connections: AtomicUsize::new(0),
         });
@@ -60,6 +63,11 @@ impl Sink {
     /// Our ids and who brought them.
     pub(super) fn seen(&self) -> BTreeMap<String, Vec<String>> {
         self.state.seen.lock().unwrap().clone()
+    }
+
+    /// The envelope's sender of that message, if it came.
+    pub(super) fn sender(&self, id: &str) -> Option<String> {
+        self.state.senders.lock().unwrap().get(id).cloned()
     }
 
     pub(super) fn ids(&self) -> BTreeSet<String> {
@@ -103,7 +111,7 @@ impl State {
     async fn serve(&self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let mut stream = BufReader::new(stream);
-        let mut hello = String::new();
+        let (mut hello, mut sender) = (String::new(), String::new());
         stream.write_all(b"220 sink ESMTP\r\n").await?;
         let mut line = String::new();
         loop {
@@ -117,12 +125,17 @@ impl State {
                     hello = line.split_whitespace().nth(1).unwrap_or("").to_owned();
                     b"250-sink\r\n250 8BITMIME\r\n"
                 }
+                "MAIL" => {
+                    let inside = line.split(['<', '>']).nth(1);
+                    inside.unwrap_or_default().clone_into(&mut sender);
+                    b"250 ok\r\n"
+                }
                 "DATA" => {
                     stream.write_all(b"354 go on\r\n").await?;
                     let Some(id) = read_message(&mut stream).await? else {
                         return Ok(());
                     };
-                    self.note(id, &hello);
+                    self.note(id, &hello, &sender);
                     tokio::time::sleep(self.delay).await;
                     b"250 2.0.0 taken\r\n"
                 }
@@ -136,7 +149,10 @@ impl State {
         }
     }
 
-    fn note(&self, id: String, hello: &str) {
+    fn note(&self, id: String, hello: &str, sender: &str) {
+        let mut senders = self.senders.lock().unwrap();
+        senders.insert(id.clone(), sender.to_owned());
+        drop(senders);
         let mut seen = self.seen.lock().unwrap();
         seen.entry(id).or_default().push(hello.to_owned());
         self.count.send_modify(|count| *count += 1);

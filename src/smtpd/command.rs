@@ -1,11 +1,14 @@
-//! A line that an SMTP client sends, parsed. RFC 5321 section 4.1.1.
+//! A line that a client sends, parsed: RFC 5321 4.1.1, RFC 2033 4.1.
 
-use super::mail::bare_address;
+/// RFC 5321 4.5.3.1.3 allows 256 octets for a path; SES takes up to 320.
+const ADDRESS_BYTES_MAX: usize = 320;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub enum Command {
     Ehlo,
     Helo,
+    /// The greeting of LMTP.
+    Lhlo,
     /// `None`: the null reverse path.
     Mail {
         from: Option<String>,
@@ -35,6 +38,7 @@ impl Command {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => Ok(Self::Ehlo),
             "HELO" => Ok(Self::Helo),
+            "LHLO" => Ok(Self::Lhlo),
             "MAIL" => mail(rest),
             "RCPT" => {
                 let (path, _parameters) = path(rest, "TO:")?;
@@ -83,9 +87,35 @@ fn path<'a>(rest: &'a str, key: &str) -> Result<(&'a str, &'a str), NotACommand>
         .ok_or(NotACommand::BadPath)
 }
 
+/// `ana@example.com` from `Ana <ana@example.com>` or from itself; `None` for what is no address.
+pub fn bare_address(text: &str) -> Option<String> {
+    let bare = text
+        .rsplit_once('<')
+        .map_or(text, |(_name, rest)| rest.split('>').next().unwrap_or(rest))
+        .trim();
+    let has_both_parts = bare
+        .rsplit_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let printable = !bare.chars().any(|c| c.is_control() || c.is_whitespace());
+    (has_both_parts && printable && bare.len() <= ADDRESS_BYTES_MAX).then(|| bare.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_found_inside_a_display_form() {
+        for (text, bare) in [
+            ("Ana <ana@example.com>", Some("ana@example.com")),
+            (" ana@example.com ", Some("ana@example.com")),
+            ("Ana", None),
+            ("@example.com", None),
+            ("<a b@example.com>", None),
+        ] {
+            assert_eq!(bare_address(text).as_deref(), bare, "{text}");
+        }
+    }
 
     #[test]
     fn commands_are_read_in_any_case_and_with_their_parameters() {
@@ -97,6 +127,7 @@ mod tests {
         for (line, command) in [
             ("EHLO client.example.com", Command::Ehlo),
             ("helo x", Command::Helo),
+            ("LHLO client.example.com", Command::Lhlo),
             ("MAIL FROM:<a@example.com>", mail("a@example.com", 0)),
             (
                 "mail from: <a@example.com> size=42 BODY=8BITMIME SMTPUTF8",

@@ -2,11 +2,11 @@
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::domain::event::EventKey;
+use super::event::EventKey;
 
 /// A key from the parts that identify a happening: the first 16 bytes of the SHA-256 over the
 /// parts, each preceded by its length, so that no two lists of parts give one text.
-pub(super) fn of(parts: &[&str]) -> EventKey {
+pub fn of(parts: &[&str]) -> EventKey {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

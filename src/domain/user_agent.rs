@@ -21,7 +21,7 @@ const MACHINES: [&str; 12] = [
 /// Mail Privacy Protection of Apple loads all images on arrival and says nothing else.
 const APPLE_PREFETCH: &str = "Mozilla/5.0";
 
-pub(super) fn is_machine(user_agent: &str) -> bool {
+pub fn is_machine(user_agent: &str) -> bool {
     let user_agent = user_agent.trim();
     let lower = user_agent.to_lowercase();
     user_agent == APPLE_PREFETCH || MACHINES.iter().any(|machine| lower.contains(machine))

@@ -1,0 +1,74 @@
+//! Keeps a mail, applies what it says, and counts what became of it, by whichever way it comes.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::{SOURCE, Trust, parse};
+use crate::clock::Clock;
+use crate::feedback::inbox::{self, Message};
+use crate::feedback::provider_text::long;
+use crate::feedback::read::{Understood, understand};
+use crate::metrics::Metrics;
+use crate::store::feedback::{Incoming, Kept};
+use crate::store::{Error, Store};
+
+/// A longer mail is refused. No mail system of note passes on more.
+pub const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Of a long mail the first so many bytes are kept. The report stands before the message that came back
+/// (RFC 3462 1), of whose files nothing is needed.
+pub const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// What takes mail over.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub trust: Trust,
+    pub store: Store,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Door {
+    /// `recipient`: of the envelope; empty where it is not known.
+    pub async fn keep(&self, recipient: &str, mail: &[u8]) -> Result<Kept, Error> {
+        let recipient = long(recipient);
+        let mail = mail.get(..KEPT_BYTES_MAX).unwrap_or(mail);
+        let message_id = digest(&recipient, mail);
+        // What is read in it is ASCII; texts in other character sets are for people, and are not.
+        let body: Arc<str> = String::from_utf8_lossy(mail).into();
+        let now = self.clock.now();
+        let Understood {
+            kind,
+            metric_kind,
+            report,
+            text,
+        } = understand(parse(&self.trust, &recipient, &body, now), true);
+        let incoming = Incoming {
+            source: SOURCE,
+            message_id,
+            topic: recipient,
+            received_at: now,
+            kind,
+            body,
+            report,
+        };
+        let message = Message {
+            incoming,
+            text,
+            kind: metric_kind,
+        };
+        inbox::keep(&self.store, &self.metrics, message).await
+    }
+}
+
+/// A mail that a mail server brings again is the same to the letter. Its own `Message-ID` anybody could
+/// give another mail.
+fn digest(recipient: &str, mail: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(recipient.as_bytes());
+    context.update(b"\n");
+    context.update(mail);
+    let digest = context.finish();
+    let first = digest.as_ref().get(..16).unwrap_or_default();
+    hex::encode(first)
+}
