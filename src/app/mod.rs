@@ -49,7 +49,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
 use crate::store::inbox::Reader;
-use crate::web::staff::{Cookies, Hasher, Rule, Staff};
+use crate::web::staff::Rule;
 use crate::web::tracking::Recording;
 use crate::webhooks;
 
@@ -160,7 +160,7 @@ impl App {
         let mut visits = None;
         if roles.web {
             let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
-            let pages = Box::pin(pages(&settings, &store, &clock, address)).await?;
+            let pages = Box::pin(pages::of(&settings, &store, &clock, address)).await?;
             router = router.merge(pages.0).merge(links);
             page_rules = pages.1;
             visits = Some(recording);
@@ -308,38 +308,6 @@ fn limits(settings: &Settings) -> Limits {
         histories_max: third.max(1),
         ..Limits::default()
     }
-}
-
-async fn pages(
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    address: SocketAddr,
-) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
-    let pages = pages::Pages {
-        store: store.clone(),
-        clock: clock.clone(),
-        sandbox: settings.sandbox.enabled,
-        address,
-    };
-    let hasher = Hasher::default();
-    let samples = if settings.web.sample_staff {
-        samples::make(store, &hasher).await?
-    } else {
-        Vec::new()
-    };
-    let staff = Staff {
-        store: store.clone(),
-        hasher,
-        cookies: if settings.is_https() {
-            Cookies::Secure
-        } else {
-            Cookies::Plain
-        },
-        address_header: settings.client_address_header(),
-        samples: samples.into(),
-    };
-    Ok(pages::router(pages, staff))
 }
 
 fn serve(

@@ -12,7 +12,9 @@ use axum::routing::get;
 use serde::Deserialize;
 use tracing::error;
 
+use super::samples;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::domain::delay::Delay;
 use crate::domain::event::{Decision, What};
 use crate::domain::id::NotificationId;
@@ -22,7 +24,7 @@ use crate::domain::status::Status;
 use crate::store::history::{Entry, Filter, Story};
 use crate::store::story::{Happened, Moment};
 use crate::store::{self, Store};
-use crate::web::staff::{self, Guarded, Rule, Staff, Visitor};
+use crate::web::staff::{self, Cookies, Guarded, Hasher, Rule, Staff, Visitor};
 use crate::web::{self, Badge, Hint, Line, Page, Reason, Step};
 
 #[derive(Clone)]
@@ -35,6 +37,39 @@ pub(super) struct Pages {
 
 /// Lines of one page: it stays under 100 KB with them.
 const LINES: usize = 50;
+
+/// The pages as the settings have them.
+pub(super) async fn of(
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    address: SocketAddr,
+) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
+    let pages = Pages {
+        store: store.clone(),
+        clock: clock.clone(),
+        sandbox: settings.sandbox.enabled,
+        address,
+    };
+    let hasher = Hasher::default();
+    let samples = if settings.web.sample_staff {
+        samples::make(store, &hasher).await?
+    } else {
+        Vec::new()
+    };
+    let staff = Staff {
+        store: store.clone(),
+        hasher,
+        cookies: if settings.is_https() {
+            Cookies::Secure
+        } else {
+            Cookies::Plain
+        },
+        address_header: settings.client_address_header(),
+        samples: samples.into(),
+    };
+    Ok(router(pages, staff))
+}
 
 /// The routes, and the rule of each.
 pub(super) fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {

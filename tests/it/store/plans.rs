@@ -11,10 +11,8 @@ use sendtrail::domain::event::{Decision, Event, EventKey, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Attachment, Content};
 use sendtrail::domain::method::Method;
-use sendtrail::domain::role::{Role, Sight};
 use sendtrail::domain::status::Status;
 use sendtrail::domain::suppression::Reason;
-use sendtrail::domain::throttle::OF_ACCOUNT;
 use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::businesses::Change;
@@ -24,8 +22,6 @@ use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
 use sendtrail::store::inbox::{Message, Reading, Wanted};
 use sendtrail::store::retention::Retention;
-use sendtrail::store::sign_ins::Subject;
-use sendtrail::store::staff::By;
 use sendtrail::store::suppressions::{self, Lift};
 use sendtrail::store::templates::StoredTemplate;
 use sendtrail::store::tracking::Tracked;
@@ -131,51 +127,7 @@ async fn everything(db: &TestDb) {
     suppressions(db, &ids).await;
     webhooks(db).await;
     visits(db, ids[0]).await;
-    staff(db).await;
-}
-
-/// Accounts, sessions, attempts, and what members see.
-async fn staff(db: &TestDb) {
-    let store = &db.store;
-    let new = super::staff::member("ana@example.com", None, Role::Admin);
-    let id = store.add_staff(new).await.unwrap().unwrap().id;
-    store.staff_credentials("ana@example.com").await.unwrap();
-    store.staff_of(BUSINESS).await.unwrap();
-    store.begin_staff_session(id, "a", Some("b")).await.unwrap();
-    let session = store.staff_session("a").await.unwrap().unwrap();
-    db.pass(Duration::from_mins(10));
-    store.keep_staff_session("a", &session).await.unwrap();
-    store.end_staff_session("a", id).await.unwrap();
-    for by in [By::Operator, By::Member("a")] {
-        store.change_staff_password(id, "x", by).await.unwrap();
-    }
-    store.change_staff_role(id, Role::Staff, &[]).await.unwrap();
-    store.deactivate_staff(id).await.unwrap();
-    store.reactivate_staff(id).await.unwrap();
-    store.sign_staff_out(id, By::Operator).await.unwrap();
-    store.staff_events(BUSINESS).await.unwrap();
-    let counted = Subject {
-        digest: "a".to_owned(),
-        limit: OF_ACCOUNT,
-    };
-    store
-        .begin_sign_in(std::slice::from_ref(&counted))
-        .await
-        .unwrap();
-    store.sign_in_succeeded(&counted, &counted).await.unwrap();
-    store.prune_staff_sessions().await.unwrap();
-    for sight in [
-        Sight::Locations(vec!["Lisbon".to_owned()]),
-        Sight::Own("S-1".to_owned()),
-    ] {
-        store.sees_client(BUSINESS, &sight, "C-1").await.unwrap();
-        let filter = Filter {
-            sight,
-            limit: 10,
-            ..Filter::default()
-        };
-        store.history(BUSINESS, &filter).await.unwrap();
-    }
+    super::staff::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sendtrail::domain::role::{Role, Sight};
-use sendtrail::domain::throttle::{FORGOTTEN_AFTER, Limit};
+use sendtrail::domain::throttle::{FORGOTTEN_AFTER, Limit, OF_ACCOUNT};
 use sendtrail::store::clients::{Change, Changes};
 use sendtrail::store::history::Filter;
 use sendtrail::store::sign_ins::Subject;
@@ -356,5 +356,49 @@ async fn members_see_the_clients_that_their_role_shows(db: &TestDb) {
             assert_eq!(sees, seen.contains(&id), "{sight:?} {id}");
         }
         assert!(!db.store.sees_client("other", &sight, "C-1").await.unwrap());
+    }
+}
+
+/// Every function, so that the plans of their statements are seen.
+pub(super) async fn everything(db: &TestDb) {
+    let store = &db.store;
+    let new = member("ana@example.com", None, Role::Admin);
+    let id = store.add_staff(new).await.unwrap().unwrap().id;
+    store.staff_credentials("ana@example.com").await.unwrap();
+    store.staff_of(BUSINESS).await.unwrap();
+    store.begin_staff_session(id, "a", Some("b")).await.unwrap();
+    let session = store.staff_session("a").await.unwrap().unwrap();
+    db.pass(Duration::from_mins(10));
+    store.keep_staff_session("a", &session).await.unwrap();
+    store.end_staff_session("a", id).await.unwrap();
+    for by in [By::Operator, By::Member("a")] {
+        store.change_staff_password(id, "x", by).await.unwrap();
+    }
+    store.change_staff_role(id, Role::Staff, &[]).await.unwrap();
+    store.deactivate_staff(id).await.unwrap();
+    store.reactivate_staff(id).await.unwrap();
+    store.sign_staff_out(id, By::Operator).await.unwrap();
+    store.staff_events(BUSINESS).await.unwrap();
+    let counted = Subject {
+        digest: "a".to_owned(),
+        limit: OF_ACCOUNT,
+    };
+    store
+        .begin_sign_in(std::slice::from_ref(&counted))
+        .await
+        .unwrap();
+    store.sign_in_succeeded(&counted, &counted).await.unwrap();
+    store.prune_staff_sessions().await.unwrap();
+    for sight in [
+        Sight::Locations(vec!["Lisbon".to_owned()]),
+        Sight::Own("S-1".to_owned()),
+    ] {
+        store.sees_client(BUSINESS, &sight, "C-1").await.unwrap();
+        let filter = Filter {
+            sight,
+            limit: 10,
+            ..Filter::default()
+        };
+        store.history(BUSINESS, &filter).await.unwrap();
     }
 }
