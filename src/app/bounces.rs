@@ -47,20 +47,27 @@ pub async fn feedback_reader(settings: &Settings, store: &Store) -> anyhow::Resu
     Ok(feedback::reader(settings.ses.track_opens, trust))
 }
 
-/// Starts the server of LMTP where there is to be one, and says where it listens.
-pub(super) async fn listen(
-    settings: &Settings,
-    roles: Roles,
+/// Where LMTP is to be served. Asked for before anything is begun that a failure would break off.
+pub(super) async fn bind(settings: &Settings, roles: Roles) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings.bounces.listen.filter(|_| roles.webhooks) else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {address} (bounces.listen)"))?;
+    Ok(Some(listener))
+}
+
+/// Serves LMTP, and says where.
+pub(super) fn serve(
+    listener: Option<TcpListener>,
     trust: &Trust,
     (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<SocketAddr>> {
-    let Some(address) = settings.bounces.listen.filter(|_| roles.webhooks) else {
+    let Some(listener) = listener else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (bounces.listen)"))?;
     let address = listener.local_addr()?;
     let door = Door {
         trust: trust.clone(),

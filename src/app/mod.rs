@@ -120,6 +120,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
         let (listener, address) = listen(settings.http.listen).await?;
+        let bounces = bounces::bind(&settings, roles).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
@@ -166,7 +167,7 @@ impl App {
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let parts = (&store, &clock, &metrics);
-        let bounces = bounces::listen(&settings, roles, &trust, parts, &stop).await?;
+        let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {

@@ -61,6 +61,9 @@ pub enum Next {
     Vanish,
 }
 
+/// Replies held back, in bytes. A client that goes on without reading them gets no more of them.
+const REPLIES_MAX: usize = 8 * 1024;
+
 /// Who does what a client asks for.
 pub trait Session {
     fn obey(
@@ -86,7 +89,7 @@ pub async fn converse(
     };
     talk.reply(greeting);
     loop {
-        if talk.reader.buffer().is_empty() {
+        if talk.reader.buffer().is_empty() || talk.replies.len() > REPLIES_MAX {
             talk.flush().await?;
         }
         let next = match talk.hear().await? {

@@ -188,7 +188,8 @@ async fn what_comes_before_a_message_may_have_gone_ends_no_attempts(db: &TestDb)
         let outcome = done(&claim, &claim.jobs[0], tried(now, outcome), again);
         let left = nothing_left(&claim);
         db.store.record(&[outcome], &left).await.unwrap();
-        assert_eq!(keep(db, &during).await, [Early], "it was being sent");
+        // Of an unknown outcome the end is known too late, such as when a dead worker is found.
+        assert_eq!(keep(db, &during).await, [answer], "it was being sent");
         db.pass(Duration::from_secs(1));
         assert_eq!(keep(db, &visit()).await, [answer]);
     }
