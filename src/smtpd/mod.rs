@@ -179,3 +179,39 @@ impl Talk {
         written.unwrap_or_else(|_idle| Err(io::ErrorKind::TimedOut.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    struct Noop;
+
+    impl Session for Noop {
+        async fn obey(&mut self, talk: &mut Talk, _: Command) -> io::Result<Next> {
+            talk.reply("250 2.0.0 Ok");
+            Ok(Next::Command)
+        }
+    }
+
+    /// Else a client that pipelines without end would fill the memory with replies.
+    #[tokio::test]
+    async fn replies_are_sent_though_the_next_command_is_never_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let stream = accept(&listener).await.unwrap();
+            converse(stream, "220 test", Noop).await
+        });
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let commands = "NOOP\r\n".repeat(2_000);
+        client.write_all(commands.as_bytes()).await.unwrap();
+        client.write_all(b"NO").await.unwrap();
+        let mut replies = vec![0; REPLIES_MAX];
+        let read = timeout(Duration::from_secs(30), client.read_exact(&mut replies));
+        read.await.expect("replies come").unwrap();
+        drop(client);
+        serving.await.unwrap().ok();
+    }
+}

@@ -107,7 +107,7 @@ impl Queue {
                 () = self.stop.cancelled(), if !closed => self.waiting.close(),
                 count = self.waiting.recv_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
-                        return;
+                        return self.tell_the_last().await;
                     }
                     self.leave_out_repeated(&mut batch);
                     self.keep(&batch, true).await;
@@ -135,6 +135,14 @@ impl Queue {
         let due = self.early.drain(..due.min(BATCH_MAX));
         let batch: Vec<Event> = due.map(|(_, visit)| visit).collect();
         self.keep(&batch, false).await;
+    }
+
+    /// Before the program ends; what is early now stays so.
+    async fn tell_the_last(&mut self) {
+        let early: Vec<Event> = self.early.drain(..).map(|(_, visit)| visit).collect();
+        for batch in early.chunks(BATCH_MAX) {
+            self.keep(batch, false).await;
+        }
     }
 
     /// What was early is told once more.
