@@ -193,7 +193,7 @@ async fn what_comes_before_a_message_may_have_gone_ends_no_attempts(db: &TestDb)
         db.store.record(&[outcome], &left).await.unwrap();
         // Of an unknown outcome the end is known too late, such as when a dead worker is found.
         assert_eq!(keep(db, &during).await, [answer], "it was being sent");
-        db.pass(Duration::from_secs(1));
+        db.pass(Duration::from_mins(2));
         assert_eq!(keep(db, &visit()).await, [answer]);
     }
     let claim = claimed(&db.store).await;
