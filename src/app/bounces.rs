@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Roles, leaving};
+use super::{Roles, links};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::bounce_address::BounceTokens;
@@ -23,7 +23,7 @@ const SECRET: &str = "bounces";
 
 /// By the key that all processes on this database share.
 pub(super) async fn trust(settings: &Settings, store: &Store) -> anyhow::Result<Trust> {
-    let secret = leaving::shared_secret(store, SECRET).await;
+    let secret = links::shared_secret(store, SECRET).await;
     let secret = secret.context("cannot read the key of bounce addresses")?;
     Ok(Trust {
         tokens: BounceTokens::new(&secret),

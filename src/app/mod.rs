@@ -4,7 +4,7 @@
 mod account_list;
 mod bounces;
 mod cached;
-mod leaving;
+mod links;
 mod operations;
 mod pages;
 mod queues;
@@ -124,7 +124,7 @@ impl App {
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let keys = Box::pin(leaving::keys(&settings, &store)).await?;
+        let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {

@@ -10,11 +10,11 @@ use tracing::error;
 use super::{SOURCE, Trust, parse};
 use crate::clock::Clock;
 use crate::domain::id::NotificationId;
-use crate::feedback::inbox::{self, Message};
+use crate::feedback::inbox;
 use crate::feedback::provider_text::long;
-use crate::feedback::read::{Understood, understand};
+use crate::feedback::read::{Raw, understand};
 use crate::metrics::Metrics;
-use crate::store::feedback::{Incoming, Kept};
+use crate::store::feedback::Kept;
 use crate::store::{Error, Store};
 
 /// A longer mail is refused. No mail system of note passes on more.
@@ -72,26 +72,14 @@ impl Door {
         let recipient = long(recipient);
         let message_id = digest(&recipient, mail);
         let now = self.clock.now();
-        let Understood {
-            kind,
-            metric_kind,
-            report,
-            text,
-        } = understand(parse(&self.trust, &recipient, &body, now), true);
-        let incoming = Incoming {
+        let understood = understand(parse(&self.trust, &recipient, &body, now), true);
+        let message = understood.of(Raw {
             source: SOURCE,
             message_id,
             topic: recipient,
             received_at: now,
-            kind,
             body,
-            report,
-        };
-        let message = Message {
-            incoming,
-            text,
-            kind: metric_kind,
-        };
+        });
         inbox::keep(&self.store, &self.metrics, message).await
     }
 }
