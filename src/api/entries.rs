@@ -7,7 +7,6 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::timeline::{Moment, timeline};
-use crate::domain::facts::Facts;
 use crate::domain::time::Timestamp;
 use crate::store::history::{EVENTS_MAX, Entry, Story};
 use crate::store::story::{Trouble, Wait, Waiting};
@@ -76,9 +75,8 @@ pub(super) struct EntryJson {
 impl EntryJson {
     /// As a line of a list.
     pub(super) fn brief(entry: Entry) -> Self {
-        let statuses = entry.statuses();
-        let facts = &entry.facts;
-        let sent = facts.sent.as_ref();
+        let (statuses, shown) = (entry.statuses(), FactsJson::new(&entry));
+        let sent = entry.facts.sent.as_ref();
         let reason = entry.trouble().map(Reason::from);
         Self {
             id: entry.id.to_string(),
@@ -109,7 +107,7 @@ impl EntryJson {
             undecided: false,
             send_at: entry.send_at,
             expires_at: entry.expires_at,
-            facts: FactsJson::new(facts),
+            facts: shown,
             timeline: None,
             timeline_shortened: false,
             metadata: entry.metadata.unwrap_or_default(),
@@ -294,13 +292,14 @@ struct FailedJson {
 }
 
 impl FactsJson {
-    fn new(facts: &Facts) -> Self {
+    fn new(entry: &Entry) -> Self {
+        let facts = &entry.facts;
         let at = |at| At { at };
         let opened = facts.opened_or_implied().map(|opened| OpenedJson {
             first_at: opened.first_at,
             last_at: opened.last_at,
             count: opened.count,
-            likely_automatic: facts.opens_likely_automatic(),
+            likely_automatic: entry.opens_likely_automatic(),
         });
         let bounced = facts.bounced.as_ref().map(|bounced| BouncedJson {
             at: bounced.at,

@@ -30,8 +30,8 @@ use crate::store::story::Wait;
 const SOURCE: &str = "application";
 /// In characters: what browsers and servers take for an address.
 pub(super) const LINK_LENGTH_MAX: usize = 2_000;
-/// How far the caller's clock may be ahead of ours.
-const FUTURE_SKEW_MAX: Duration = Duration::from_mins(5);
+/// How far the caller's clock, often a phone's, may be from ours.
+const SKEW_MAX: Duration = Duration::from_mins(5);
 
 pub(super) const NAMES: [&str; 4] = ["kind", "occurred_at", "id", "link"];
 pub(super) const KINDS: [&str; 3] = [
@@ -189,6 +189,8 @@ impl Asked {
                 let id = fields.id("id", ID_LENGTH_MAX);
                 let link = fields.line("link", LINK_LENGTH_MAX);
                 check_time(&mut fields, occurred_at, entry.date, now);
+                // By a clock that is behind.
+                let occurred_at = occurred_at.map(|at| at.max(entry.date));
                 let kind = kind?;
                 check_kind(&mut fields, kind, entry.method);
                 Some(Self {
@@ -248,10 +250,10 @@ fn check_time(
     now: Timestamp,
 ) {
     let Some(at) = occurred_at else { return };
-    if at > now.plus(FUTURE_SKEW_MAX) {
+    if at > now.plus(SKEW_MAX) {
         let detail = format!("is in the future: by our clock it is {now}");
         fields.wrong("occurred_at", detail);
-    } else if at < enqueued_at {
+    } else if at.plus(SKEW_MAX) < enqueued_at {
         let detail = format!("is before the notification was enqueued, at {enqueued_at}");
         fields.wrong("occurred_at", detail);
     }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{Roles, leaving};
+use super::{Roles, links};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::bounce_address::BounceTokens;
@@ -23,7 +23,7 @@ const SECRET: &str = "bounces";
 
 /// By the key that all processes on this database share.
 pub(super) async fn trust(settings: &Settings, store: &Store) -> anyhow::Result<Trust> {
-    let secret = leaving::shared_secret(store, SECRET).await;
+    let secret = links::shared_secret(store, SECRET).await;
     let secret = secret.context("cannot read the key of bounce addresses")?;
     Ok(Trust {
         tokens: BounceTokens::new(&secret),
@@ -47,20 +47,27 @@ pub async fn feedback_reader(settings: &Settings, store: &Store) -> anyhow::Resu
     Ok(feedback::reader(settings.ses.track_opens, trust))
 }
 
-/// Starts the server of LMTP where there is to be one, and says where it listens.
-pub(super) async fn listen(
-    settings: &Settings,
-    roles: Roles,
+/// Where LMTP is to be served. Asked for before anything is begun that a failure would break off.
+pub(super) async fn bind(settings: &Settings, roles: Roles) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings.bounces.listen.filter(|_| roles.webhooks) else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {address} (bounces.listen)"))?;
+    Ok(Some(listener))
+}
+
+/// Serves LMTP, and says where.
+pub(super) fn serve(
+    listener: Option<TcpListener>,
     trust: &Trust,
     (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<SocketAddr>> {
-    let Some(address) = settings.bounces.listen.filter(|_| roles.webhooks) else {
+    let Some(listener) = listener else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (bounces.listen)"))?;
     let address = listener.local_addr()?;
     let door = Door {
         trust: trust.clone(),

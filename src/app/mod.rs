@@ -4,7 +4,7 @@
 mod account_list;
 mod bounces;
 mod cached;
-mod leaving;
+mod links;
 mod operations;
 mod pages;
 mod queues;
@@ -124,10 +124,11 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
         let (listener, address) = listen(settings.http.listen).await?;
+        let bounces = bounces::bind(&settings, roles).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
         overrides.trust.extend(sandbox.as_ref().map(anchor));
         let woken = Arc::new(Notify::new());
-        let keys = Box::pin(leaving::keys(&settings, &store)).await?;
+        let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
             let worker = Worker {
@@ -171,7 +172,7 @@ impl App {
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let parts = (&store, &clock, &metrics);
-        let bounces = bounces::listen(&settings, roles, &trust, parts, &stop).await?;
+        let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {

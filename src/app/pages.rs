@@ -253,7 +253,7 @@ fn badge(entry: &Entry, status: Status) -> Badge {
             facts.sent.as_ref().map(|s| s.at),
         ),
         Status::Unopened => ("Delivered, not opened yet.", facts.delivered_at),
-        Status::Opened if facts.opens_likely_automatic() => (
+        Status::Opened if entry.opens_likely_automatic() => (
             "Opened, likely by a machine.",
             facts.opened_or_implied().map(|o| o.first_at),
         ),

@@ -1,5 +1,6 @@
 //! `sendtrail bounce`: takes a mail from standard input, as mail servers hand it to programs.
 
+use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::process::ExitCode;
 
@@ -24,9 +25,10 @@ pub(super) struct Bounce {
         long,
         value_name = "ADDRESS",
         env = "ORIGINAL_RECIPIENT",
-        hide_env_values = true
+        hide_env_values = true,
+        allow_hyphen_values = true
     )]
-    recipient: Option<String>,
+    recipient: Option<OsString>,
 }
 
 pub(super) async fn run(settings: &Settings, command: Bounce) -> anyhow::Result<ExitCode> {
@@ -38,7 +40,7 @@ pub(super) async fn run(settings: &Settings, command: Bounce) -> anyhow::Result<
     store.ready().await?;
     let door = app::bounce_door(settings, &store, Clock::system()).await?;
     let recipient = command.recipient.unwrap_or_default();
-    door.keep(&recipient, &mail).await?;
+    door.keep(&recipient.to_string_lossy(), &mail).await?;
     store.close().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -108,7 +108,10 @@ enum ConfigCommand {
 
 /// Runs the command that was typed. Exit code 1: trouble; 2: a command that is not understood.
 pub async fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
     let on_failure = arguments.command.on_failure();
     // Boxed: it holds the settings, which are large.
     match Box::pin(dispatch(arguments)).await {
@@ -118,6 +121,17 @@ pub async fn run() -> ExitCode {
             on_failure
         }
     }
+}
+
+/// A mail server gives mail back for every code but that of "try again", and a bounce goes back to nobody.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // Nobody is there to be told that nobody can be told.
+    error.print().ok();
+    let is_bounce = std::env::args_os().any(|argument| argument == "bounce");
+    if is_bounce && error.use_stderr() {
+        return ExitCode::from(bounce::TRY_AGAIN);
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[expect(

@@ -3,7 +3,6 @@
 //! of others bounce.
 
 use data_encoding::BASE32_DNSSEC;
-use uuid::Uuid;
 
 use super::id::NotificationId;
 use super::mailbox::Mailbox;
@@ -46,8 +45,7 @@ impl BounceTokens {
         let (local, _domain) = address.rsplit_once('@')?;
         let (_own, token) = local.rsplit_once(DELIMITER)?;
         let bytes = BASE32_DNSSEC.decode(token.as_bytes()).ok()?;
-        let id = self.seal.opened(PURPOSE, bytes, TAG_LENGTH)?;
-        Uuid::from_slice(&id).ok().map(NotificationId::new)
+        NotificationId::from_bytes(&self.seal.opened(PURPOSE, bytes, TAG_LENGTH)?)
     }
 }
 
@@ -100,6 +98,8 @@ impl BounceAddress {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn id() -> NotificationId {

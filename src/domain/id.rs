@@ -44,6 +44,11 @@ id! {
 }
 
 impl NotificationId {
+    /// From its 16 bytes.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Uuid::from_slice(bytes).ok().map(Self)
+    }
+
     /// The smallest id an entry of that instant or later can have: date filters become id ranges.
     pub fn floor(at: Timestamp) -> Self {
         let millis = u64::try_from(at.as_millis()).unwrap_or(0);

@@ -7,6 +7,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::id::NotificationId;
+
 /// Signs with HMAC-SHA-256. What is signed is not hidden.
 #[derive(Clone, Debug)]
 pub struct Seal {
@@ -34,6 +36,15 @@ impl Seal {
     pub fn open(&self, purpose: &[u8], token: &str) -> Option<Vec<u8>> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         self.opened(purpose, bytes, TAG_LENGTH)
+    }
+
+    /// A notification's id, and nothing personal.
+    pub(super) fn seal_id(&self, purpose: &[u8], id: NotificationId) -> String {
+        self.seal(purpose, id.uuid().as_bytes())
+    }
+
+    pub(super) fn open_id(&self, purpose: &[u8], token: &str) -> Option<NotificationId> {
+        NotificationId::from_bytes(&self.open(purpose, token)?)
     }
 
     /// The same in bytes, and with the first bytes of the signature alone.

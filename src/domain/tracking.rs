@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use url::Url;
-use uuid::Uuid;
 
 use super::event::{Event, What};
 use super::event_key;
@@ -88,12 +87,11 @@ impl Tokens {
 
     /// Of the picture: the notification alone.
     pub fn open(&self, id: NotificationId) -> String {
-        self.seal.seal(OPEN, id.uuid().as_bytes())
+        self.seal.seal_id(OPEN, id)
     }
 
     pub fn read_open(&self, token: &str) -> Option<NotificationId> {
-        let id = self.seal.open(OPEN, token)?;
-        Uuid::from_slice(&id).ok().map(NotificationId::new)
+        self.seal.open_id(OPEN, token)
     }
 
     /// Of a link: it leads on by itself, whatever has become of the message, and nowhere else.
@@ -105,7 +103,7 @@ impl Tokens {
     pub fn read_click(&self, token: &str) -> Option<(NotificationId, Target)> {
         let what = self.seal.open(CLICK, token)?;
         let (id, target) = what.split_at_checked(ID_LENGTH)?;
-        let id = Uuid::from_slice(id).ok().map(NotificationId::new)?;
+        let id = NotificationId::from_bytes(id)?;
         Some((id, Target::parse(std::str::from_utf8(target).ok()?)?))
     }
 }
@@ -203,6 +201,8 @@ fn event(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const SECRET: &str = "a secret of some length";

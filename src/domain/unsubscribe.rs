@@ -1,7 +1,5 @@
 //! Links by which a recipient ends bulk messages: signed, so that nobody can end those of others.
 
-use uuid::Uuid;
-
 use super::id::NotificationId;
 use super::seal::Seal;
 
@@ -35,13 +33,12 @@ impl Tokens {
     }
 
     pub fn of(&self, id: NotificationId) -> String {
-        self.seal.seal(PURPOSE, id.uuid().as_bytes())
+        self.seal.seal_id(PURPOSE, id)
     }
 
     /// The notification that a token of ours names; `None` for every other text.
     pub fn read(&self, token: &str) -> Option<NotificationId> {
-        let id = self.seal.open(PURPOSE, token)?;
-        Uuid::from_slice(&id).ok().map(NotificationId::new)
+        self.seal.open_id(PURPOSE, token)
     }
 }
 
@@ -69,6 +66,8 @@ impl Links {
 mod tests {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+    use uuid::Uuid;
 
     use super::*;
 

@@ -6,10 +6,9 @@ use tracing::{error, warn};
 use super::inbox::{Inbox, Message};
 use super::json::Json;
 use super::provider_text::text_at;
-use super::read;
+use super::read::{self, Raw};
 use super::sns::Refusal;
 use super::webhook::incoming;
-use crate::store::feedback::Incoming;
 
 /// In characters. An id is looked up by an index; those of AWS have 36.
 const ID_LENGTH_MAX: usize = 128;
@@ -41,21 +40,13 @@ impl Inbox {
             Some(id) if text("/source") == Some(read::AWS_SES) => (read::EVENTBRIDGE, id),
             _ => (read::SQS, id),
         };
-        let understood = read::of_text(body, now, self.opens_tracked);
-        let incoming = Incoming {
+        Ok(read::of_text(body, now, self.opens_tracked).of(Raw {
             source,
             message_id: id.to_owned(),
             topic: queue.to_owned(),
             received_at: now,
-            kind: understood.kind,
             body: body.into(),
-            report: understood.report,
-        };
-        Ok(Message {
-            incoming,
-            text: understood.text,
-            kind: understood.metric_kind,
-        })
+        }))
     }
 
     /// What is forged would come again and again. What settings or a clock may be to blame for stays in

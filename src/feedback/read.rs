@@ -1,14 +1,16 @@
 //! What a message says, by whatever way it came, now or when it is read again.
 
+use std::sync::Arc;
+
 use tracing::warn;
 
 use super::bounce_mail::{self, Trust};
-use super::inbox::kind_of;
+use super::inbox::{Message, kind_of};
 use super::sns::{Envelope, Kind};
 use super::{Parsed, twilio};
 use crate::domain::event::What;
 use crate::domain::time::Timestamp;
-use crate::store::feedback::Report;
+use crate::store::feedback::{Incoming, Report};
 use crate::store::inbound::Text;
 use crate::store::inbox::{Reader, Reading, UNPARSABLE};
 
@@ -23,7 +25,7 @@ pub(super) const TWILIO: &str = "twilio";
 /// Of mail that came back.
 pub(super) const MAIL: &str = "mail";
 /// The kind of what a client wrote.
-pub(super) const RECEIVED: &str = "received";
+const RECEIVED: &str = "received";
 /// How `EventBridge` names SES.
 pub(super) const AWS_SES: &str = "aws.ses";
 
@@ -35,6 +37,34 @@ pub(super) struct Understood {
     pub(super) report: Option<Report>,
     /// What a client wrote.
     pub(super) text: Option<Box<Text>>,
+}
+
+/// A message as it came.
+pub(super) struct Raw {
+    pub(super) source: &'static str,
+    pub(super) message_id: String,
+    pub(super) topic: String,
+    pub(super) received_at: Timestamp,
+    pub(super) body: Arc<str>,
+}
+
+impl Understood {
+    /// What is kept: the message with what was found in it.
+    pub(super) fn of(self, raw: Raw) -> Message {
+        Message {
+            incoming: Incoming {
+                source: raw.source,
+                message_id: raw.message_id,
+                topic: raw.topic,
+                received_at: raw.received_at,
+                kind: self.kind,
+                body: raw.body,
+                report: self.report,
+            },
+            text: self.text,
+            kind: self.metric_kind,
+        }
+    }
 }
 
 /// Reads the messages of the inbox as they were read when they came. `opens_tracked`: SES is set up to

@@ -16,10 +16,9 @@ use axum::routing::post;
 use tracing::{error, info, warn};
 
 use super::inbox::{Inbox, Message};
-use super::read;
+use super::read::{self, Raw};
 use super::sns::{BODY_MAX, Class, Envelope, Handshake, Kind, Refusal};
 use crate::domain::time::Timestamp;
-use crate::store::feedback::Incoming;
 
 /// What the webhook needs.
 #[derive(Clone, Debug)]
@@ -152,21 +151,13 @@ pub(super) fn incoming(
             "unsubscribed: no feedback will come any more"
         );
     }
-    let understood = read::of_envelope(envelope, received_at, opens_tracked);
-    let incoming = Incoming {
+    read::of_envelope(envelope, received_at, opens_tracked).of(Raw {
         source: read::SNS,
         message_id: envelope.message_id.to_string(),
         topic: envelope.topic.as_str().to_owned(),
         received_at,
-        kind: understood.kind,
         body: body.into(),
-        report: understood.report,
-    };
-    Message {
-        incoming,
-        text: understood.text,
-        kind: understood.metric_kind,
-    }
+    })
 }
 
 #[cfg(test)]

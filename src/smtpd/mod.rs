@@ -61,6 +61,9 @@ pub enum Next {
     Vanish,
 }
 
+/// Replies held back, in bytes. A client that goes on without reading them gets no more of them.
+const REPLIES_MAX: usize = 8 * 1024;
+
 /// Who does what a client asks for.
 pub trait Session {
     fn obey(
@@ -86,7 +89,7 @@ pub async fn converse(
     };
     talk.reply(greeting);
     loop {
-        if talk.reader.buffer().is_empty() {
+        if talk.reader.buffer().is_empty() || talk.replies.len() > REPLIES_MAX {
             talk.flush().await?;
         }
         let next = match talk.hear().await? {
@@ -174,5 +177,41 @@ impl Talk {
         let written = timeout(IDLE_MAX, self.writer.write_all(&self.replies)).await;
         self.replies.clear();
         written.unwrap_or_else(|_idle| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    struct Noop;
+
+    impl Session for Noop {
+        async fn obey(&mut self, talk: &mut Talk, _: Command) -> io::Result<Next> {
+            talk.reply("250 2.0.0 Ok");
+            Ok(Next::Command)
+        }
+    }
+
+    /// Else a client that pipelines without end would fill the memory with replies.
+    #[tokio::test]
+    async fn replies_are_sent_though_the_next_command_is_never_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let stream = accept(&listener).await.unwrap();
+            converse(stream, "220 test", Noop).await
+        });
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let commands = "NOOP\r\n".repeat(2_000);
+        client.write_all(commands.as_bytes()).await.unwrap();
+        client.write_all(b"NO").await.unwrap();
+        let mut replies = vec![0; REPLIES_MAX];
+        let read = timeout(Duration::from_secs(30), client.read_exact(&mut replies));
+        read.await.expect("replies come").unwrap();
+        drop(client);
+        serving.await.unwrap().ok();
     }
 }

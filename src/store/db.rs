@@ -61,7 +61,8 @@ const ROWS_BUFFERED: usize = 1_000;
 /// a hundred of them would hold tens of megabytes.
 const KEPT_TEXT_MAX: usize = 4_096;
 
-/// `READ COMMITTED` would see each statement's own moment: an entry that is held, and not yet why.
+/// All that is read is of one moment. `READ COMMITTED` would see each statement's own: an entry that is
+/// held, and not yet why.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Db {
@@ -126,7 +127,6 @@ impl Db {
     }
 
     /// A snapshot to read from.
-    /// All that is read is of one moment.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { reader, .. } => Tx::Sqlite(in_time(reader.begin()).await?),

@@ -69,6 +69,8 @@ struct Correspondent {
     notification: Option<NotificationId>,
     /// The business's own number; none: that of the settings.
     sender: Option<String>,
+    /// It writes from the number that the text came to.
+    came_to: bool,
 }
 
 impl Store {
@@ -150,7 +152,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, Error> {
         let mut lifted = Vec::new();
-        for one in answered.iter().filter(|one| text.came_to(one, answered)) {
+        for one in answered.iter().filter(|one| one.came_to) {
             let key = text.suppression(one);
             if let Some(entry) = suppressions::in_force(tx, &key, now).await? {
                 lifted.push((one, entry.id));
@@ -176,14 +178,13 @@ impl Store {
 }
 
 impl Text {
-    /// They write from the number that it came to.
-    fn came_to(&self, one: &Correspondent, all: &[Correspondent]) -> bool {
-        let owns = |one: &Correspondent| one.sender.as_deref() == Some(self.to.as_str());
-        match (&one.sender, self.sharing) {
-            (Some(_), _) => owns(one),
+    /// `is_owned`: the number that it came to is some business's own.
+    fn came_to(&self, sender: Option<&str>, is_owned: bool) -> bool {
+        match (sender, self.sharing) {
+            (Some(own), _) => own == self.to,
             (None, Sharing::Shared) => true,
             (None, Sharing::NotShared) => false,
-            (None, Sharing::UnlessOwned) => !all.iter().any(owns),
+            (None, Sharing::UnlessOwned) => !is_owned,
         }
     }
 
@@ -212,18 +213,31 @@ impl Text {
 /// the number that the text came to, else all that wrote to the client, else all that have a card with
 /// the client's number.
 async fn correspondents(tx: &mut Tx, text: &Text) -> Result<Vec<Correspondent>, Error> {
+    let is_owned = text.sharing == Sharing::UnlessOwned && is_owned(tx, &text.to).await?;
     let mut found = written(tx, text).await?;
-    if found.is_empty() {
-        found = cards(tx, text).await?;
+    let owner_wrote = found
+        .iter()
+        .any(|one| one.sender.as_ref() == Some(&text.to));
+    if found.is_empty() || (is_owned && !owner_wrote) {
+        found.append(&mut cards(tx, text).await?);
     }
-    let came_to = found.iter().filter(|one| text.came_to(one, &found));
-    let came_to: Vec<Correspondent> = came_to.cloned().collect();
-    if !came_to.is_empty() {
-        found = came_to;
+    for one in &mut found {
+        one.came_to = text.came_to(one.sender.as_deref(), is_owned);
+    }
+    // What somebody wrote to one business is not for another.
+    if is_owned || found.iter().any(|one| one.came_to) {
+        found.retain(|one| one.came_to);
     }
     let mut seen = BTreeSet::new();
     found.retain(|one| seen.insert(one.business.clone()));
     Ok(found)
+}
+
+async fn is_owned(tx: &mut Tx, number: &str) -> Result<bool, Error> {
+    let stmt = sql("SELECT id FROM businesses WHERE sms_from = ")
+        .bind(number)
+        .push(" LIMIT 1");
+    Ok(tx.optional(stmt).await?.is_some())
 }
 
 async fn written(tx: &mut Tx, text: &Text) -> Result<Vec<Correspondent>, Error> {
@@ -257,6 +271,7 @@ fn correspondent(row: &Row, notification: Option<NotificationId>) -> Result<Corr
         client_uid: row.id("client_uid")?,
         notification,
         sender: row.opt_text("sender")?,
+        came_to: false,
     })
 }
 

@@ -4,6 +4,7 @@
 use super::history::{Attempt, Entry, Story};
 use crate::domain::delay::Delay;
 use crate::domain::event::{Bounce, Event, EventKey, Failure, What};
+use crate::domain::method::Method;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -118,6 +119,11 @@ impl<'a> From<&'a Failure> for Trouble<'a> {
 }
 
 impl Entry {
+    /// Programs load the pictures of email ahead; a push or a text that is opened, a person opened.
+    pub fn opens_likely_automatic(&self) -> bool {
+        self.method == Method::Email && self.facts.opens_likely_automatic()
+    }
+
     /// Why it bounced or failed, if one of these statuses holds.
     pub fn trouble(&self) -> Option<Trouble<'_>> {
         self.statuses().into_iter().find_map(|status| match status {

@@ -97,8 +97,9 @@ impl Store {
 /// What is asked of a message, and how much of it there is.
 struct Counts {
     opt_in: OptIn,
-    /// When the first attempt ended by which it may have gone. What comes before proves nothing: taken for
-    /// evidence that it went, it would end the attempts to send it.
+    /// When it may have gone first: at the end of an attempt that was accepted, or within one of unknown
+    /// outcome, whose end is known too late. What comes before proves nothing: taken for evidence that it
+    /// went, it would end the attempts to send it.
     gone_at: Option<Timestamp>,
     opened: i64,
     clicked: i64,
@@ -155,7 +156,8 @@ async fn counts(
     let ids: BTreeSet<NotificationId> = ids.collect();
     let stmt = sql(
         "SELECT l.id, t.track_opens, t.track_clicks, coalesce(f.opened_count, 0) AS opened, \
-         coalesce(f.clicked_count, 0) AS clicked, (SELECT MIN(a.finished_at) \
+         coalesce(f.clicked_count, 0) AS clicked, f.sent_at, (SELECT MIN(CASE a.outcome \
+         WHEN 'unknown' THEN a.started_at ELSE a.finished_at END) \
          FROM delivery_attempts a WHERE a.notification_id = l.id \
          AND a.outcome IN ('accepted', 'unknown')) AS gone_at FROM ",
     )
@@ -169,7 +171,11 @@ async fn counts(
     for row in tx.all(stmt).await? {
         let of_this = Counts {
             opt_in: opt_in(&row)?,
-            gone_at: row.opt_time("gone_at")?,
+            gone_at: row
+                .opt_time("gone_at")?
+                .into_iter()
+                .chain(row.opt_time("sent_at")?)
+                .min(),
             opened: row.int("opened")?,
             clicked: row.int("clicked")?,
             seen: BTreeSet::new(),

@@ -78,7 +78,7 @@ pub(super) fn body(delivery: &WebhookDelivery) -> Result<String, serde_json::Err
                 subtype: bounce.subtype.as_deref(),
             }),
             likely_automatic: matches!(what, What::Opened { .. })
-                .then(|| entry.facts.opens_likely_automatic()),
+                .then(|| entry.opens_likely_automatic()),
         },
     };
     serde_json::to_string(&payload)

@@ -5,11 +5,10 @@
 use std::io;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::door::{BYTES_MAX, Door, KEPT_BYTES_MAX};
 use crate::smtpd::{self, Command, Message, Next, Size, Talk, accept, converse, turn_away};
@@ -131,16 +130,12 @@ impl Session {
             Message::Late => return Ok(self.refuse(talk, "451 4.4.2 The message took too long")),
             Message::Ended => return Ok(Next::Vanish),
         };
-        // Together, so that they share a commit.
-        let kept = self.recipients.iter().map(|to| self.door.keep(to, &mail));
-        for kept in join_all(kept).await {
-            match kept {
-                Ok(_) => talk.reply("250 2.0.0 Kept"),
-                Err(failed) => {
-                    error!(error = %failed, "bounce mail could not be kept; it is brought again");
-                    talk.reply("451 4.3.0 It could not be kept at the moment");
-                }
-            }
+        for is_kept in Box::pin(self.door.keep_for(&self.recipients, &mail)).await {
+            talk.reply(if is_kept {
+                "250 2.0.0 Kept"
+            } else {
+                "451 4.3.0 It could not be kept at the moment"
+            });
         }
         self.forget();
         Ok(Next::Command)

@@ -19,11 +19,10 @@ pub use verifier::{BODY_MAX, PATH, Post, Verifier};
 
 use reqwest::Url;
 
+use super::read::Raw;
 use super::{Parsed, key};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
-use crate::store::feedback::Incoming;
-use crate::store::inbound::Text;
 use crate::transport::twilio::ID_PARAMETER;
 
 /// In the inbox and in the ledger.
@@ -39,20 +38,12 @@ pub struct Genuine {
     pub body: String,
 }
 
-/// What a genuine message is.
-#[derive(Debug)]
-pub enum Said {
-    /// About a message of ours, or nothing that we know.
-    Report(Parsed),
-    /// A client wrote to us.
-    Text(Box<Text>),
-}
-
 impl Genuine {
-    pub fn said(&self, verifier: &Verifier, received_at: Timestamp) -> Said {
+    /// What a client wrote, or what became of a message of ours.
+    pub fn said(&self, verifier: &Verifier, received_at: Timestamp) -> Parsed {
         match text::read(&self.form) {
-            Some(text) => Said::Text(Box::new(text.received_by(verifier))),
-            None => Said::Report(parse(&self.query, &self.body, received_at)),
+            Some(text) => Parsed::Text(Box::new(text.received_by(verifier))),
+            None => parse(&self.query, &self.body, received_at),
         }
     }
 
@@ -60,16 +51,14 @@ impl Genuine {
     /// and values end, nor the token by which Twilio marks its repetitions, so that none of these may
     /// make a captured message a new one. Twilio dates nothing: what is kept is how a repetition is
     /// recognised, and after that the keys of its events.
-    pub fn incoming(&self, kind: String, received_at: Timestamp) -> Incoming {
+    pub(super) fn raw(&self, received_at: Timestamp) -> Raw {
         let id = key::of(&[SOURCE, &self.query, &self.form.signed_text()]);
-        Incoming {
+        Raw {
             source: SOURCE,
             message_id: id.0.to_string(),
             topic: format!("{PATH}?{}", self.query),
             received_at,
-            kind,
             body: self.body.as_str().into(),
-            report: None,
         }
     }
 }

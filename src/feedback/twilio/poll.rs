@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Form, Genuine, Refusal, parse};
 use crate::clock::Clock;
 use crate::domain::outcome::Trouble;
-use crate::feedback::read::{Understood, understand};
+use crate::feedback::read::understand;
 use crate::metrics::Metrics;
 use crate::store::receipts::Awaited;
 use crate::store::{Error, Store};
@@ -97,16 +97,10 @@ impl Poller {
             query: format!("{ID_PARAMETER}={}", message.notification),
         };
         let now = self.clock.now();
-        let Understood {
-            kind,
-            metric_kind,
-            report,
-            ..
-        } = understand(parse(&genuine.query, &genuine.body, now), true);
-        let mut incoming = genuine.incoming(kind, now);
-        incoming.report = report;
-        let kept = self.store.keep_feedback(incoming).await?;
-        self.metrics.feedback(metric_kind, kept.as_str());
+        let understood = understand(parse(&genuine.query, &genuine.body, now), true);
+        let message = understood.of(genuine.raw(now));
+        let kept = self.store.keep_feedback(message.incoming).await?;
+        self.metrics.feedback(message.kind, kept.as_str());
         Ok(())
     }
 }

@@ -14,13 +14,12 @@ use tracing::{error, warn};
 
 use super::refusal::Class;
 use super::verifier::{BODY_MAX, PATH, Post};
-use super::{Genuine, Refusal, Said, Verifier};
+use super::{Genuine, Refusal, Verifier};
 use crate::clock::Clock;
-use crate::feedback::inbox::kind_of;
-use crate::feedback::read::{RECEIVED, Understood, understand};
+use crate::feedback::inbox;
+use crate::feedback::read::understand;
 use crate::metrics::Metrics;
-use crate::store::feedback::Kept;
-use crate::store::{Error, Store};
+use crate::store::Store;
 
 /// What the webhook needs.
 #[derive(Clone, Debug)]
@@ -86,40 +85,17 @@ impl Webhook {
 
     async fn keep(&self, genuine: &Genuine) -> Response {
         let now = self.clock.now();
-        match genuine.said(&self.verifier, now) {
-            Said::Report(parsed) => {
-                let Understood {
-                    kind,
-                    metric_kind,
-                    report,
-                    ..
-                } = understand(parsed, true);
-                let mut message = genuine.incoming(kind, now);
-                message.report = report;
-                let kept = self.store.keep_feedback(message).await;
-                self.answer(kept, metric_kind, StatusCode::NO_CONTENT.into_response())
-            }
-            Said::Text(text) => {
-                let message = genuine.incoming(RECEIVED.to_owned(), now);
-                let kept = self.store.keep_text(message, &text).await;
-                // Twilio sends the words of an answer to who wrote; this one has none.
-                let silent = ([(header::CONTENT_TYPE, "text/xml")], "<Response/>");
-                self.answer(kept, kind_of(&text), silent.into_response())
-            }
+        let message = understand(genuine.said(&self.verifier, now), true).of(genuine.raw(now));
+        let is_text = message.text.is_some();
+        if let Err(failed) = inbox::keep(&self.store, &self.metrics, message).await {
+            error!(error = %failed, "feedback could not be kept; the sender may repeat it");
+            return again("The message could not be kept at the moment; send it again.\n");
         }
-    }
-
-    fn answer(&self, kept: Result<Kept, Error>, kind: &'static str, good: Response) -> Response {
-        match kept {
-            Ok(kept) => {
-                self.metrics.feedback(kind, kept.as_str());
-                good
-            }
-            Err(failed) => {
-                self.metrics.feedback(kind, "not_kept");
-                error!(error = %failed, "feedback could not be kept; the sender may repeat it");
-                again("The message could not be kept at the moment; send it again.\n")
-            }
+        if is_text {
+            // Twilio sends the words of an answer to who wrote; this one has none.
+            ([(header::CONTENT_TYPE, "text/xml")], "<Response/>").into_response()
+        } else {
+            StatusCode::NO_CONTENT.into_response()
         }
     }
 }

@@ -43,8 +43,13 @@ pub(super) fn tracked(message: &Outgoing) -> Option<Outgoing> {
 
 /// An open of it would be learnt.
 pub(super) fn opens_tracked(message: &Outgoing) -> bool {
-    let has_html = matches!(message.content, Content::Email { html: Some(_), .. });
-    has_html && message.tracking.opens && message.tracking_links.is_some()
+    let Content::Email {
+        html: Some(html), ..
+    } = &message.content
+    else {
+        return false;
+    };
+    message.tracking.opens && message.tracking_links.is_some() && found(html).end.is_some()
 }
 
 fn rewritten(html: &str, message: &Outgoing, links: &Links) -> String {

@@ -1,11 +1,12 @@
 //! What waits in memory to be recorded: bounded, written in batches, and counted where it is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -22,6 +23,10 @@ pub(super) const WAITING_MAX: usize = 4_096;
 const BATCH_MAX: usize = 500;
 /// Visits that are remembered as told, so that who repeats one without end costs no commits.
 const REMEMBERED_MAX: usize = 10_000;
+/// Visits that are told once more, and after how long: longer than a worker needs to record a send, also
+/// after the database was away.
+const EARLY_MAX: usize = 1_000;
+const AGAIN_AFTER: Duration = Duration::from_secs(15);
 /// While the database is away, before it is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,6 +44,8 @@ pub struct Queue {
     store: Store,
     metrics: Arc<Metrics>,
     remembered: BTreeSet<(NotificationId, EventKey)>,
+    /// What came before its message was on record as sent, and when it is told again.
+    early: VecDeque<(Instant, Event)>,
     stop: CancellationToken,
 }
 
@@ -74,6 +81,7 @@ impl Queue {
             store,
             metrics,
             remembered: BTreeSet::new(),
+            early: VecDeque::new(),
             stop: CancellationToken::new(),
         };
         (visits, queue)
@@ -99,12 +107,13 @@ impl Queue {
                 () = self.stop.cancelled(), if !closed => self.waiting.close(),
                 count = self.waiting.recv_many(&mut batch, BATCH_MAX) => {
                     if count == 0 {
-                        return;
+                        return self.tell_the_last().await;
                     }
                     self.leave_out_repeated(&mut batch);
-                    self.keep(&batch).await;
+                    self.keep(&batch, true).await;
                     batch.clear();
                 }
+                () = until(self.early.front()) => self.tell_again().await,
             }
         }
     }
@@ -119,12 +128,34 @@ impl Queue {
         });
     }
 
-    /// What was early may be in time when it is told again.
-    fn remember(&mut self, batch: &[Event], answers: &[Visited]) {
+    /// Whose record was slower than the reader is on record by now.
+    async fn tell_again(&mut self) {
+        let now = Instant::now();
+        let due = self.early.iter().take_while(|(at, _)| *at <= now).count();
+        let due = self.early.drain(..due.min(BATCH_MAX));
+        let batch: Vec<Event> = due.map(|(_, visit)| visit).collect();
+        self.keep(&batch, false).await;
+    }
+
+    /// Before the program ends; what is early now stays so.
+    async fn tell_the_last(&mut self) {
+        let early: Vec<Event> = self.early.drain(..).map(|(_, visit)| visit).collect();
+        for batch in early.chunks(BATCH_MAX) {
+            self.keep(batch, false).await;
+        }
+    }
+
+    /// What was early is told once more.
+    fn remember(&mut self, batch: &[Event], answers: &[Visited], first: bool) {
         if self.remembered.len() >= REMEMBERED_MAX {
             self.remembered.clear();
         }
         for (visit, answer) in batch.iter().zip(answers) {
+            if first && *answer == Visited::Early && self.early.len() < EARLY_MAX {
+                self.early
+                    .push_back((Instant::now() + AGAIN_AFTER, visit.clone()));
+                continue;
+            }
             self.metrics.visit(visit.what.kind(), answer.as_str());
             if *answer != Visited::Early {
                 self.remembered.insert((visit.notification, visit.key));
@@ -133,14 +164,21 @@ impl Queue {
     }
 
     /// Tries until the database is there, or the program stops.
-    async fn keep(&mut self, batch: &[Event]) {
+    async fn keep(&mut self, batch: &[Event], first: bool) {
         if batch.is_empty() {
             return;
         }
         let mut told = false;
         loop {
             match self.store.keep_visits(batch).await {
-                Ok(answers) => return self.remember(batch, &answers),
+                Ok(answers) => return self.remember(batch, &answers, first),
+                // One of them may be what cannot be written.
+                Err(failed) if failed.may_lie_in_the_content() && batch.len() > 1 => {
+                    for visit in batch {
+                        Box::pin(self.keep(std::slice::from_ref(visit), first)).await;
+                    }
+                    return;
+                }
                 Err(failed) if failed.is_unavailable() && !self.stop.is_cancelled() => {
                     if !told {
                         warn!(error = %failed, "opens and clicks cannot be recorded; trying on");
@@ -165,6 +203,14 @@ impl Queue {
             () = self.stop.cancelled() => {}
             () = tokio::time::sleep(RETRY_PAUSE) => {}
         }
+    }
+}
+
+/// For ever, where nothing waits.
+async fn until(next: Option<&(Instant, Event)>) {
+    match next {
+        Some((at, _)) => tokio::time::sleep_until(*at).await,
+        None => std::future::pending().await,
     }
 }
 

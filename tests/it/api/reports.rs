@@ -9,6 +9,7 @@ use crate::support::db::{TestDb, both};
 
 both!(
     what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word,
+    a_push_opened_at_once_was_opened_by_a_person,
     a_report_told_again_is_recorded_once,
     an_id_names_one_event,
     what_was_seen_has_gone_whatever_became_of_the_answer,
@@ -78,6 +79,19 @@ async fn what_the_app_saw_is_in_the_facts_and_in_the_timeline_as_its_word(db: &T
     assert_eq!(told, expected);
     assert_eq!(entry["facts"]["opened"]["count"], 1);
     assert_eq!(entry["facts"]["clicked"]["count"], 1);
+}
+
+/// A push is tapped within seconds, by a person; only pictures in email are loaded ahead.
+async fn a_push_opened_at_once_was_opened_by_a_person(db: &TestDb) {
+    let api = TestApi::on(db).await;
+    let id = sent(&api, &push(json!({}))).await;
+    let answer = api.post(&path(&id), &json!({"kind": "opened"})).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let opened = &api.entry(&id).await["facts"]["opened"];
+    assert_eq!(
+        (&opened["count"], &opened["likely_automatic"]),
+        (&json!(1), &json!(false))
+    );
 }
 
 async fn a_report_told_again_is_recorded_once(db: &TestDb) {
@@ -218,8 +232,10 @@ async fn times_that_cannot_be_true_are_refused(db: &TestDb) {
     let id = sent(&api, &email(json!({}))).await;
     api.clock.set(at("2027-01-01T10:00:00Z"));
     for (time, status) in [
-        ("2027-01-01T08:59:59.999Z", 422),
-        ("2027-01-01T09:00:00Z", 201),
+        ("2027-01-01T08:54:59.999Z", 422),
+        // By a phone whose clock is behind: it cannot have been before the enqueue.
+        ("2027-01-01T08:55:00Z", 201),
+        ("2027-01-01T09:00:00Z", 200),
         ("2027-01-01T10:05:00Z", 201),
         ("2027-01-01T10:05:00.001Z", 422),
     ] {

@@ -21,6 +21,7 @@ both! {
     a_word_that_takes_nothing_back_is_only_a_text,
     a_text_belongs_to_the_business_whose_number_it_came_to,
     a_number_that_the_provider_picked_is_of_all_who_have_none,
+    what_is_written_to_one_business_is_for_no_other,
     who_was_never_written_to_is_found_by_the_card_or_not_at_all,
     a_text_that_comes_again_does_nothing_even_when_it_is_no_longer_kept,
 }
@@ -172,6 +173,30 @@ async fn a_number_that_the_provider_picked_is_of_all_who_have_none(db: &TestDb) 
     db.execute("DELETE FROM suppressions").await;
     keep(db, &to(2, "+15005550007")).await;
     stopped([0, 1, 1]).await;
+}
+
+/// Not even where its owner never wrote to the client, and others did.
+async fn what_is_written_to_one_business_is_for_no_other(db: &TestDb) {
+    of(&db.store, BUSINESS, vec![sms("C-1")]).await;
+    keep(db, &text(1, "STOP")).await;
+    assert_eq!(stopped(db, BUSINESS).await.len(), 1);
+    with_number(db, "own", "+15005550002").await;
+    let start = |number| Text {
+        to: "+15005550002".to_owned(),
+        sharing: Sharing::UnlessOwned,
+        ..text(number, "START")
+    };
+    assert_eq!(keep(db, &start(2)).await, Kept::Unmatched);
+    let card = ClientRef {
+        id: "C-9".to_owned(),
+        phone: Some(PHONE.to_owned()),
+        ..ClientRef::default()
+    };
+    db.store.add_client("own", &card, false).await.unwrap();
+    keep(db, &start(3)).await;
+    assert_eq!(inbound(db, "own").await[0].client_id, "C-9");
+    assert_eq!(inbound(db, BUSINESS).await.len(), 1);
+    assert_eq!(stopped(db, BUSINESS).await.len(), 1, "its opt-out stays");
 }
 
 async fn a_text_belongs_to_the_business_whose_number_it_came_to(db: &TestDb) {
