@@ -88,6 +88,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0013_staff_accounts.sql"),
         include_str!("../../migrations/postgres/0013_staff_accounts.sql"),
     ),
+    (
+        14,
+        "pages",
+        include_str!("../../migrations/sqlite/0014_pages.sql"),
+        include_str!("../../migrations/postgres/0014_pages.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
