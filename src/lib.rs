@@ -13,6 +13,8 @@ pub mod intake;
 
 pub mod api;
 
+pub mod export;
+
 pub mod web;
 
 pub mod webhooks;

@@ -147,6 +147,7 @@ CREATE TABLE exports (
     expires_at  timestamptz NOT NULL
 );
 CREATE INDEX exports_open ON exports (id) WHERE ready_at IS NULL;
+CREATE INDEX exports_by_account ON exports (account_id, id DESC);
 CREATE INDEX exports_by_end ON exports (expires_at);
 COMMENT ON TABLE exports IS 'Histories that are written to a file, or are ready to be fetched (M7).';
 COMMENT ON COLUMN exports.written IS 'Entries written so far.';

@@ -151,6 +151,7 @@ CREATE TABLE exports (
     expires_at  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX exports_open ON exports (id) WHERE ready_at IS NULL;
+CREATE INDEX exports_by_account ON exports (account_id, id DESC);
 CREATE INDEX exports_by_end ON exports (expires_at);
 
 -- The file of an export, in pieces.

@@ -46,6 +46,8 @@ pub struct Entry {
     pub reply_to: Option<Mailbox>,
     /// What the content was made from.
     pub template: Option<TemplateRef>,
+    /// Up to five short words of its content (M3).
+    pub tags: Vec<String>,
     pub facts: Facts,
 }
 
@@ -162,7 +164,7 @@ impl Store {
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
              l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
-             l.reply_to, l.template_name, l.template_version, f.* \
+             l.reply_to, l.template_name, l.template_version, l.tags, f.* \
              FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \
              LEFT JOIN staff s ON s.business_id = l.business_id AND s.staff_id = l.staff_id \
@@ -394,6 +396,13 @@ fn spellings(words: &str) -> BTreeSet<String> {
         .into()
 }
 
+fn tags(row: &Row) -> Result<Vec<String>, Error> {
+    let Some(list) = row.opt_json("tags")? else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_value(list).map_err(|failed| Error::corrupt("tags", &failed.to_string()))
+}
+
 fn entry(row: &Row) -> Result<Entry, Error> {
     let metadata = match row.opt_json("metadata")? {
         Some(Json::Object(map)) => Some(map),
@@ -422,6 +431,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         sender: row.opt_text("sender")?,
         reply_to: mailbox(row, "reply_to")?,
         template: template(row)?,
+        tags: tags(row)?,
         facts: facts::read(row)?,
     })
 }

@@ -11,6 +11,7 @@ pub mod clients;
 mod db;
 pub mod enqueue;
 mod entries;
+pub mod exports;
 mod error;
 mod fact_parts;
 mod facts;

@@ -179,6 +179,19 @@ impl Store {
         }))
     }
 
+    /// `None` when there is no such account, or it is deactivated.
+    pub async fn staff_account(&self, id: Uuid) -> Result<Option<Account>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(concat!(
+            columns!(),
+            " FROM staff_accounts a",
+            sources!(),
+            "WHERE a.deactivated_at IS NULL AND a.id = "
+        ))
+        .bind(id);
+        tx.optional(stmt).await?.as_ref().map(account).transpose()
+    }
+
     /// Those of a business, by name.
     pub async fn staff_of(&self, business: &str) -> Result<Vec<Account>, Error> {
         let stmt = sql(concat!(

@@ -3,6 +3,7 @@
 //! [`assets()`] and wraps everything in [`secure_headers`].
 
 mod assets;
+mod downloads;
 mod frame;
 mod headers;
 mod page;
@@ -12,6 +13,7 @@ pub mod unsubscribe;
 mod view;
 
 pub use assets::assets;
+pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
 pub use headers::{entry_html, html, secure_headers};
 pub use page::{render_entry, render_live, render_page};
 pub use view::{Badge, Entry, Hint, Line, Page, Reason, Step};

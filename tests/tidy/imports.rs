@@ -90,6 +90,8 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         "feedback",
         Some(&["domain", "store", "transport", "metrics", "smtpd"]),
     ),
+    // Entries as they come from the store, as files.
+    ("export", Some(&["domain", "store"])),
     ("api", Some(&["domain", "store", "template", "metrics"])),
     // What comes by other ways is read by the API's own reader and by that of feedback.
     (

@@ -1,0 +1,230 @@
+//! Files that staff asked for, made in the background: one at a time in each process, begun anew by
+//! another when a process dies over one.
+
+use std::io::{Cursor, Seek as _, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::pages::selection::Selection;
+use crate::clock::Clock;
+use crate::export::{About, Format, Pdf, Row, Sheet};
+use crate::store::exports::Export;
+use crate::store::history::{Filter, PAGE_MAX};
+use crate::store::{self, Store};
+
+/// How often a process looks for files that another has left.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A piece of a file: one row of the database, small beside its memory.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Makes files as they are asked for.
+#[derive(Clone)]
+pub(super) struct Maker {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// Somebody asked just now.
+    pub(super) asked: Arc<Notify>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Export(#[from] crate::export::Error),
+    #[error("its writing ended before its time: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Maker {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let made = tokio::select! {
+                made = self.make_one() => made,
+                () = stop.cancelled() => return,
+            };
+            match made {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(failed) => error!(error = %failed, "a file for staff could not be made"),
+            }
+            let rest = tokio::time::sleep(LOOK_EVERY);
+            tokio::select! {
+                () = self.asked.notified() => {}
+                () = rest => self.drop_old().await,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn drop_old(&self) {
+        if let Err(failed) = self.store.drop_old_exports().await {
+            error!(error = %failed, "old files of staff could not be dropped");
+        }
+    }
+
+    /// `false` when there is nothing to do.
+    async fn make_one(&self) -> Result<bool, Trouble> {
+        let Some(mut export) = self.store.claim_export().await? else {
+            return Ok(false);
+        };
+        let result = match self.make(&mut export).await {
+            Ok(Some(bytes)) => Ok(bytes),
+            // Another has taken it over.
+            Ok(None) => return Ok(true),
+            // The database is away: whoever finds it back begins anew.
+            Err(Trouble::Store(failed)) => return Err(failed.into()),
+            Err(failed) => {
+                error!(error = %failed, export = %export.id, "a file for staff could not be made");
+                Err("It could not be written. Ask for it again; the log says more.")
+            }
+        };
+        self.store.finish_export(&export, result).await?;
+        info!(export = %export.id, entries = export.written, format = export.format, "a file for staff is ready");
+        Ok(true)
+    }
+
+    /// How long the file is; `None` when another has taken it over.
+    async fn make(&self, export: &mut Export) -> Result<Option<i64>, Trouble> {
+        // Who asked may have lost the right meanwhile: the file holds what the account sees now.
+        let account = self.store.staff_account(export.account).await?;
+        let Some(account) = account.filter(|account| account.business == export.business) else {
+            return Ok(self.give_up(export, "The account of whoever asked is closed.").await?);
+        };
+        let query = export.filter.as_str().unwrap_or_default();
+        let selection = Selection::read(query, self.clock.now());
+        let filter = selection.filter(account.sight());
+        let about = About {
+            title: selection.title(),
+            business: account.business_name.clone(),
+            selection: selection.words(),
+            of_all: selection.client().is_none(),
+            made_at: self.clock.now(),
+        };
+        let file = match Format::parse(&export.format) {
+            Some(Format::Xlsx) => self.sheet(export, filter, &about).await?,
+            Some(Format::Pdf) => self.document(export, filter, about).await?,
+            // CSV is sent as it is read and never waits here.
+            Some(Format::Csv) | None => None,
+        };
+        let Some(file) = file else { return Ok(None) };
+        self.keep(export, file).await
+    }
+
+    async fn give_up(&self, export: &Export, why: &str) -> Result<Option<i64>, store::Error> {
+        self.store.finish_export(export, Err(why)).await?;
+        Ok(None)
+    }
+
+    async fn sheet(
+        &self,
+        export: &mut Export,
+        filter: Filter,
+        about: &About,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut sheet = Sheet::new(about)?;
+        let mut pages = Pages::new(&self.store, &export.business, filter, Format::Xlsx.rows_max());
+        while let Some(rows) = pages.next().await? {
+            sheet.add(&rows)?;
+            if !self.note(export, rows.len()).await? {
+                return Ok(None);
+            }
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = Cursor::new(Vec::new());
+            sheet.finish(&mut file)?;
+            file.seek(SeekFrom::Start(0))?;
+            Ok::<_, crate::export::Error>(file.into_inner())
+        });
+        Ok(Some(written.await??))
+    }
+
+    async fn document(
+        &self,
+        export: &mut Export,
+        filter: Filter,
+        about: About,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut document = Pdf::new(about)?;
+        let mut pages = Pages::new(&self.store, &export.business, filter, Format::Pdf.rows_max());
+        while let Some(rows) = pages.next().await? {
+            document.add(&rows)?;
+            if !self.note(export, rows.len()).await? {
+                return Ok(None);
+            }
+        }
+        let written = tokio::task::spawn_blocking(move || document.finish());
+        Ok(Some(written.await??))
+    }
+
+    async fn note(&self, export: &mut Export, more: usize) -> Result<bool, store::Error> {
+        export.written += i64::try_from(more).unwrap_or(i64::MAX);
+        self.store.go_on_with_export(export, None).await
+    }
+
+    async fn keep(&self, export: &mut Export, file: Vec<u8>) -> Result<Option<i64>, Trouble> {
+        let file = Bytes::from(file);
+        let mut begin = 0;
+        for number in 0.. {
+            let end = file.len().min(begin + PIECE_BYTES);
+            if begin == end {
+                break;
+            }
+            let piece = (number, file.slice(begin..end));
+            if !self.store.go_on_with_export(export, Some(piece)).await? {
+                return Ok(None);
+            }
+            begin = end;
+        }
+        Ok(Some(i64::try_from(file.len()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// The entries of a selection, page by page.
+pub(super) struct Pages<'a> {
+    store: &'a Store,
+    business: &'a str,
+    filter: Filter,
+    /// How many may still come.
+    left: usize,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(store: &'a Store, business: &'a str, filter: Filter, most: usize) -> Self {
+        let filter = Filter {
+            limit: PAGE_MAX,
+            ..filter
+        };
+        Self {
+            store,
+            business,
+            filter,
+            left: most,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, store::Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let page = self.store.history(self.business, &self.filter).await?;
+        let Some(last) = page.entries.last() else {
+            return Ok(None);
+        };
+        self.filter.after = Some(last.id);
+        let mut rows: Vec<Row> = page.entries.iter().map(Row::from).collect();
+        rows.truncate(self.left);
+        self.left = if page.more { self.left - rows.len() } else { 0 };
+        Ok(Some(rows))
+    }
+
+    /// What is still to be read; `None` when that was all.
+    pub(super) fn rest(self) -> Option<Filter> {
+        (self.left > 0).then_some(self.filter)
+    }
+}

@@ -1,0 +1,204 @@
+//! Histories to take away (M7): CSV as it is read, Excel and PDF made in the background.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::{Extension, http::HeaderValue};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tracing::error;
+use uuid::Uuid;
+
+use super::selection::Selection;
+use super::{Pages, Trouble};
+use crate::app::downloads::Pages as Entries;
+use crate::domain::time::Timestamp;
+use crate::export::{Csv, Format};
+use crate::store::Store;
+use crate::store::exports::{Export, NewExport};
+use crate::store::history::Filter;
+use crate::web::staff::Visitor;
+use crate::web::{self, Download, DownloadState, Downloads};
+
+#[derive(Deserialize)]
+pub(super) struct Ask {
+    format: String,
+    /// The filter, as the address of the report has it.
+    #[serde(default)]
+    query: String,
+}
+
+pub(super) async fn show(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    let view = view(&pages, &visitor).await?;
+    Ok(web::html(&request, web::render_downloads(&view)?))
+}
+
+/// What of the page changes while it is open.
+pub(super) async fn live(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    let view = view(&pages, &visitor).await?;
+    Ok(web::html(&request, web::render_downloads_live(&view)?))
+}
+
+async fn view(pages: &Pages, visitor: &Visitor) -> Result<Downloads, Trouble> {
+    let account = &visitor.account;
+    let found = pages.store.exports(&account.business, account.id).await?;
+    let now = pages.clock.now();
+    Ok(Downloads {
+        head: visitor.head("/downloads"),
+        files: found.iter().map(|export| download(export, now)).collect(),
+    })
+}
+
+fn download(export: &Export, now: Timestamp) -> Download {
+    let selection = Selection::read(export.filter.as_str().unwrap_or_default(), now);
+    Download {
+        id: export.id,
+        title: selection.title(),
+        selection: selection.words(),
+        format: format(export).label(),
+        asked_at: export.created_at,
+        expires_at: export.expires_at,
+        written: export.written,
+        state: match (&export.trouble, export.bytes) {
+            (Some(trouble), _) => DownloadState::Failed(trouble.clone()),
+            (None, Some(bytes)) => DownloadState::Ready(bytes),
+            (None, None) => DownloadState::Making,
+        },
+    }
+}
+
+fn format(export: &Export) -> Format {
+    Format::parse(&export.format).unwrap_or(Format::Xlsx)
+}
+
+pub(super) async fn ask(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    Form(asked): Form<Ask>,
+) -> Result<Response, Trouble> {
+    match Format::parse(&asked.format) {
+        None => return Err(Trouble::Refused("Choose CSV, Excel or PDF.")),
+        Some(Format::Csv) => {
+            let to = format!("/downloads/history.csv?{}", asked.query);
+            return Ok(Redirect::to(&to).into_response());
+        }
+        Some(Format::Xlsx | Format::Pdf) => {}
+    }
+    let account = &visitor.account;
+    let filter = Json::String(asked.query);
+    let new = NewExport {
+        business: &account.business,
+        account: account.id,
+        format: &asked.format,
+        filter: &filter,
+    };
+    if pages.store.add_export(new).await?.is_none() {
+        let text = "Five of your files are being made already. Wait for one of them to be ready.";
+        return Err(Trouble::Refused(text));
+    }
+    pages.exports_asked.notify_one();
+    Ok(Redirect::to("/downloads").into_response())
+}
+
+/// A file that is ready.
+pub(super) async fn fetch(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<Uuid>,
+) -> Result<Response, Trouble> {
+    let account = &visitor.account;
+    let found = pages.store.export(&account.business, account.id, id).await?;
+    let ready = found.and_then(|export| Some((export.bytes?, export)));
+    let (bytes, export) = ready.ok_or(Trouble::NotFound)?;
+    let store = pages.store.clone();
+    let pieces = stream::try_unfold((store, 0), move |(store, number)| async move {
+        let piece = store.export_piece(id, number).await.inspect_err(broken)?;
+        Ok::<_, crate::store::Error>(piece.map(|bytes| (Bytes::from(bytes), (store, number + 1))))
+    });
+    let mut response = file(format(&export), export.created_at, Body::from_stream(pieces));
+    let length = HeaderValue::from(bytes);
+    response.headers_mut().insert(axum::http::header::CONTENT_LENGTH, length);
+    Ok(response)
+}
+
+/// Sent while it is read: it begins at once and takes the same memory however long it gets.
+pub(super) async fn csv(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let now = pages.clock.now();
+    let selection = Selection::read(&query.unwrap_or_default(), now);
+    let filter = selection.filter(visitor.account.sight());
+    let business = visitor.account.business.clone();
+    let turn = pages.csv_turns.clone().try_acquire_owned();
+    let turn = turn.map_err(|_closed_or_full| {
+        Trouble::Refused("Several histories are being sent at the moment. Try again in a minute.")
+    })?;
+    let reading = Reading {
+        store: pages.store.clone(),
+        business,
+        filter: Some(filter),
+        begun: false,
+        _turn: turn,
+    };
+    let pieces = stream::try_unfold(reading, |reading| reading.next());
+    Ok(file(Format::Csv, now, Body::from_stream(pieces)))
+}
+
+struct Reading {
+    store: Store,
+    business: String,
+    /// What is still to be read.
+    filter: Option<Filter>,
+    begun: bool,
+    _turn: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Vec<u8>, Self)>, std::io::Error> {
+        if !self.begun {
+            self.begun = true;
+            let head = Csv::headings().map_err(std::io::Error::other)?;
+            return Ok(Some((head, self)));
+        }
+        let Some(filter) = self.filter.take() else {
+            return Ok(None);
+        };
+        let mut entries = Entries::new(&self.store, &self.business, filter, usize::MAX);
+        let rows = entries.next().await.inspect_err(broken);
+        let rows = rows.map_err(std::io::Error::other)?;
+        let rest = entries.rest();
+        let Some(rows) = rows else { return Ok(None) };
+        self.filter = rest;
+        let text = Csv::rows(&rows).map_err(std::io::Error::other)?;
+        Ok(Some((text, self)))
+    }
+}
+
+fn broken(failed: &crate::store::Error) {
+    error!(error = %failed, "a file for staff was cut off");
+}
+
+fn file(format: Format, at: Timestamp, body: Body) -> Response {
+    let day = at.to_string().chars().take(10).collect::<String>();
+    let name = format!("attachment; filename=\"contact-history-{day}.{}\"", format.as_str());
+    let name = HeaderValue::try_from(name).expect("letters of our own");
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
+        (CONTENT_DISPOSITION, name),
+        (CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+    ];
+    (StatusCode::OK, headers, body).into_response()
+}
