@@ -12,6 +12,7 @@ mod floors;
 mod history;
 mod http_load;
 mod memory;
+mod pages;
 mod process;
 mod report;
 mod rig;
@@ -36,6 +37,7 @@ MEASURE   smtp       email from backlog to recorded, through SMTP to a local sin
           enqueue    POST /v1/notifications, one by one and 1,000 at a time
           history    pages of the contact history
           memory     resident set of a worker with a long backlog
+          pages      pages of 100,000 and of 20,000,000 entries, and the search for a client
           backlog    claim and record with few and with 2,000,000 waiting, and after churn
           all of them when none is named
 --quick   small sizes and one round: to see that it works, not to compare
@@ -53,17 +55,19 @@ enum Measure {
     Enqueue,
     History,
     Memory,
+    Pages,
     Backlog,
 }
 
 impl Measure {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 8] = [
         ("smtp", Self::Smtp),
         ("webhooks", Self::Webhooks),
         ("beside", Self::Beside),
         ("enqueue", Self::Enqueue),
         ("history", Self::History),
         ("memory", Self::Memory),
+        ("pages", Self::Pages),
         ("backlog", Self::Backlog),
     ];
 }
@@ -144,6 +148,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
                     Measure::Enqueue => enqueue::measure(&rig, *kind).await,
                     Measure::History => history::measure(&rig, *kind).await,
                     Measure::Memory => memory::measure(&rig, *kind).await,
+                    Measure::Pages => pages::measure(&rig, *kind).await,
                     Measure::Backlog => backlog::measure(&rig, *kind).await,
                 }
             };

@@ -33,6 +33,8 @@ pub(crate) struct Sizes {
     pub(crate) entries: usize,
     /// Pages read.
     pub(crate) pages: usize,
+    /// Entries of the histories that are read side by side.
+    pub(crate) histories: [usize; 2],
     pub(crate) backlogs: [usize; 2],
     /// Seconds for which a worker's memory is watched in each situation.
     pub(crate) watch_seconds: u64,
@@ -54,6 +56,7 @@ impl Sizes {
         batches: 40,
         entries: 100_000,
         pages: 2_000,
+        histories: [100_000, 20_000_000],
         backlogs: [10_000, 1_000_000],
         watch_seconds: 8,
         claim_backlogs: [10_000, 2_000_000],
@@ -70,6 +73,7 @@ impl Sizes {
         batches: 4,
         entries: 5_000,
         pages: 200,
+        histories: [20_000, 100_000],
         backlogs: [2_000, 20_000],
         watch_seconds: 2,
         claim_backlogs: [2_000, 20_000],
