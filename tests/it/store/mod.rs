@@ -8,6 +8,7 @@ mod claim;
 mod clients;
 mod content;
 mod enqueue;
+mod exports;
 mod facts;
 mod feedback;
 mod held;

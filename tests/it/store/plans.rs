@@ -128,6 +128,7 @@ async fn everything(db: &TestDb) {
     webhooks(db).await;
     visits(db, ids[0]).await;
     super::staff::everything(db).await;
+    super::exports::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
