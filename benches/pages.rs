@@ -110,47 +110,17 @@ fn told(sizes: [usize; 2], millis: &[[Vec<f64>; 5]; 2], walks: i64) -> Report {
     report
 }
 
-/// Made by the server itself: through the store, it would take hours.
+/// Filled by the server itself, statement by statement: `VACUUM` stands alone.
 async fn fill(rig: &Rig, kind: Kind, entries: usize) -> anyhow::Result<Filled> {
     let database = Database::fresh(rig, kind, &format!("pages_{entries}")).await?;
     let mut raw = database.raw().await?;
-    let clients = (entries / 20).max(100);
-    let every = (entries / OF_CLIENT).max(1);
-    raw.run("SET work_mem = '64MB'; SET maintenance_work_mem = '512MB'; SET synchronous_commit = off").await?;
-    raw.run(&format!(
-        "INSERT INTO clients (uid, business_id, client_id, name, email, phone, created_at) \
-         SELECT md5('client ' || n)::uuid, '{BUSINESS}', 'C-' || n, \
-         (ARRAY['Ana','Bjorn','Chiara','Dimitri','Ewa','Farid','Grace','Hiroko'])[1 + n % 8] || ' ' || \
-         initcap(substr(md5('name ' || n), 1, 6)), 'client-' || n || '@example.com', \
-         '+3519' || lpad(n::text, 8, '0'), now() FROM generate_series(0, {clients} - 1) AS n"
-    ))
-    .await?;
-    // Built at the end they take a fraction of the time.
-    raw.run("DROP INDEX contact_log_by_client; DROP INDEX contact_log_by_business").await?;
-    raw.run(&format!(
-        "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, type, contact_type, \
-         manual, address, priority, tags) \
-         SELECT e.id, '{BUSINESS}', md5('client ' || e.client)::uuid, e.date, 'email', 'Outbound', \
-         'Booking confirmation', 'Client Notifications', false, 'client-' || e.client || '@example.com', \
-         'normal', '[\"booking\"]' FROM (SELECT n, \
-         CASE WHEN n % {every} = 0 THEN 0 ELSE 1 + (n * 7919) % ({clients} - 1) END AS client, \
-         timestamptz '2026-01-01' + n * interval '1 second' AS date, {ID} AS id \
-         FROM generate_series(0::bigint, {entries} - 1) AS n) e"
-    ))
-    .await?;
-    raw.run(&format!(
-        "INSERT INTO delivery_facts (notification_id, sent_at, provider, opens_tracked, delivered_at, \
-         opened_first_at, opened_last_at, opened_count, clicked_count) \
-         SELECT {ID}, timestamptz '2026-01-01' + n * interval '1 second', 'ses', true, \
-         timestamptz '2026-01-01' + n * interval '1 second', \
-         CASE WHEN n % 3 = 0 THEN timestamptz '2026-01-02' + n * interval '1 second' END, \
-         CASE WHEN n % 3 = 0 THEN timestamptz '2026-01-02' + n * interval '1 second' END, \
-         CASE WHEN n % 3 = 0 THEN 1 ELSE 0 END, 0 FROM generate_series(0::bigint, {entries} - 1) AS n"
-    ))
-    .await?;
-    raw.run("CREATE INDEX contact_log_by_client ON contact_log (client_uid, id DESC)").await?;
-    raw.run("CREATE INDEX contact_log_by_business ON contact_log (business_id, id DESC)").await?;
-    raw.run("VACUUM ANALYZE").await?;
+    let text = include_str!("history.sql")
+        .replace(":entries", &entries.to_string())
+        .replace(":clients", &(entries / 20).max(100).to_string())
+        .replace(":every", &(entries / OF_CLIENT).max(1).to_string());
+    for statement in text.split(";\n\n") {
+        raw.run(statement).await?;
+    }
     drop(raw);
     let store = database.store(rig).await?;
     let of_client = deep(&store, Some(CLIENT)).await?;
@@ -162,10 +132,6 @@ async fn fill(rig: &Rig, kind: Kind, entries: usize) -> anyhow::Result<Filled> {
         of_all,
     })
 }
-
-/// A UUIDv7 (RFC 9562) of the second `n`.
-const ID: &str = "(lpad(to_hex((extract(epoch FROM timestamptz '2026-01-01')::bigint + n) * 1000), 12, '0') \
-    || '7' || lpad(to_hex(n % 4096), 3, '0') || '8' || lpad(to_hex(n), 15, '0'))::uuid";
 
 /// The last entry of the 99th page.
 async fn deep(store: &Store, client: Option<&str>) -> anyhow::Result<NotificationId> {
