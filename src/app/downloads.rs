@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::pages::selection::Selection;
+use super::pages::asked::Asked;
 use crate::clock::Clock;
 use crate::export::{About, Format, Pdf, Row, Sheet};
 use crate::store::exports::Export;
@@ -96,14 +96,13 @@ impl Maker {
         let Some(account) = account.filter(|account| account.business == export.business) else {
             return Ok(self.give_up(export, "The account of whoever asked is closed.").await?);
         };
-        let query = export.filter.as_str().unwrap_or_default();
-        let selection = Selection::read(query, self.clock.now());
-        let filter = selection.filter(account.sight());
+        let asked = Asked::read(export.filter.as_str());
+        let filter = asked.filter(account.sight());
         let about = About {
-            title: selection.title(),
+            title: asked.title(),
             business: account.business_name.clone(),
-            selection: selection.words(),
-            of_all: selection.client().is_none(),
+            selection: asked.words(),
+            of_all: asked.client.is_none(),
             made_at: self.clock.now(),
         };
         let file = match Format::parse(&export.format) {

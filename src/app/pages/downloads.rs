@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use tracing::error;
 use uuid::Uuid;
 
-use super::selection::Selection;
+use super::asked::Asked;
 use super::{Pages, Trouble};
 use crate::app::downloads::Pages as Entries;
 use crate::domain::time::Timestamp;
@@ -53,19 +53,18 @@ pub(super) async fn live(
 async fn view(pages: &Pages, visitor: &Visitor) -> Result<Downloads, Trouble> {
     let account = &visitor.account;
     let found = pages.store.exports(&account.business, account.id).await?;
-    let now = pages.clock.now();
     Ok(Downloads {
         head: visitor.head("/downloads"),
-        files: found.iter().map(|export| download(export, now)).collect(),
+        files: found.iter().map(download).collect(),
     })
 }
 
-fn download(export: &Export, now: Timestamp) -> Download {
-    let selection = Selection::read(export.filter.as_str().unwrap_or_default(), now);
+fn download(export: &Export) -> Download {
+    let asked = Asked::read(export.filter.as_str());
     Download {
         id: export.id,
-        title: selection.title(),
-        selection: selection.words(),
+        title: asked.title(),
+        selection: asked.words(),
         format: format(export).label(),
         asked_at: export.created_at,
         expires_at: export.expires_at,
@@ -138,9 +137,7 @@ pub(super) async fn csv(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let now = pages.clock.now();
-    let selection = Selection::read(&query.unwrap_or_default(), now);
-    let filter = selection.filter(visitor.account.sight());
+    let filter = Asked::read(query.as_deref()).filter(visitor.account.sight());
     let business = visitor.account.business.clone();
     let turn = pages.csv_turns.clone().try_acquire_owned();
     let turn = turn.map_err(|_closed_or_full| {
@@ -154,7 +151,7 @@ pub(super) async fn csv(
         _turn: turn,
     };
     let pieces = stream::try_unfold(reading, |reading| reading.next());
-    Ok(file(Format::Csv, now, Body::from_stream(pieces)))
+    Ok(file(Format::Csv, pages.clock.now(), Body::from_stream(pieces)))
 }
 
 struct Reading {
