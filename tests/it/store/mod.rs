@@ -3,6 +3,7 @@
 pub(crate) mod make;
 
 mod alarms;
+mod browse;
 mod buried;
 mod claim;
 mod clients;
@@ -10,6 +11,7 @@ mod content;
 mod enqueue;
 mod facts;
 mod feedback;
+mod find;
 mod held;
 mod history;
 mod inbound;
