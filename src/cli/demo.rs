@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{demo_traffic, say, serve};
+use super::{demo_clients, demo_traffic, say, serve};
 use crate::api::auth;
 use crate::app::{self, App, Roles};
 use crate::clock::Clock;
@@ -39,6 +39,7 @@ pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
         expires_at: None,
     };
     app.store().add_key(new).await?;
+    demo_clients::make(app.store()).await?;
     introduce(app.address(), &key, app::SAMPLE_PASSWORD);
     let traffic = tokio::spawn(demo_traffic::run(app.address(), key));
     serve::until_told_to_stop().await?;

@@ -1,4 +1,4 @@
-//! Sample traffic for the demo: sample clients, every story, all three methods, over the HTTP API.
+//! Sample traffic for the demo: every story, all three methods, over the HTTP API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,21 +8,12 @@ use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use super::demo_clients;
+
 /// Between two notifications: brisk enough to watch, slow enough to follow.
 const PAUSE: Duration = Duration::from_millis(900);
 /// One call of the demo to itself.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-const CLIENTS: [(&str, &str); 8] = [
-    ("C-1001", "Ana Ruiz"),
-    ("C-1002", "Bjørn Håkonsen"),
-    ("C-1003", "Chiara Conti"),
-    ("C-1004", "Dimitri Papadakis"),
-    ("C-1005", "Ewa Nowak"),
-    ("C-1006", "Farid Haddad"),
-    ("C-1007", "Grace O’Neill"),
-    ("C-1008", "Hiroko 田中"),
-];
 
 /// Ordinary mail is mostly opened; the rarer stories all occur.
 const STORIES: [&str; 22] = [
@@ -79,7 +70,8 @@ const TYPES: [(&str, &str, &str); 5] = [
         "Here is what you asked for",
     ),
 ];
-const STAFF: [Option<&str>; 4] = [None, None, Some("Maya Lindqvist"), Some("Tom Becker")];
+/// Of the sample staff, by id.
+const STAFF: [Option<&str>; 4] = [None, None, Some("S-4"), Some("S-5")];
 
 /// One of every story first, then a steady stream until it is aborted.
 pub(super) async fn run(address: SocketAddr, key: String) {
@@ -174,10 +166,10 @@ fn push(end: &str) -> Value {
 
 fn base(method: &str) -> (Value, &'static str) {
     let mut rng = rand::rng();
-    let (id, name) = CLIENTS.choose(&mut rng).copied().unwrap_or_default();
+    let id = demo_clients::any(&mut rng);
     let (type_name, contact_type, text) = TYPES.choose(&mut rng).copied().unwrap_or_default();
     let mut notification = json!({
-        "client": {"id": id, "name": name}, "method": method, "type": type_name,
+        "client": id, "method": method, "type": type_name,
         "contact_type": contact_type,
     });
     if let Some(staff) = STAFF.choose(&mut rng).copied().flatten() {

@@ -3,6 +3,7 @@
 mod bounce;
 mod business;
 mod demo;
+mod demo_clients;
 mod demo_traffic;
 mod doctor;
 mod enqueue;

@@ -23,6 +23,9 @@ pub struct ClientRef {
 /// A card as people and programs read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
+    /// Our own key.
+    pub uid: Uuid,
+    /// The one that the application uses.
     pub id: String,
     pub name: Option<String>,
     pub email: Option<String>,
@@ -65,6 +68,14 @@ impl Change {
         }
     }
 }
+
+macro_rules! columns {
+    () => {
+        "SELECT c.uid, c.client_id, c.name, c.email, c.phone, c.location, c.staff_id, c.created_at, \
+         c.deactivated_at"
+    };
+}
+pub(super) use columns;
 
 impl Store {
     pub async fn client(&self, business: &str, id: &str) -> Result<Option<Client>, Error> {
@@ -156,18 +167,19 @@ fn set(stmt: Stmt, change: &Change) -> Stmt {
 }
 
 async fn read(tx: &mut Tx, business: &str, id: &str) -> Result<Option<Client>, Error> {
-    let stmt = sql(
-        "SELECT client_id, name, email, phone, location, staff_id, created_at, deactivated_at \
-         FROM clients WHERE business_id = ",
-    )
+    let stmt = sql(concat!(
+        columns!(),
+        " FROM clients c WHERE c.business_id = "
+    ))
     .bind(business)
-    .push(" AND client_id = ")
+    .push(" AND c.client_id = ")
     .bind(storable(id.to_owned()));
     tx.optional(stmt).await?.as_ref().map(client).transpose()
 }
 
-fn client(row: &Row) -> Result<Client, Error> {
+pub(super) fn client(row: &Row) -> Result<Client, Error> {
     Ok(Client {
+        uid: row.id("uid")?,
         id: row.text("client_id")?,
         name: row.opt_text("name")?,
         email: row.opt_text("email")?,

@@ -1,13 +1,11 @@
 //! The contact history: entries with their facts, one by one or page by page; timelines; content.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::row::Row;
-use super::stmt::{Dialect, Rows, Stmt, sql};
-use super::{Error, Store, facts, feedback, sight};
+use super::stmt::{Rows, sql};
+use super::{Error, Store, facts, feedback, filter};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -34,6 +32,8 @@ pub struct Entry {
     pub channel: Channel,
     pub to: Option<String>,
     pub description: Option<String>,
+    /// Up to five short words of its content (M3).
+    pub tags: Vec<String>,
     pub content_id: Option<Uuid>,
     pub resend_of: Option<NotificationId>,
     pub send_at: Option<Timestamp>,
@@ -46,8 +46,6 @@ pub struct Entry {
     pub reply_to: Option<Mailbox>,
     /// What the content was made from.
     pub template: Option<TemplateRef>,
-    /// Up to five short words of its content (M3).
-    pub tags: Vec<String>,
     pub facts: Facts,
 }
 
@@ -106,12 +104,19 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Before this instant.
     pub to: Option<Timestamp>,
-    /// Words of the type, description, address or client's name, or an id.
+    /// Words of the type, description, tags, address or client's name, an id, or a day or month.
     pub search: Option<String>,
     pub order: Order,
     /// The last entry of the page before.
     pub after: Option<NotificationId>,
     pub limit: usize,
+}
+
+impl Filter {
+    /// How many entries one page has.
+    pub(super) fn page_size(&self) -> usize {
+        self.limit.clamp(1, PAGE_MAX)
+    }
 }
 
 /// Whether an entry must have any or all of the statuses asked for.
@@ -163,8 +168,8 @@ impl Store {
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
-             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
-             l.reply_to, l.template_name, l.template_version, l.tags, f.* \
+             l.tags, l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
+             l.reply_to, l.template_name, l.template_version, f.* \
              FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \
              LEFT JOIN staff s ON s.business_id = l.business_id AND s.staff_id = l.staff_id \
@@ -260,11 +265,11 @@ impl Store {
 
     /// One page of the business's contact history.
     pub async fn history(&self, business: &str, filter: &Filter) -> Result<Page, Error> {
-        let limit = filter.limit.clamp(1, PAGE_MAX);
+        let limit = filter.page_size();
         let mut tx = self.db.read().await?;
         let mut ids = Vec::new();
         for row in tx
-            .all(page(business, filter, limit, self.db.dialect()))
+            .all(filter::page(business, filter, None, self.db.dialect()))
             .await?
         {
             ids.push(NotificationId::new(row.id("id")?));
@@ -277,130 +282,6 @@ impl Store {
             more,
         })
     }
-}
-
-/// The ids of one page and of one entry more.
-fn page(business: &str, filter: &Filter, limit: usize, dialect: Dialect) -> Stmt {
-    let mut stmt = sql("SELECT h.id FROM contact_history h WHERE h.business_id = ").bind(business);
-    if let Some(client_id) = &filter.client_id {
-        stmt = stmt
-            .push(" AND h.client_uid = (SELECT uid FROM clients WHERE business_id = ")
-            .bind(business)
-            .push(" AND client_id = ")
-            .bind(client_id)
-            .push(")");
-    }
-    stmt = sight::within(stmt, " AND h.client_uid IN ", business, &filter.sight);
-    if let Some(method) = filter.method {
-        stmt = stmt.push(" AND h.method = ").bind(method.as_str());
-    }
-    if let Some(contact_type) = &filter.contact_type {
-        stmt = stmt.push(" AND h.contact_type = ").bind(contact_type);
-    }
-    if let Some(staff_id) = &filter.staff_id {
-        stmt = stmt.push(" AND h.staff_id = ").bind(staff_id);
-    }
-    if let Some(channel) = filter.channel {
-        stmt = stmt.push(" AND h.channel = ").bind(channel.as_str());
-    }
-    if let Some(from) = filter.from {
-        stmt = stmt
-            .push(" AND h.id >= ")
-            .bind(NotificationId::floor(from).uuid());
-    }
-    if let Some(to) = filter.to {
-        stmt = stmt
-            .push(" AND h.id < ")
-            .bind(NotificationId::floor(to).uuid());
-    }
-    if !filter.statuses.is_empty() {
-        let texts = status_texts(&filter.statuses, filter.status_match);
-        stmt = stmt.push(" AND h.status IN ").bind_list(texts);
-    }
-    if let Some(search) = &filter.search {
-        stmt = matching(stmt, search.trim(), dialect);
-    }
-    let (than, order) = match filter.order {
-        Order::NewestFirst => (" AND h.id < ", " ORDER BY h.id DESC LIMIT "),
-        Order::OldestFirst => (" AND h.id > ", " ORDER BY h.id LIMIT "),
-    };
-    if let Some(after) = filter.after {
-        stmt = stmt.push(than).bind(after.uuid());
-    }
-    stmt.push(order)
-        .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
-}
-
-/// The texts of the view's status column that satisfy the filter.
-fn status_texts(wanted: &[Status], how: Match) -> Vec<String> {
-    let pairs = [
-        [Status::Opened, Status::Bounced],
-        [Status::Bounced, Status::Opened],
-    ];
-    let singles = Status::ALL.map(|status| vec![status]);
-    let all = singles.into_iter().chain(pairs.map(Vec::from));
-    let satisfied = all.filter(|held| match how {
-        Match::Any => wanted.iter().any(|status| held.contains(status)),
-        Match::All => wanted.iter().all(|status| held.contains(status)),
-    });
-    satisfied.map(|held| joined(&held)).collect()
-}
-
-fn joined(held: &[Status]) -> String {
-    let words: Vec<&str> = held.iter().map(|status| status.as_str()).collect();
-    words.join(", ")
-}
-
-/// Contains the words, in any case, or is the id.
-fn matching(mut stmt: Stmt, words: &str, dialect: Dialect) -> Stmt {
-    const TEXT: &str = "lower(h.type || ' ' || coalesce(h.description, '') || ' ' || \
-        coalesce(h.address, '') || ' ' || coalesce(h.client_name, ''))";
-    let position = match dialect {
-        Dialect::Postgres => "strpos(",
-        Dialect::Sqlite => "instr(",
-    };
-    stmt = stmt.push(" AND (false");
-    for spelling in spellings(words) {
-        stmt = stmt
-            .push(" OR ")
-            .push(position)
-            .push(TEXT)
-            .push(", ")
-            .bind(spelling)
-            .push(") > 0");
-    }
-    if let Ok(id) = Uuid::try_parse(words) {
-        stmt = stmt.push(" OR h.id = ").bind(id);
-    }
-    stmt.push(")")
-}
-
-/// The words in small letters, in capitals and capitalised, as `lower` would leave them in a text.
-/// On SQLite, and on PostgreSQL with the locale C, it knows the 26 English letters alone; the other
-/// spellings find names such as Élise there.
-fn spellings(words: &str) -> BTreeSet<String> {
-    let small = words.to_lowercase();
-    let capitals = words.to_uppercase();
-    let mut capitalised = String::with_capacity(small.len());
-    let mut begins = true;
-    for letter in small.chars() {
-        if begins {
-            capitalised.extend(letter.to_uppercase());
-        } else {
-            capitalised.push(letter);
-        }
-        begins = !letter.is_alphanumeric();
-    }
-    [small, capitals, capitalised]
-        .map(|words| words.to_ascii_lowercase())
-        .into()
-}
-
-fn tags(row: &Row) -> Result<Vec<String>, Error> {
-    let Some(list) = row.opt_json("tags")? else {
-        return Ok(Vec::new());
-    };
-    serde_json::from_value(list).map_err(|failed| Error::corrupt("tags", &failed.to_string()))
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {
@@ -422,6 +303,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         channel: row.word("channel", Channel::parse)?,
         to: row.opt_text("address")?,
         description: row.opt_text("description")?,
+        tags: tags(row)?,
         content_id: row.opt_id("content_id")?,
         resend_of: row.opt_id("resend_of")?.map(NotificationId::new),
         send_at: row.opt_time("send_at")?,
@@ -431,7 +313,6 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         sender: row.opt_text("sender")?,
         reply_to: mailbox(row, "reply_to")?,
         template: template(row)?,
-        tags: tags(row)?,
         facts: facts::read(row)?,
     })
 }
@@ -488,6 +369,13 @@ fn attachments(row: &Row) -> Result<Vec<Attachment>, Error> {
         return Ok(Vec::new());
     };
     serde_json::from_value(json).map_err(|why| Error::corrupt("attachments", why))
+}
+
+fn tags(row: &Row) -> Result<Vec<String>, Error> {
+    let Some(json) = row.opt_json("tags")? else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_value(json).map_err(|why| Error::corrupt("tags", why))
 }
 
 fn template(row: &Row) -> Result<Option<TemplateRef>, Error> {

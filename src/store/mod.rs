@@ -4,10 +4,14 @@
 
 pub mod alarms;
 mod bars;
+pub mod browse;
 pub mod buried;
 pub mod businesses;
+pub mod choices;
 pub mod claims;
 pub mod clients;
+pub mod columns;
+pub mod counts;
 mod db;
 pub mod enqueue;
 mod entries;
@@ -18,6 +22,8 @@ mod facts;
 pub mod failures;
 pub mod feedback;
 mod files;
+mod filter;
+pub mod find;
 mod group;
 pub mod held;
 pub mod history;

@@ -17,7 +17,7 @@ impl Store {
             .bind(business)
             .push(" AND c.client_id = ")
             .bind(client_id);
-        let stmt = within(stmt, " AND c.uid IN ", business, sight);
+        let stmt = of_cards(stmt, sight);
         Ok(tx.optional(stmt).await?.is_some())
     }
 }
@@ -36,5 +36,14 @@ pub(super) fn within(stmt: Stmt, column: &'static str, business: &str, sight: &S
             .bind_list(locations.iter())
             .push(")"),
         Sight::Own(staff_id) => of(stmt).push(" AND staff_id = ").bind(staff_id).push(")"),
+    }
+}
+
+/// Narrows a statement about cards, which it calls `c`, to those in sight.
+pub(super) fn of_cards(stmt: Stmt, sight: &Sight) -> Stmt {
+    match sight {
+        Sight::All => stmt,
+        Sight::Locations(locations) => stmt.push(" AND c.location IN ").bind_list(locations.iter()),
+        Sight::Own(staff_id) => stmt.push(" AND c.staff_id = ").bind(staff_id),
     }
 }

@@ -5,11 +5,13 @@ use std::fmt;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::columns::hidden;
 use super::db::Tx;
 use super::row::Row;
 use super::staff_events::{self, StaffEvent};
 use super::stmt::{Stmt, sql, storable};
 use super::{Error, Store, staff_sessions};
+use crate::domain::column::Column;
 use crate::domain::role::{Right, Role, Sight};
 use crate::domain::time::Timestamp;
 
@@ -27,6 +29,8 @@ pub struct Account {
     pub locations: Vec<String>,
     /// The business shows every client to everybody.
     pub sees_all: bool,
+    /// Of the contact history, those that the member does not want to see.
+    pub hidden_columns: Vec<Column>,
     pub created_at: Timestamp,
     pub deactivated_at: Option<Timestamp>,
 }
@@ -101,7 +105,7 @@ const ACCOUNTS_MAX: i64 = 1_000;
 macro_rules! columns {
     () => {
         "SELECT a.id, a.business_id, b.name AS business_name, a.staff_id, s.name, a.email, a.role, \
-         a.locations, b.staff_see_all, a.created_at, a.deactivated_at"
+         a.locations, a.hidden_columns, b.staff_see_all, a.created_at, a.deactivated_at"
     };
 }
 macro_rules! sources {
@@ -351,6 +355,7 @@ pub(super) fn account(row: &Row) -> Result<Account, Error> {
         role: row.word("role", Role::parse)?,
         locations: serde_json::from_value(locations).map_err(|e| Error::corrupt("locations", e))?,
         sees_all: row.bool("staff_see_all")?,
+        hidden_columns: hidden(row.opt_json("hidden_columns")?.as_ref()),
         created_at: row.time("created_at")?,
         deactivated_at: row.opt_time("deactivated_at")?,
     })

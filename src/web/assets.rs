@@ -1,4 +1,4 @@
-//! The style sheet and the script, compiled in.
+//! The style sheet and the scripts, compiled in.
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -7,14 +7,16 @@ use axum::routing::get;
 
 use super::headers;
 
-/// Serves `/assets/style.css` and `/assets/live.js`.
+/// Serves `/assets/style.css` and the scripts.
 pub fn assets<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     Router::new()
         .route("/assets/style.css", get(style))
-        .route("/assets/live.js", get(live))
+        .route("/assets/live.js", get(async |it| script(&it, LIVE)))
+        .route("/assets/find.js", get(async |it| script(&it, FIND)))
+        .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
 }
 
 /// One file for the browser; several for those who read them.
@@ -23,11 +25,18 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/ground.css"),
     include_str!("assets/status.css"),
     include_str!("assets/history.css"),
+    include_str!("assets/filters.css"),
+    include_str!("assets/clients.css"),
     include_str!("assets/entry.css"),
     include_str!("assets/staff.css"),
     include_str!("assets/unsubscribe.css"),
 );
+/// Of every page.
 pub(super) const LIVE: &str = include_str!("assets/live.js");
+/// Of the field that finds clients.
+pub(super) const FIND: &str = include_str!("assets/find.js");
+/// Of contact histories.
+pub(super) const HISTORY: &str = include_str!("assets/history.js");
 
 /// Asked for again at every visit and answered by 304: a page never meets the script of another
 /// version.
@@ -37,6 +46,6 @@ async fn style(request: HeaderMap) -> Response {
     headers::tagged(&request, "text/css; charset=utf-8", CACHE, STYLE)
 }
 
-async fn live(request: HeaderMap) -> Response {
-    headers::tagged(&request, "text/javascript; charset=utf-8", CACHE, LIVE)
+fn script(request: &HeaderMap, text: &'static str) -> Response {
+    headers::tagged(request, "text/javascript; charset=utf-8", CACHE, text)
 }

@@ -4,8 +4,11 @@
 
 mod assets;
 mod downloads;
+mod clients;
+mod counts;
 mod frame;
 mod headers;
+mod history;
 mod page;
 pub mod staff;
 pub mod tracking;
@@ -14,10 +17,15 @@ mod view;
 
 pub use assets::assets;
 pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
+pub use clients::{Card, Clients, client_path};
+pub use counts::{Count, Counts};
 pub use headers::{entry_html, html, secure_headers};
-pub use page::{render_entry, render_live, render_page};
-pub use view::{Badge, Entry, Hint, Line, Page, Reason, Step};
+pub use history::{Chip, Choice, Form, Heading, Hint, Page};
+pub use page::render_entry;
+pub use view::{Badge, Entry, Line, Reason, Step};
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

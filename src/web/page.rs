@@ -2,41 +2,18 @@
 
 use askama::Template;
 
+use super::clients::client_path;
 use super::frame;
-use super::view::{Badge, Entry, Line, Page, Step};
+use super::view::{Badge, Entry, Line, Step};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
-
-/// The whole first page.
-pub fn render_page(page: &Page) -> Result<String, askama::Error> {
-    PageTemplate { page }.render()
-}
-
-/// What of the first page changes while it is open: tally, lines and paging links. `live.js` puts
-/// each part in the place of the one with the same id. Equal views give equal text, so that the
-/// answer can carry an `ETag`; `page.now` does not occur in it.
-pub fn render_live(page: &Page) -> Result<String, askama::Error> {
-    LiveTemplate { page }.render()
-}
 
 /// The page of one entry.
 pub fn render_entry(entry: &Entry) -> Result<String, askama::Error> {
     let line = &entry.line;
     let frame = entry.html.as_deref().map(frame::document);
     EntryTemplate { entry, line, frame }.render()
-}
-
-#[derive(Template)]
-#[template(path = "page.html")]
-struct PageTemplate<'a> {
-    page: &'a Page,
-}
-
-#[derive(Template)]
-#[template(path = "live.html")]
-struct LiveTemplate<'a> {
-    page: &'a Page,
 }
 
 #[derive(Template)]
@@ -67,23 +44,16 @@ impl When {
     }
 }
 
-impl Page {
-    fn when(&self) -> When {
-        When::new(self.now)
-    }
-
-    fn counts(&self) -> impl Iterator<Item = (&'static str, u64, Status)> {
-        let tally = self.tally.iter();
-        tally.map(|&(status, count)| (class(status), count, status))
-    }
-}
-
 impl Line {
-    fn when(&self) -> When {
+    pub(super) fn client_path(&self) -> String {
+        client_path(&self.client_id)
+    }
+
+    pub(super) fn when(&self) -> When {
         When::new(self.date)
     }
 
-    const fn method_icon(&self) -> &'static str {
+    pub(super) const fn method_icon(&self) -> &'static str {
         match self.method {
             Method::Email => "i-email",
             Method::Sms => "i-sms",
@@ -94,7 +64,7 @@ impl Line {
         }
     }
 
-    const fn channel_icon(&self) -> &'static str {
+    pub(super) const fn channel_icon(&self) -> &'static str {
         match self.channel {
             Channel::Inbound => "i-in",
             Channel::Outbound => "i-out",
@@ -109,12 +79,12 @@ impl Step {
 }
 
 impl Badge {
-    fn when(&self) -> Option<When> {
+    pub(super) fn when(&self) -> Option<When> {
         self.time.map(When::new)
     }
 
     /// The hint of a browser without style sheets or scripts.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let time = self.when().map_or_else(String::new, |when| {
             format!("{} {} UTC", when.day, when.clock)
         });
@@ -125,13 +95,13 @@ impl Badge {
         }
     }
 
-    const fn class(&self) -> &'static str {
+    pub(super) const fn class(&self) -> &'static str {
         class(self.status)
     }
 }
 
 /// The class of a status, which is also the name of its icon.
-const fn class(status: Status) -> &'static str {
+pub(super) const fn class(status: Status) -> &'static str {
     match status {
         Status::AwaitingSend => "awaiting",
         Status::Sent => "sent",

@@ -2,8 +2,12 @@
 
 use uuid::Uuid;
 
+use super::clients::{Card, Clients};
+use super::counts::{Count, Counts};
+use super::history::{Chip, Choice, Form, Heading, Hint, Page};
 use super::staff::Head;
-use super::view::{Badge, Entry, Hint, Line, Page, Reason, Step};
+use super::view::{Badge, Entry, Line, Reason, Step};
+use crate::domain::column::Column;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
 use crate::domain::reason::Category;
@@ -24,28 +28,30 @@ impl Head {
 }
 
 impl Page {
-    /// A full first page, an older page at its end, and a fresh installation.
+    /// A full first page, an older page at its end, a fresh installation, and a client's.
     pub(crate) fn samples() -> Vec<Self> {
         let full = Self {
             head: Head::sample("Lotus Yoga & Co."),
+            client: None,
+            form: Form::sample(),
+            chips: vec![chip("Status", "Bounced"), chip("Search", "yoga & more")],
+            unfiltered: "/".to_owned(),
+            wrong: vec!["From: “yesterday” is no day. It was left out.".to_owned()],
+            notes: vec!["Looked through 100000 entries.".to_owned()],
+            headings: headings(),
+            columns: vec![choice("user", "User"), choice("status", "Status")],
             lines: Line::samples(),
-            tally: vec![
-                (Status::AwaitingSend, 1),
-                (Status::Sent, 3),
-                (Status::Unopened, 2),
-                (Status::Opened, 3),
-                (Status::Bounced, 2),
-                (Status::Failed, 2),
-            ],
             sandbox: true,
-            older: Some("/?cursor=abc&limit=100".to_owned()),
+            older: Some("/?cursor=abc&status=Bounced".to_owned()),
             newest: None,
+            here: "/?status=Bounced".to_owned(),
+            live: "/live".to_owned(),
+            counts: "/counts?status=Bounced".to_owned(),
             hints: hints(),
             now: at("09:00:30"),
         };
         let last = Self {
             lines: Vec::new(),
-            tally: Vec::new(),
             sandbox: false,
             older: None,
             newest: Some("/".to_owned()),
@@ -54,14 +60,26 @@ impl Page {
         };
         let fresh = Self {
             lines: Vec::new(),
-            tally: Vec::new(),
+            chips: Vec::new(),
+            wrong: Vec::new(),
+            notes: Vec::new(),
             older: None,
             ..full.clone()
         };
-        vec![full, last, fresh]
+        let of_client = Self {
+            client: Some(Card::sample()),
+            live: "/live?client=C-1003".to_owned(),
+            hints: Vec::new(),
+            headings: headings()
+                .into_iter()
+                .filter(|it| it.column != Column::Client)
+                .collect(),
+            ..full.clone()
+        };
+        vec![full, last, fresh, of_client]
     }
 
-    /// As many lines as one page shows.
+    /// As many lines as one page shows, with as much in each as there can be.
     pub(crate) fn of_lines(count: u32) -> Self {
         let mut page = Self::samples().remove(0);
         let samples = page.lines.clone();
@@ -72,6 +90,111 @@ impl Page {
             .map(|(line, n)| Line { id: id(n), ..line })
             .collect();
         page
+    }
+}
+
+fn chip(what: &'static str, value: &str) -> Chip {
+    Chip {
+        what,
+        value: value.to_owned(),
+        without: "/".to_owned(),
+    }
+}
+
+fn choice(value: &str, label: &str) -> Choice {
+    Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        chosen: true,
+    }
+}
+
+fn headings() -> Vec<Heading> {
+    let all = Column::ALL.into_iter();
+    all.map(|column| Heading {
+        column,
+        link: format!("/?sort={}", column.as_str()),
+        sorted: (column == Column::Date).then_some("descending"),
+    })
+    .collect()
+}
+
+impl Form {
+    fn sample() -> Self {
+        Self {
+            action: "/".to_owned(),
+            search: "yoga & more".to_owned(),
+            from: "2027-01-01".to_owned(),
+            to: String::new(),
+            methods: vec![choice("email", "Email")],
+            contact_types: vec![choice("Client Notifications", "Client Notifications")],
+            statuses: vec![choice("Bounced", "Bounced")],
+            all: true,
+            staff: vec![choice("S-1", "Dana Okafor")],
+            channels: vec![choice("Inbound", "Inbound")],
+            sort: "-type".to_owned(),
+        }
+    }
+}
+
+impl Card {
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: "C-1003".to_owned(),
+            uid: id(7).to_string(),
+            name: "Yuki Tanaka".to_owned(),
+            email: Some("yuki@example.com".to_owned()),
+            phone: Some("+14155550123".to_owned()),
+            location: Some("Lisbon".to_owned()),
+            deactivated_at: Some(at("08:00:00")),
+        }
+    }
+}
+
+impl Clients {
+    /// Some found, too many, none, and nothing looked for.
+    pub(crate) fn samples() -> Vec<Self> {
+        let some = Self {
+            head: Head::sample("Lotus Yoga & Co."),
+            text: "yu".to_owned(),
+            found: vec![Card::sample()],
+            more: false,
+        };
+        let many = Self {
+            more: true,
+            ..some.clone()
+        };
+        let none = Self {
+            found: Vec::new(),
+            ..some.clone()
+        };
+        let nothing = Self {
+            text: String::new(),
+            ..none.clone()
+        };
+        vec![some, many, none, nothing]
+    }
+}
+
+impl Counts {
+    pub(crate) fn sample() -> Self {
+        let count = |status, number| Count {
+            status,
+            number,
+            link: format!("/?status={status}&from=2027-01-01"),
+        };
+        Self {
+            head: Head::sample("Lotus Yoga & Co."),
+            counts: vec![
+                count(Status::Opened, 1_250),
+                count(Status::Bounced, 1),
+                count(Status::Failed, 0),
+            ],
+            entries: 5_000,
+            by_hand: 12,
+            note: Some("There are older entries, which are not counted.".to_owned()),
+            back: "/?from=2027-01-01".to_owned(),
+        }
     }
 }
 
@@ -126,6 +249,10 @@ fn line(n: u32, text: &str) -> Line {
         client_name: client.to_owned(),
         method: Method::parse(method).unwrap(),
         type_name: type_name.to_owned(),
+        description: Some(format!("{} ", "About the invoice of May,").repeat(6)),
+        tags: ["invoice", "may", "yoga & more", "reminder", "question"]
+            .map(str::to_owned)
+            .into(),
         contact_type: CONTACT_TYPES[usize::try_from(n).unwrap() % CONTACT_TYPES.len()].to_owned(),
         statuses: badges(statuses, date),
         channel: if manual {
@@ -133,6 +260,7 @@ fn line(n: u32, text: &str) -> Line {
         } else {
             Channel::Outbound
         },
+        resendable: !manual,
     }
 }
 

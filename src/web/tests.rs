@@ -7,122 +7,13 @@ use axum::response::Response;
 use axum::{Router, body::Body};
 use tower::ServiceExt;
 
-use super::assets::{LIVE, STYLE};
+use super::assets::{FIND, HISTORY, LIVE, STYLE};
+use super::clients::{Card, Clients};
+use super::counts::Counts;
+use super::history::{Chip, Choice, Form, Hint, Page};
 use super::staff::Head;
-use super::view::{Badge, Entry, Hint, Line, Page, Reason, Step};
-use super::{assets, entry_html, html, render_entry, render_live, render_page, secure_headers};
-use crate::domain::status::Status;
-
-#[test]
-fn the_headings_are_the_users_words_and_the_client() {
-    let page = render_page(&Page::samples()[0]).unwrap();
-    assert_eq!(
-        between(&page, "<th scope=\"col\">", "</th>"),
-        [
-            "Date",
-            "Client",
-            "User",
-            "Contact Method",
-            "Type",
-            "Contact Type",
-            "Status",
-            "Channel",
-            "Action"
-        ]
-    );
-}
-
-#[test]
-fn a_line_shows_all_its_columns_and_both_of_its_statuses() {
-    let line = Line::samples().remove(2);
-    let page = Page {
-        lines: vec![line.clone()],
-        ..Page::samples().remove(0)
-    };
-    let lines = render_live(&page).unwrap();
-    assert_eq!(between(&lines, "<td", "</td>").len(), 9);
-    for text in [
-        ">2027-01-01 <span>08:57:59</span>",
-        "Yuki Tanaka <small>C-1003</small>",
-        ">Automated<",
-        "title=\"Email\"",
-        ">Welcome<",
-        ">Message Center<",
-        "/></svg>Bounced ",
-        "/></svg>Opened ",
-        "title=\"The recipient&#39;s mailbox is full. 2027-01-01 08:57:59 UTC\"",
-        "/></svg>Outbound<",
-    ] {
-        assert!(lines.contains(text), "{text} in {lines}");
-    }
-    assert!(lines.contains(&format!("<a href=\"/entries/{}\">Show</a>", line.id)));
-}
-
-#[test]
-fn every_status_has_its_word_its_shape_and_its_colour() {
-    let icons = render_page(&Page::samples()[0]).unwrap();
-    for status in Status::ALL {
-        let badge = Badge {
-            status,
-            hover: String::new(),
-            time: None,
-        };
-        let line = Line {
-            statuses: vec![badge],
-            ..Line::samples().remove(0)
-        };
-        let lines = render_live(&Page {
-            lines: vec![line],
-            ..Page::samples().remove(1)
-        })
-        .unwrap();
-        let class = between(&lines, "<span class=\"badge ", "\"").remove(0);
-        assert!(lines.contains(&format!("</svg>{status}</span>")), "{lines}");
-        assert!(
-            icons.contains(&format!("<symbol id=\"i-{class}\"")),
-            "{class}"
-        );
-        assert!(STYLE.contains(&format!("--{class}-tint:")), "{class}");
-    }
-}
-
-#[test]
-fn the_page_works_without_the_script_and_says_what_to_do_when_empty() {
-    let [full, last, fresh] = Page::samples().try_into().unwrap();
-    let page = render_page(&full).unwrap();
-    assert!(page.contains("<noscript><meta http-equiv=\"refresh\" content=\"15\"></noscript>"));
-    assert!(page.contains("href=\"/?cursor=abc&#38;limit=100\" rel=\"next\">Older"));
-    assert!(page.contains("Sandbox") && page.contains("Lotus Yoga &#38; Co."));
-    let page = render_page(&fresh).unwrap();
-    assert!(page.contains("No contact yet") && page.contains("opened@simulator.test"));
-    let page = render_page(&last).unwrap();
-    assert!(page.contains("No older entries.") && page.contains("← Newest"));
-    assert!(!page.contains("Sandbox") && !page.contains("<details"));
-}
-
-#[test]
-fn the_live_part_is_the_same_html_as_on_the_page_and_stays_equal_as_time_passes() {
-    for mut page in Page::samples() {
-        let live = render_live(&page).unwrap();
-        let whole = render_page(&page).unwrap();
-        for (from, to) in [
-            ("<ul id=\"tally\"", "</ul>"),
-            ("<tbody id=\"lines\">", "</tbody>"),
-            ("<nav id=\"pager\"", "</nav>"),
-        ] {
-            assert_eq!(between(&live, from, to), between(&whole, from, to));
-            assert_eq!(between(&live, from, to).len(), 1);
-        }
-        page.now = crate::domain::time::Timestamp::MAX;
-        assert_eq!(render_live(&page).unwrap(), live);
-    }
-}
-
-#[test]
-fn a_page_of_a_hundred_lines_stays_under_a_hundred_kilobytes() {
-    let page = render_page(&Page::of_lines(100)).unwrap();
-    assert!(page.len() < 100_000, "{} bytes", page.len());
-}
+use super::view::{Badge, Entry, Line, Reason, Step};
+use super::{assets, entry_html, html, render_entry, secure_headers};
 
 #[test]
 fn an_entry_shows_its_story_its_reason_and_the_message() {
@@ -168,15 +59,17 @@ const HOSTILE: [&str; 12] = [
 #[test]
 fn hostile_text_adds_no_tag_and_no_attribute_anywhere() {
     let harmless = [
-        render_page(&page_of("x")),
-        render_live(&page_of("x")),
+        page_of("x").render(),
+        page_of("x").render_live(),
+        clients_of("x").render(),
         render_entry(&entry_of("x")),
     ]
     .map(|html| skeleton(&html.unwrap()));
     for text in HOSTILE {
         let hostile = [
-            render_page(&page_of(text)),
-            render_live(&page_of(text)),
+            page_of(text).render(),
+            page_of(text).render_live(),
+            clients_of(text).render(),
             render_entry(&entry_of(text)),
         ]
         .map(|html| skeleton(&html.unwrap()));
@@ -186,12 +79,13 @@ fn hostile_text_adds_no_tag_and_no_attribute_anywhere() {
 
 #[test]
 fn no_page_carries_inline_styles_inline_scripts_or_anything_external() {
-    let pages = Page::samples().iter().map(render_page).collect::<Vec<_>>();
+    let pages = Page::samples().iter().map(Page::render).collect::<Vec<_>>();
+    let others = vec![Counts::sample().render(), Clients::samples()[0].render()];
     let entries = Entry::samples()
         .iter()
         .map(render_entry)
         .collect::<Vec<_>>();
-    for page in pages.into_iter().chain(entries) {
+    for page in pages.into_iter().chain(others).chain(entries) {
         let page = page.unwrap();
         for (tag, attributes) in skeleton(&page) {
             assert_ne!(tag, "style");
@@ -213,7 +107,7 @@ fn no_page_carries_inline_styles_inline_scripts_or_anything_external() {
             );
         }
     }
-    for asset in [STYLE, LIVE] {
+    for asset in [STYLE, LIVE, FIND, HISTORY] {
         assert!(!asset.contains("//example") && !asset.contains("http") && !asset.contains("url("));
     }
 }
@@ -224,6 +118,8 @@ async fn assets_have_their_types_and_are_not_sent_twice() {
     for (path, content_type) in [
         ("/assets/style.css", "text/css; charset=utf-8"),
         ("/assets/live.js", "text/javascript; charset=utf-8"),
+        ("/assets/find.js", "text/javascript; charset=utf-8"),
+        ("/assets/history.js", "text/javascript; charset=utf-8"),
     ] {
         let first = app
             .clone()
@@ -261,8 +157,9 @@ async fn pages_run_nothing_of_others_and_only_an_entry_lets_styles_in() {
 
 #[test]
 fn the_debug_form_of_a_view_names_no_person() {
-    let text = format!("{:?} {:?}", Line::samples(), Entry::samples());
-    for personal in ["Ana Ruiz", "yuki@", "Welcome"] {
+    let cards = [Card::sample()];
+    let text = format!("{:?} {:?} {cards:?}", Line::samples(), Entry::samples());
+    for personal in ["Ana Ruiz", "yuki@", "Yuki", "Welcome"] {
         assert!(!text.contains(personal), "{personal}");
     }
 }
@@ -272,16 +169,64 @@ fn header_of(response: &Response, name: header::HeaderName) -> String {
 }
 
 fn page_of(text: &str) -> Page {
-    let lines = vec![line_of(text)];
     let hints = vec![Hint {
         what: text.to_owned(),
         command: text.to_owned(),
     }];
+    let choice = || {
+        vec![Choice {
+            value: text.to_owned(),
+            label: text.to_owned(),
+            chosen: true,
+        }]
+    };
+    let owned = || text.to_owned();
     Page {
         head: Head::sample(text),
-        lines,
+        client: Some(card_of(text)),
+        lines: vec![line_of(text)],
         hints,
+        form: Form {
+            action: owned(),
+            search: owned(),
+            from: owned(),
+            contact_types: choice(),
+            staff: choice(),
+            sort: owned(),
+            ..Form::default()
+        },
+        chips: vec![Chip {
+            what: "Search",
+            value: owned(),
+            without: owned(),
+        }],
+        wrong: vec![owned()],
+        notes: vec![owned()],
+        here: owned(),
+        live: owned(),
+        older: Some(owned()),
         ..Page::samples().remove(0)
+    }
+}
+
+fn clients_of(text: &str) -> Clients {
+    Clients {
+        head: Head::sample(text),
+        text: text.to_owned(),
+        found: vec![card_of(text)],
+        more: false,
+    }
+}
+
+fn card_of(text: &str) -> Card {
+    let owned = || text.to_owned();
+    Card {
+        id: owned(),
+        name: owned(),
+        email: Some(owned()),
+        phone: Some(owned()),
+        location: Some(owned()),
+        ..Card::sample()
     }
 }
 
@@ -301,6 +246,8 @@ fn line_of(text: &str) -> Line {
         client_id: text(),
         client_name: text(),
         type_name: text(),
+        description: Some(text()),
+        tags: vec![text()],
         contact_type: text(),
         statuses,
         ..line
@@ -332,7 +279,7 @@ fn entry_of(text: &str) -> Entry {
 }
 
 /// The texts between each `from` and the next `to`.
-fn between<'a>(html: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+pub(super) fn between<'a>(html: &'a str, from: &str, to: &str) -> Vec<&'a str> {
     html.split(from)
         .skip(1)
         .filter_map(|rest| rest.split_once(to).map(|(text, _)| text))

@@ -9,31 +9,6 @@ use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 
-/// The first page: the contact history of all clients, the newest entry first.
-#[derive(Clone, Debug)]
-pub struct Page {
-    pub head: Head,
-    pub lines: Vec<Line>,
-    /// How many of the lines shown have each status; a line with two statuses counts in both.
-    pub tally: Vec<(Status, u64)>,
-    /// The providers are the local stand-in: nothing leaves the machine.
-    pub sandbox: bool,
-    /// Link to the next page of older lines.
-    pub older: Option<String>,
-    /// Link to the first page, when this is not it.
-    pub newest: Option<String>,
-    /// What to try; the first one is also shown while the history is empty.
-    pub hints: Vec<Hint>,
-    pub now: Timestamp,
-}
-
-/// A command to copy, and what it does.
-#[derive(Clone, Debug)]
-pub struct Hint {
-    pub what: String,
-    pub command: String,
-}
-
 /// One line of the history: the columns of W2 and the client.
 #[derive(Clone)]
 pub struct Line {
@@ -45,10 +20,15 @@ pub struct Line {
     pub client_name: String,
     pub method: Method,
     pub type_name: String,
+    /// In short.
+    pub description: Option<String>,
+    pub tags: Vec<String>,
     pub contact_type: String,
     /// The headline first; empty for an entry that staff made by hand.
     pub statuses: Vec<Badge>,
     pub channel: Channel,
+    /// It can be sent again (W11).
+    pub resendable: bool,
 }
 
 /// A status with its reason.

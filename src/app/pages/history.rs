@@ -1,81 +1,217 @@
-//! The contact history of all clients.
+//! The contact history of all clients, and what it shares with that of one.
 
 use std::net::SocketAddr;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
-use serde::Deserialize;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::asked::{Asked, label, sort_word};
+use super::client::card;
 use super::{Pages, Trouble};
-use crate::domain::id::NotificationId;
+use crate::domain::column::Column;
+use crate::domain::line;
+use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
-use crate::store::history::{Entry, Filter};
+use crate::store::browse::{Bound, Looked, Reach, Sort};
+use crate::store::choices::Choices;
+use crate::store::history::Entry;
 use crate::web::staff::Visitor;
-use crate::web::{self, Badge, Hint, Line, Page};
+use crate::web::{self, Badge, Chip, Choice, Form, Heading, Hint, Line, Page};
 
 /// Lines of one page: it stays under 100 KB with them.
 const LINES: usize = 50;
-
-#[derive(Deserialize)]
-pub(super) struct Older {
-    before: Option<String>,
-}
+/// Characters of a description that a line shows; the entry's own page shows them all.
+const DESCRIPTION_SHOWN: usize = 160;
 
 pub(super) async fn show(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
-    Query(older): Query<Older>,
+    RawQuery(query): RawQuery,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let page = view(&pages, &visitor, &older).await?;
-    Ok(web::html(&request, web::render_page(&page)?))
+    let asked = Asked::read(query.as_deref());
+    if asked.client.is_some() {
+        return Ok(Redirect::to(&asked.here()).into_response());
+    }
+    let page = view(&pages, &visitor, &asked).await?;
+    Ok(web::html(&request, page.render()?))
 }
 
+/// What of a history changes while it is open.
 pub(super) async fn live(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
-    Query(older): Query<Older>,
+    RawQuery(query): RawQuery,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let page = view(&pages, &visitor, &older).await?;
-    Ok(web::html(&request, web::render_live(&page)?))
+    let asked = Asked::read(query.as_deref());
+    let page = view(&pages, &visitor, &asked).await?;
+    Ok(web::html(&request, page.render_live()?))
 }
 
-async fn view(pages: &Pages, visitor: &Visitor, older: &Older) -> Result<Page, Trouble> {
-    let after = older.before.as_deref().and_then(NotificationId::parse);
-    let filter = Filter {
-        sight: visitor.account.sight(),
-        limit: LINES,
-        after,
-        ..Filter::default()
+/// The history that is asked for. `NotFound` when its client is out of sight.
+pub(super) async fn view(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Page, Trouble> {
+    let (store, account) = (&pages.store, &visitor.account);
+    let client = match &asked.client {
+        Some(id) => Some(card(pages, visitor, id).await?),
+        None => None,
     };
-    let found = pages
-        .store
-        .history(&visitor.account.business, &filter)
-        .await?;
-    let lines: Vec<Line> = found.entries.iter().map(line).collect();
-    let last = found.entries.last().filter(|_| found.more);
+    let choices = store.choices(&account.business).await?;
+    let browse = asked.browse(account.sight(), LINES);
+    let looked = store.browse(&account.business, &browse).await?;
+    let next = looked.next.as_ref();
+    let pairs = asked.pairs();
+    let unfiltered = asked.address(&[], asked.sort, None);
     Ok(Page {
-        head: visitor.head("/"),
-        tally: tally(&lines),
-        lines,
+        head: visitor.head(if client.is_some() { "" } else { "/" }),
+        form: form(asked, &choices),
+        chips: chips(asked, &choices),
+        wrong: asked.wrong.clone(),
+        notes: notes(&looked),
+        headings: headings(asked, &account.hidden_columns),
+        columns: columns(&account.hidden_columns),
+        lines: looked.entries.iter().map(line).collect(),
         sandbox: pages.sandbox,
-        older: last.map(|entry| format!("/?before={}", entry.id)),
-        newest: after.map(|_| "/".to_owned()),
-        hints: hints(pages.address),
+        older: next.map(|next| asked.address(&pairs, asked.sort, Some(next))),
+        newest: (asked.after.is_some()).then(|| asked.address(&pairs, asked.sort, None)),
+        here: asked.here(),
+        live: asked.part("/live", &[]),
+        counts: asked.part("/counts", &pairs),
+        hints: if client.is_some() {
+            Vec::new()
+        } else {
+            hints(pages.address)
+        },
         now: pages.clock.now(),
+        unfiltered,
+        client,
     })
 }
 
-fn tally(lines: &[Line]) -> Vec<(Status, u64)> {
-    let count = |status| {
-        let held = |line: &&Line| line.statuses.iter().any(|badge| badge.status == status);
-        u64::try_from(lines.iter().filter(held).count()).unwrap_or(u64::MAX)
+fn notes(looked: &Looked) -> Vec<String> {
+    let Reach {
+        looked_at, sorted, ..
+    } = Reach::default();
+    let note = looked.bound.map(|bound| match bound {
+        Bound::LookedUntil(date) => format!(
+            "Looked through {looked_at} entries, up to {}. The next page looks further; a range of \
+             dates leads there at once.",
+            date.plainly()
+        ),
+        Bound::NewestSorted => format!(
+            "Sorted are the newest entries that match, {sorted} at most. Choose a range of dates, or \
+             sort by date, for the others."
+        ),
+    });
+    note.into_iter().collect()
+}
+
+fn choice(value: &str, label: &str, chosen: bool) -> Choice {
+    Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        chosen,
+    }
+}
+
+fn form(asked: &Asked, choices: &Choices) -> Form {
+    let text = |it: &Option<String>| it.clone().unwrap_or_default();
+    let day =
+        |it: &Option<super::asked::Day>| it.as_ref().map_or(String::new(), |it| it.text.clone());
+    let methods = Method::ALL.iter();
+    let statuses = Status::ALL.iter();
+    let channels = [Channel::Inbound, Channel::Outbound];
+    Form {
+        action: asked.path(),
+        search: text(&asked.search),
+        from: day(&asked.from),
+        to: day(&asked.to),
+        methods: methods
+            .map(|it| choice(it.as_str(), it.label(), asked.method == Some(*it)))
+            .collect(),
+        contact_types: choices
+            .contact_types
+            .iter()
+            .map(|it| choice(it, it, asked.contact_type.as_ref() == Some(it)))
+            .collect(),
+        statuses: statuses
+            .map(|it| choice(it.as_str(), it.as_str(), asked.statuses.contains(it)))
+            .collect(),
+        all: asked.all,
+        staff: choices
+            .staff
+            .iter()
+            .map(|(id, name)| choice(id, name, asked.staff_id.as_ref() == Some(id)))
+            .collect(),
+        channels: channels
+            .iter()
+            .map(|it| choice(it.as_str(), it.as_str(), asked.channel == Some(*it)))
+            .collect(),
+        sort: if asked.sort == Sort::default() {
+            String::new()
+        } else {
+            sort_word(asked.sort)
+        },
+    }
+}
+
+fn chips(asked: &Asked, choices: &Choices) -> Vec<Chip> {
+    let pairs = asked.pairs();
+    let each = pairs.iter().enumerate().map(|(i, (name, value))| {
+        let mut others = pairs.clone();
+        others.remove(i);
+        let staff = || choices.staff.iter().find(|(id, _)| id == value);
+        let shown = match *name {
+            "method" => Method::parse(value).map(|it| it.label().to_owned()),
+            "staff_id" => staff().map(|(_, name)| name.clone()),
+            _ => None,
+        };
+        Chip {
+            what: label(name),
+            value: shown.unwrap_or_else(|| value.clone()),
+            without: asked.address(&others, asked.sort, None),
+        }
+    });
+    each.collect()
+}
+
+/// The first click on a heading sorts by it, the second one turns the order.
+fn headings(asked: &Asked, hidden: &[Column]) -> Vec<Heading> {
+    let of_client = asked.client.is_some();
+    let shown = Column::ALL
+        .into_iter()
+        .filter(|column| !(hidden.contains(column) || of_client && *column == Column::Client));
+    let pairs = asked.pairs();
+    let heading = |column| {
+        let is_sorted = asked.sort.by == column;
+        let sort = Sort {
+            by: column,
+            descending: if is_sorted {
+                !asked.sort.descending
+            } else {
+                column == Column::Date
+            },
+        };
+        let way = if asked.sort.descending {
+            "descending"
+        } else {
+            "ascending"
+        };
+        Heading {
+            column,
+            link: asked.address(&pairs, sort, None),
+            sorted: is_sorted.then_some(way),
+        }
     };
-    let counts = Status::ALL.map(|status| (status, count(status)));
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    shown.map(heading).collect()
+}
+
+fn columns(hidden: &[Column]) -> Vec<Choice> {
+    let all = Column::ALL.into_iter().filter(|it| it.may_be_hidden());
+    all.map(|it| choice(it.as_str(), it.label(), !hidden.contains(&it)))
+        .collect()
 }
 
 fn hints(address: SocketAddr) -> Vec<Hint> {
@@ -119,6 +255,12 @@ pub(super) fn line(entry: &Entry) -> Line {
             .unwrap_or_else(|| entry.client_id.clone()),
         method: entry.method,
         type_name: entry.type_name.clone(),
+        description: entry
+            .description
+            .as_deref()
+            .map(|text| line::bounded(text, DESCRIPTION_SHOWN))
+            .filter(|text| !text.is_empty()),
+        tags: entry.tags.clone(),
         contact_type: entry.contact_type.clone(),
         statuses: entry
             .statuses()
@@ -126,6 +268,7 @@ pub(super) fn line(entry: &Entry) -> Line {
             .map(|status| badge(entry, status))
             .collect(),
         channel: entry.channel,
+        resendable: entry.method.is_resendable() && !entry.manual && entry.content_id.is_some(),
     }
 }
 

@@ -1,5 +1,10 @@
-//! The pages behind the door: the contact history, and its entries.
+//! The pages behind the door: clients, their contact history, and its entries.
 
+mod asked;
+mod client;
+mod clients;
+mod columns;
+mod counts;
 mod entry;
 mod history;
 
@@ -9,7 +14,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tracing::error;
 
 use super::samples;
@@ -67,6 +72,11 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
     let (router, mut rules) = Guarded::new(staff.clone())
         .page("/", Rule::Needs(contacts), get(history::show))
         .page("/live", Rule::Polled(contacts), get(history::live))
+        .page("/counts", Rule::Polled(contacts), get(counts::show))
+        .page("/clients", Rule::Needs(contacts), get(clients::show))
+        .page("/clients/found", Rule::Needs(contacts), get(clients::found))
+        .page("/clients/{id}", Rule::Needs(contacts), get(client::show))
+        .page("/account/columns", Rule::SignedIn, post(columns::choose))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
         .finish();
     let (of_staff, more) = staff::router(staff);
@@ -115,7 +125,7 @@ impl IntoResponse for Trouble {
             }
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
-                "There is no such entry. Go back to / .\n",
+                "There is nothing here, or nothing that you can see. Go back to / .\n",
             )
                 .into_response(),
         }

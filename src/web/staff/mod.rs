@@ -21,6 +21,7 @@ pub use cookie::Cookies;
 pub use door::{Guarded, Rule};
 pub use hasher::{Hasher, Unhashed};
 pub use notice::Notice;
+pub use sign_in::place;
 pub use visitor::{Head, Visitor};
 
 use crate::domain::role::Right;

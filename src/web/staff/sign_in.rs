@@ -241,9 +241,9 @@ pub(super) fn plainly(wait: Duration) -> String {
     }
 }
 
-/// Where to go after the sign-in: a path of ours. What a browser could take for another host, or
+/// Where to go after a form: a path of ours. What a browser could take for another host, or
 /// for more than a path, is none.
-fn place(next: Option<&str>) -> &str {
+pub fn place(next: Option<&str>) -> &str {
     let own = next.filter(|next| {
         let rest = next.strip_prefix('/');
         rest.is_some_and(|rest| !rest.starts_with(['/', '\\']))

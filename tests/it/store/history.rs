@@ -47,7 +47,7 @@ fn ids(entries: &[Entry]) -> Vec<NotificationId> {
 }
 
 /// Ninety entries of three clients, a second apart, some with feedback of every sort.
-async fn fill(db: &TestDb) {
+pub(super) async fn fill(db: &TestDb) {
     for i in 0..90_usize {
         db.pass(Duration::from_secs(1));
         let client = ["C-1", "C-2", "C-3"][i % 3];
@@ -74,7 +74,7 @@ async fn fill(db: &TestDb) {
 }
 
 /// As staff will write one; no part of the store makes them yet.
-async fn add_manual(db: &TestDb, client: &str, description: &str) -> NotificationId {
+pub(super) async fn add_manual(db: &TestDb, client: &str, description: &str) -> NotificationId {
     let now = db.pass(Duration::from_secs(1));
     let id = NotificationId::new(db.clock.new_uuid(now));
     let date = if db.is_postgres() {

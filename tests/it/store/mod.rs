@@ -3,6 +3,7 @@
 pub(crate) mod make;
 
 mod alarms;
+mod browse;
 mod buried;
 mod claim;
 mod clients;
@@ -11,6 +12,7 @@ mod enqueue;
 mod exports;
 mod facts;
 mod feedback;
+mod find;
 mod held;
 mod history;
 mod inbound;

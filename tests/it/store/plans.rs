@@ -16,7 +16,7 @@ use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::businesses::Change;
-use sendtrail::store::clients::{Changes, ClientRef};
+use sendtrail::store::clients::Changes;
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
@@ -129,6 +129,8 @@ async fn everything(db: &TestDb) {
     visits(db, ids[0]).await;
     super::staff::everything(db).await;
     super::exports::everything(db).await;
+    super::browse::everything(db).await;
+    super::find::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -414,7 +416,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 20] = [
+const SMALL: [&str; 22] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -432,6 +434,8 @@ const SMALL: [&str; 20] = [
     "SCAN recent",
     "SCAN latest",
     "SCAN entries",
+    "SCAN begins",
+    "SCAN hits",
     // The first of those of which something is tracked.
     "SCAN contact_types USING INDEX contact_types_tracked",
     // A few for each topic and provider.

@@ -22,6 +22,7 @@ mod localstack;
 mod many;
 mod many_events;
 mod outage;
+mod pages_history;
 mod poison;
 mod program;
 mod providers;

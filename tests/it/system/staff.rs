@@ -26,9 +26,9 @@ both! {
     every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business,
 }
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
-async fn start(db: &TestDb) -> Program {
+pub(super) async fn start(db: &TestDb) -> Program {
     let overrides = Overrides {
         clock: Some(db.clock.clone()),
         ..Overrides::default()
@@ -36,7 +36,7 @@ async fn start(db: &TestDb) -> Program {
     Program::start_with(&Variables::of(db).sandbox(), overrides).await
 }
 
-async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
+pub(super) async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
     let password = Hasher::default().hash(PASSWORD.to_owned()).await.unwrap();
     db.store.ensure_business(business, business).await.unwrap();
     let new = NewAccount {
@@ -52,20 +52,20 @@ async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Rol
 }
 
 /// A browser without redirects that are followed by themselves.
-struct Browser {
+pub(super) struct Browser {
     base: String,
     http: reqwest::Client,
     cookie: Option<String>,
 }
 
-struct Page {
-    status: u16,
-    location: String,
-    html: String,
+pub(super) struct Page {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) html: String,
 }
 
 impl Browser {
-    fn at(program: &Program) -> Self {
+    pub(super) fn at(program: &Program) -> Self {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy();
@@ -96,23 +96,23 @@ impl Browser {
         }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.http.post(format!("{}{path}", self.base)).form(fields);
         self.send(request).await
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Page {
+    pub(super) async fn sign_in(&mut self, email: &str, password: &str) -> Page {
         self.post("/sign-in", &[("email", email), ("password", password)])
             .await
     }
 
     /// Of the forms that this browser is shown.
-    async fn token(&mut self) -> String {
+    pub(super) async fn token(&mut self) -> String {
         let html = self.get("/account").await.html;
         let (_, rest) = html.split_once("name=\"token\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()
@@ -309,10 +309,15 @@ async fn a_session_that_nobody_uses_ends(db: &TestDb) {
 }
 
 /// Every page: how it is asked for, and whether a role may have it. `ENTRY` is one of C-1.
-const PAGES: [(&str, &str, Rule); 9] = [
+const PAGES: [(&str, &str, Rule); 14] = [
     ("/", "GET", Rule::Needs(Right::SeeContacts)),
     ("/live", "GET", Rule::Polled(Right::SeeContacts)),
+    ("/counts", "GET", Rule::Polled(Right::SeeContacts)),
+    ("/clients", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/clients/found", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/clients/{id}", "GET", Rule::Needs(Right::SeeContacts)),
     ("/entries/{id}", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/account/columns", "POST", Rule::SignedIn),
     ("/staff", "GET", Rule::Needs(Right::SeeStaff)),
     ("/account", "GET", Rule::SignedIn),
     ("/account/password", "POST", Rule::SignedIn),
@@ -362,7 +367,8 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
         let mut browser = Browser::at(&program);
         let sees = business == "default" && role != Role::StaffPlus;
         for (path, method, rule) in PAGES {
-            let asked = path.replace("{id}", &id);
+            let asked = path.replace("/clients/{id}", "/clients/C-1");
+            let asked = asked.replace("{id}", &id);
             let anonymous = Browser::at(&program).get(&asked).await.status;
             let expected = if rule == Rule::Open { 200 } else { 303 };
             assert_eq!(anonymous, expected, "{path} for nobody");
@@ -376,7 +382,7 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
             let allowed = match rule {
                 Rule::Open => 303,
                 Rule::Needs(right) | Rule::Polled(right) if !role.may(right) => 403,
-                Rule::Needs(_) | Rule::Polled(_) if path == "/entries/{id}" && !sees => 404,
+                Rule::Needs(_) if path.ends_with("/{id}") && !sees => 404,
                 Rule::SignedIn | Rule::Needs(_) | Rule::Polled(_) => 200,
             };
             assert_eq!(page.status, allowed, "{path} for {role:?} of {business}");
@@ -384,7 +390,8 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
                 assert!(page.html.contains("no right to see this"));
             }
             let shown = page.html.contains("Secret matter");
-            let expected = sees && ["/", "/live", "/entries/{id}"].contains(&path);
+            let shows = path.ends_with("/{id}") || ["/", "/live"].contains(&path);
+            let expected = sees && shows;
             assert_eq!(shown, expected, "{path} for {role:?} of {business}");
         }
     }
