@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::row::Row;
 use super::stmt::{Dialect, Rows, Stmt, sql};
-use super::{Error, Store, facts, feedback, sight};
+use super::{Error, Store, facts, feedback, sight, tags};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -34,6 +34,8 @@ pub struct Entry {
     pub channel: Channel,
     pub to: Option<String>,
     pub description: Option<String>,
+    /// Up to five short words of its content (M3).
+    pub tags: Vec<String>,
     pub content_id: Option<Uuid>,
     pub resend_of: Option<NotificationId>,
     pub send_at: Option<Timestamp>,
@@ -161,7 +163,7 @@ impl Store {
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
-             l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
+             l.tags, l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
              l.reply_to, l.template_name, l.template_version, f.* \
              FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \
@@ -413,6 +415,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         channel: row.word("channel", Channel::parse)?,
         to: row.opt_text("address")?,
         description: row.opt_text("description")?,
+        tags: tags::read(row)?,
         content_id: row.opt_id("content_id")?,
         resend_of: row.opt_id("resend_of")?.map(NotificationId::new),
         send_at: row.opt_time("send_at")?,

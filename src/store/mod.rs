@@ -3,9 +3,10 @@
 //! verb takes a batch.
 
 pub mod alarms;
-mod bars;
+pub mod bars;
 pub mod buried;
 pub mod businesses;
+pub mod changes;
 pub mod claims;
 pub mod clients;
 mod db;
@@ -33,6 +34,7 @@ pub mod providers;
 pub mod receipts;
 pub mod record;
 pub mod reports;
+pub mod resend_runs;
 pub mod retention;
 mod row;
 mod secrets;
@@ -45,6 +47,7 @@ pub mod staff_sessions;
 mod stmt;
 pub mod story;
 pub mod suppressions;
+pub mod tags;
 pub mod templates;
 pub mod tracking;
 mod turns;

@@ -16,7 +16,7 @@ use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::businesses::Change;
-use sendtrail::store::clients::{Changes, ClientRef};
+use sendtrail::store::clients::Changes;
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
@@ -128,6 +128,8 @@ async fn everything(db: &TestDb) {
     webhooks(db).await;
     visits(db, ids[0]).await;
     super::staff::everything(db).await;
+    super::tags::everything(db).await;
+    super::resend_runs::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -413,7 +415,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 20] = [
+const SMALL: [&str; 21] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -433,6 +435,8 @@ const SMALL: [&str; 20] = [
     "SCAN entries",
     // The first of those of which something is tracked.
     "SCAN contact_types USING INDEX contact_types_tracked",
+    // The first of those that nobody has looked at.
+    "SCAN l USING INDEX contact_log_untagged",
     // A few for each topic and provider.
     "SCAN alarms",
     // Twenty of each business at most.
