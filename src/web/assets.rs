@@ -7,7 +7,7 @@ use axum::routing::get;
 
 use super::headers;
 
-/// Serves `/assets/style.css` and `/assets/live.js`.
+/// Serves the style sheet and the scripts, by the names of their files.
 pub fn assets<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -15,6 +15,7 @@ where
     Router::new()
         .route("/assets/style.css", get(style))
         .route("/assets/live.js", get(live))
+        .route("/assets/resend.js", get(resend))
 }
 
 /// One file for the browser; several for those who read them.
@@ -25,9 +26,11 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/history.css"),
     include_str!("assets/entry.css"),
     include_str!("assets/staff.css"),
+    include_str!("assets/resend.css"),
     include_str!("assets/unsubscribe.css"),
 );
 pub(super) const LIVE: &str = include_str!("assets/live.js");
+pub(super) const RESEND: &str = include_str!("assets/resend.js");
 
 /// Asked for again at every visit and answered by 304: a page never meets the script of another
 /// version.
@@ -37,6 +40,12 @@ async fn style(request: HeaderMap) -> Response {
     headers::tagged(&request, "text/css; charset=utf-8", CACHE, STYLE)
 }
 
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 async fn live(request: HeaderMap) -> Response {
-    headers::tagged(&request, "text/javascript; charset=utf-8", CACHE, LIVE)
+    headers::tagged(&request, SCRIPT, CACHE, LIVE)
+}
+
+async fn resend(request: HeaderMap) -> Response {
+    headers::tagged(&request, SCRIPT, CACHE, RESEND)
 }

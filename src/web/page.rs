@@ -2,8 +2,7 @@
 
 use askama::Template;
 
-use super::frame;
-use super::view::{Badge, Entry, Line, Page, Step};
+use super::view::{Badge, Line, Page};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
@@ -20,13 +19,6 @@ pub fn render_live(page: &Page) -> Result<String, askama::Error> {
     LiveTemplate { page }.render()
 }
 
-/// The page of one entry.
-pub fn render_entry(entry: &Entry) -> Result<String, askama::Error> {
-    let line = &entry.line;
-    let frame = entry.html.as_deref().map(frame::document);
-    EntryTemplate { entry, line, frame }.render()
-}
-
 #[derive(Template)]
 #[template(path = "page.html")]
 struct PageTemplate<'a> {
@@ -37,14 +29,6 @@ struct PageTemplate<'a> {
 #[template(path = "live.html")]
 struct LiveTemplate<'a> {
     page: &'a Page,
-}
-
-#[derive(Template)]
-#[template(path = "entry.html")]
-struct EntryTemplate<'a> {
-    entry: &'a Entry,
-    line: &'a Line,
-    frame: Option<String>,
 }
 
 /// An instant in the parts in which the pages show it, in UTC; `live.js` turns them into the
@@ -68,7 +52,7 @@ impl When {
 }
 
 impl Page {
-    fn when(&self) -> When {
+    pub(super) fn when(&self) -> When {
         When::new(self.now)
     }
 
@@ -79,11 +63,11 @@ impl Page {
 }
 
 impl Line {
-    fn when(&self) -> When {
+    pub(super) fn when(&self) -> When {
         When::new(self.date)
     }
 
-    const fn method_icon(&self) -> &'static str {
+    pub(super) const fn method_icon(&self) -> &'static str {
         match self.method {
             Method::Email => "i-email",
             Method::Sms => "i-sms",
@@ -94,7 +78,7 @@ impl Line {
         }
     }
 
-    const fn channel_icon(&self) -> &'static str {
+    pub(super) const fn channel_icon(&self) -> &'static str {
         match self.channel {
             Channel::Inbound => "i-in",
             Channel::Outbound => "i-out",
@@ -102,19 +86,13 @@ impl Line {
     }
 }
 
-impl Step {
-    fn when(&self) -> When {
-        When::new(self.at)
-    }
-}
-
 impl Badge {
-    fn when(&self) -> Option<When> {
+    pub(super) fn when(&self) -> Option<When> {
         self.time.map(When::new)
     }
 
     /// The hint of a browser without style sheets or scripts.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let time = self.when().map_or_else(String::new, |when| {
             format!("{} {} UTC", when.day, when.clock)
         });
@@ -125,7 +103,7 @@ impl Badge {
         }
     }
 
-    const fn class(&self) -> &'static str {
+    pub(super) const fn class(&self) -> &'static str {
         class(self.status)
     }
 }

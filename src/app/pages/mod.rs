@@ -1,21 +1,32 @@
 //! The pages behind the door: the contact history, and its entries.
 
+pub(super) mod asked;
+mod edit;
 mod entry;
 mod history;
+mod overriding;
+mod resend;
+mod resend_many;
+mod story;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use tokio::sync::Notify;
 use tracing::error;
 
+use super::account_list::account_list;
 use super::samples;
+use crate::api::AccountList;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::role::Right;
+use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::web;
 use crate::web::staff::{self, Cookies, Guarded, Hasher, Rule, Staff};
@@ -26,20 +37,38 @@ struct Pages {
     clock: Clock,
     sandbox: bool,
     address: SocketAddr,
+    /// Who email is from, where a business has no sender of its own.
+    sender: String,
+    metrics: Arc<Metrics>,
+    /// Poked after an enqueue.
+    woken: Arc<Notify>,
+    account_list: Option<Arc<dyn AccountList>>,
+}
+
+/// Of the program, for the pages.
+pub(super) struct Parts<'a> {
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) woken: &'a Arc<Notify>,
+    pub(super) address: SocketAddr,
 }
 
 /// The pages as the settings have them.
 pub(super) async fn of(
     settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    address: SocketAddr,
+    parts: Parts<'_>,
 ) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
+    let store = parts.store;
     let pages = Pages {
         store: store.clone(),
-        clock: clock.clone(),
+        clock: parts.clock.clone(),
         sandbox: settings.sandbox.enabled,
-        address,
+        address: parts.address,
+        metrics: Arc::clone(parts.metrics),
+        woken: Arc::clone(parts.woken),
+        account_list: account_list(settings).await,
+        sender: settings.email.from.clone(),
     };
     let hasher = Hasher::default();
     let samples = if settings.web.sample_staff {
@@ -68,6 +97,36 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .page("/", Rule::Needs(contacts), get(history::show))
         .page("/live", Rule::Polled(contacts), get(history::live))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
+        .page(
+            "/entries/{id}/description",
+            Rule::Needs(contacts),
+            post(edit::description),
+        )
+        .page(
+            "/entries/{id}/tags",
+            Rule::Needs(contacts),
+            post(edit::tags),
+        )
+        .page(
+            "/entries/{id}/resend",
+            Rule::Needs(contacts),
+            get(resend::show).post(resend::send),
+        )
+        .page(
+            "/resend",
+            Rule::Needs(Right::ResendMany),
+            get(resend_many::preview).post(resend_many::begin),
+        )
+        .page(
+            "/resend/{id}",
+            Rule::Needs(Right::ResendMany),
+            get(resend_many::progress),
+        )
+        .page(
+            "/resend/{id}/stop",
+            Rule::Needs(Right::ResendMany),
+            post(resend_many::stop),
+        )
         .finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);

@@ -22,6 +22,8 @@ mod localstack;
 mod many;
 mod many_events;
 mod outage;
+mod pages_entry;
+mod pages_resend_many;
 mod poison;
 mod program;
 mod providers;

@@ -1,8 +1,9 @@
 //! Staff at the pages of the program: sign-in, sessions, hostile forms, and every page with every role.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use sendtrail::app::Overrides;
 use sendtrail::domain::role::{Right, Role};
@@ -26,9 +27,9 @@ both! {
     every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business,
 }
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
-async fn start(db: &TestDb) -> Program {
+pub(super) async fn start(db: &TestDb) -> Program {
     let overrides = Overrides {
         clock: Some(db.clock.clone()),
         ..Overrides::default()
@@ -36,7 +37,7 @@ async fn start(db: &TestDb) -> Program {
     Program::start_with(&Variables::of(db).sandbox(), overrides).await
 }
 
-async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
+pub(super) async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
     let password = Hasher::default().hash(PASSWORD.to_owned()).await.unwrap();
     db.store.ensure_business(business, business).await.unwrap();
     let new = NewAccount {
@@ -52,31 +53,37 @@ async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Rol
 }
 
 /// A browser without redirects that are followed by themselves.
-struct Browser {
-    base: String,
-    http: reqwest::Client,
+pub(super) struct Browser {
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
     cookie: Option<String>,
 }
 
-struct Page {
-    status: u16,
-    location: String,
-    html: String,
+pub(super) struct Page {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) html: String,
+    /// The Content Security Policy.
+    pub(super) policy: String,
 }
 
 impl Browser {
-    fn at(program: &Program) -> Self {
+    pub(super) fn at(program: &Program) -> Self {
+        Self::on(program.app.address())
+    }
+
+    pub(super) fn on(address: SocketAddr) -> Self {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy();
         Self {
-            base: format!("http://{}", program.app.address()),
+            base: format!("http://{address}"),
             http: http.build().unwrap(),
             cookie: None,
         }
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
+    pub(super) async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
         let cookie = self.cookie.clone().unwrap_or_default();
         let response = request.header(COOKIE, cookie).send().await.unwrap();
         let headers = response.headers().clone();
@@ -92,27 +99,36 @@ impl Browser {
         Page {
             status: response.status().as_u16(),
             location: location.unwrap_or_default(),
+            policy: headers
+                .get(CONTENT_SECURITY_POLICY)
+                .map(|it| it.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
             html: response.text().await.unwrap(),
         }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.http.post(format!("{}{path}", self.base)).form(fields);
         self.send(request).await
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Page {
+    pub(super) async fn post_owned(&mut self, path: &str, fields: &[(&str, String)]) -> Page {
+        let request = self.http.post(format!("{}{path}", self.base)).form(fields);
+        self.send(request).await
+    }
+
+    pub(super) async fn sign_in(&mut self, email: &str, password: &str) -> Page {
         self.post("/sign-in", &[("email", email), ("password", password)])
             .await
     }
 
     /// Of the forms that this browser is shown.
-    async fn token(&mut self) -> String {
+    pub(super) async fn token(&mut self) -> String {
         let html = self.get("/account").await.html;
         let (_, rest) = html.split_once("name=\"token\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()
@@ -309,10 +325,28 @@ async fn a_session_that_nobody_uses_ends(db: &TestDb) {
 }
 
 /// Every page: how it is asked for, and whether a role may have it. `ENTRY` is one of C-1.
-const PAGES: [(&str, &str, Rule); 9] = [
+const PAGES: [(&str, &str, Rule); 15] = [
     ("/", "GET", Rule::Needs(Right::SeeContacts)),
     ("/live", "GET", Rule::Polled(Right::SeeContacts)),
     ("/entries/{id}", "GET", Rule::Needs(Right::SeeContacts)),
+    (
+        "/entries/{id}/description",
+        "POST",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    (
+        "/entries/{id}/tags",
+        "POST",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    (
+        "/entries/{id}/resend",
+        "GET",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    ("/resend", "GET", Rule::Needs(Right::ResendMany)),
+    ("/resend/{id}", "GET", Rule::Needs(Right::ResendMany)),
+    ("/resend/{id}/stop", "POST", Rule::Needs(Right::ResendMany)),
     ("/staff", "GET", Rule::Needs(Right::SeeStaff)),
     ("/account", "GET", Rule::SignedIn),
     ("/account/password", "POST", Rule::SignedIn),
@@ -320,6 +354,9 @@ const PAGES: [(&str, &str, Rule); 9] = [
     ("/sign-out", "POST", Rule::SignedIn),
     ("/sign-in", "GET", Rule::Open),
 ];
+
+/// Those that show the entry.
+const SHOWING: [&str; 4] = ["/", "/live", "/entries/{id}", "/entries/{id}/resend"];
 
 async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business(db: &TestDb) {
     let program = start(db).await;
@@ -376,7 +413,9 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
             let allowed = match rule {
                 Rule::Open => 303,
                 Rule::Needs(right) | Rule::Polled(right) if !role.may(right) => 403,
-                Rule::Needs(_) | Rule::Polled(_) if path == "/entries/{id}" && !sees => 404,
+                Rule::Needs(_) | Rule::Polled(_) if path.starts_with("/entries/") && !sees => 404,
+                // There is no such run.
+                Rule::Needs(_) if path == "/resend/{id}" => 404,
                 Rule::SignedIn | Rule::Needs(_) | Rule::Polled(_) => 200,
             };
             assert_eq!(page.status, allowed, "{path} for {role:?} of {business}");
@@ -384,7 +423,7 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
                 assert!(page.html.contains("no right to see this"));
             }
             let shown = page.html.contains("Secret matter");
-            let expected = sees && ["/", "/live", "/entries/{id}"].contains(&path);
+            let expected = sees && SHOWING.contains(&path);
             assert_eq!(shown, expected, "{path} for {role:?} of {business}");
         }
     }
