@@ -96,6 +96,7 @@ fn notification(number: usize, text: &str, fill: Fill) -> anyhow::Result<NewNoti
         idempotency: None,
         metadata: None,
         resend_of: None,
+        tags: None,
     })
 }
 

@@ -71,6 +71,10 @@ SELECT c.business_id, w, c.uid FROM clients c, sendtrail_client_words(c.client_i
 ALTER TABLE contact_log ADD COLUMN tags jsonb DEFAULT '[]';
 ALTER TABLE contact_log ALTER COLUMN tags DROP DEFAULT;
 COMMENT ON COLUMN contact_log.tags IS 'Up to five short words of the content (M3), a list of texts; none: not looked for yet.';
+-- Those that were not looked at yet.
+CREATE INDEX contact_log_untagged ON contact_log (id) WHERE tags IS NULL;
+-- What an entry was sent again as.
+CREATE INDEX contact_log_resends ON contact_log (resend_of) WHERE resend_of IS NOT NULL;
 
 CREATE TABLE entry_changes (
     id              uuid PRIMARY KEY,
@@ -119,7 +123,7 @@ CREATE TABLE resend_runs (
     total       bigint NOT NULL,
     sent        bigint NOT NULL,
     left_out    bigint NOT NULL,
-    reached     uuid,
+    reached     uuid NOT NULL,
     created_at  timestamptz NOT NULL,
     finished_at timestamptz,
     stopped_at  timestamptz

@@ -72,6 +72,10 @@ UPDATE clients SET name = name;
 -- Up to five short words of the content (M3), a list of texts; none: not looked for yet. Entries from
 -- before have none.
 ALTER TABLE contact_log ADD COLUMN tags TEXT DEFAULT '[]';
+-- Those that were not looked at yet.
+CREATE INDEX contact_log_untagged ON contact_log (id) WHERE tags IS NULL;
+-- What an entry was sent again as.
+CREATE INDEX contact_log_resends ON contact_log (resend_of) WHERE resend_of IS NOT NULL;
 
 -- What people changed of an entry, with what stood there before (M8); append-only.
 CREATE TABLE entry_changes (
@@ -125,7 +129,7 @@ CREATE TABLE resend_runs (
     -- Those that could not be sent again: their address is suppressed, or their content is not kept.
     left_out    INTEGER NOT NULL,
     -- The last entry that was dealt with; they are taken from the newest on.
-    reached     TEXT,
+    reached     TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     finished_at INTEGER,
     stopped_at  INTEGER

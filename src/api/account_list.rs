@@ -76,29 +76,14 @@ pub(super) async fn list(
     Ok(Json(AccountListJson { suppressions, next }))
 }
 
-/// Takes an address off the account's list. `None`: it was not there.
-pub(super) async fn remove(shared: &Shared, address: &str) -> Result<Option<Listed>, Problem> {
-    let theirs = theirs(shared)?;
-    let found = theirs
-        .find(address)
-        .await
-        .map_err(|why| unavailable(&why))?;
-    let Some(listed) = found else {
-        return Ok(None);
-    };
-    let removed = theirs.remove(address).await;
-    let removed = removed.map_err(|why| unavailable(&why))?;
-    Ok(removed.then_some(listed))
-}
-
-fn theirs(shared: &Shared) -> Result<&dyn AccountList, Problem> {
+pub(super) fn theirs(shared: &Shared) -> Result<&dyn AccountList, Problem> {
     shared.api.account_list.as_deref().ok_or_else(|| {
         let detail = "Email is not sent by SES here (email.providers), so there is no such list.";
         Problem::new(Kind::Conflict, detail)
     })
 }
 
-fn unavailable(why: &Trouble) -> Problem {
+pub(super) fn unavailable(why: &Trouble) -> Problem {
     let detail = format!(
         "SES does not tell of its suppression list ({}). Try again; the credentials need \
          ses:GetSuppressedDestination, ses:ListSuppressedDestinations and \

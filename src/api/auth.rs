@@ -89,7 +89,7 @@ impl Caller {
 }
 
 /// The business of those who run the installation.
-const OPERATORS: &str = "default";
+pub const OPERATORS: &str = "default";
 
 impl Caller {
     /// Who it is, if the caller may give orders that concern all businesses.

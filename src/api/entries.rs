@@ -42,6 +42,8 @@ pub(super) struct EntryJson {
     channel: &'static str,
     to: Option<String>,
     description: Option<String>,
+    /// Up to five short words of the content, or those that staff chose.
+    tags: Vec<String>,
     resend_of: Option<String>,
     /// The template that the content was made from, at the version that was current.
     template: Option<TemplateJson>,
@@ -94,6 +96,7 @@ impl EntryJson {
             channel: entry.channel.as_str(),
             to: entry.to,
             description: entry.description,
+            tags: entry.tags,
             resend_of: entry.resend_of.map(|id| id.to_string()),
             template: entry.template.map(|template| TemplateJson {
                 name: template.name,

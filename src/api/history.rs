@@ -13,7 +13,7 @@ use super::Shared;
 use super::auth::{Caller, Scope};
 use super::entries::EntryJson;
 use super::fields::{Errors, step};
-use super::problem::{Kind, Problem};
+use super::problem::{FieldError, Kind, Problem};
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
 use crate::domain::role::Sight;
@@ -188,14 +188,19 @@ const VALUE_LENGTH_MAX: usize = 255;
 const PAGE_DEFAULT: usize = 50;
 const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
+/// The filter that a query asks for, for whoever has such queries.
+pub fn filter_of(pairs: Vec<(String, String)>) -> Result<Filter, Vec<FieldError>> {
+    let (mut asked, mut errors) = (Asked::default(), Errors::default());
+    for (name, value) in pairs {
+        asked.take(&name, value, &mut errors);
+    }
+    let filter = asked.filter(&mut errors);
+    errors.unless_any(Some(filter))
+}
+
 impl Asked {
     fn read(pairs: Vec<(String, String)>) -> Result<Filter, Problem> {
-        let (mut asked, mut errors) = (Self::default(), Errors::default());
-        for (name, value) in pairs {
-            asked.take(&name, value, &mut errors);
-        }
-        let filter = asked.filter(&mut errors);
-        errors.unless_any(Some(filter)).map_err(Problem::invalid)
+        filter_of(pairs).map_err(Problem::invalid)
     }
 
     fn take(&mut self, name: &str, value: String, errors: &mut Errors) {

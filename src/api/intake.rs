@@ -13,7 +13,7 @@ use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification, Refusal, Why};
 use crate::store::{Error, Store};
-use crate::template::Cache;
+use crate::template::{self, Cache};
 
 /// The notifications of one request.
 #[derive(Debug)]
@@ -47,7 +47,11 @@ impl Intake {
         if !reading.asked.is_empty() {
             rendering::fill(self, business, &mut reading).await?;
         }
-        let notifications: Option<Vec<NewNotification>> = reading.drafts.into_iter().collect();
+        let notifications: Option<Vec<NewNotification>> = reading
+            .drafts
+            .into_iter()
+            .map(|draft| draft.map(tagged))
+            .collect();
         Ok(reading
             .errors
             .unless_any(notifications.map(|notifications| Wanted {
@@ -55,6 +59,14 @@ impl Intake {
                 is_batch: reading.is_batch,
             })))
     }
+}
+
+/// Outside of the transaction, in the task of the request.
+fn tagged(mut new: NewNotification) -> NewNotification {
+    if let ContentSource::New(content) = &new.content {
+        new.tags = Some(template::of_content(content));
+    }
+    new
 }
 
 /// A request that is read; what its templates make of it is still open.
@@ -221,6 +233,7 @@ fn notification(
         idempotency: None,
         metadata,
         resend_of: None,
+        tags: None,
     };
     new.idempotency = key.map(|key| Idempotency {
         key,

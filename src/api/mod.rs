@@ -1,6 +1,7 @@
 //! JSON for programs: enqueue, look up, resend, cancel, read the contact history.
 
 mod account_list;
+pub mod again;
 pub mod auth;
 mod body;
 mod business;
@@ -15,6 +16,7 @@ mod fields;
 mod files;
 mod history;
 mod intake;
+pub mod lifting;
 mod notifications;
 mod observe;
 mod openapi;
@@ -43,6 +45,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use history::filter_of;
 pub use problem::FieldError;
 pub use webhooks::new_secret as new_webhook_secret;
 

@@ -12,6 +12,7 @@ use super::auth::{Caller, Scope};
 use super::fields::{Errors, Fields, step};
 use super::history::Pairs;
 use super::intake::{ID_LENGTH_MAX, METHODS, NAME_LENGTH_MAX, sent_by_us};
+use super::lifting::{Unlifted, off_account_list};
 use super::openapi::{LiftBody, SuppressBody};
 use super::problem::{Kind, Problem};
 use super::suppression_list::SuppressionJson;
@@ -166,22 +167,21 @@ pub(super) async fn lift(
 /// Takes the address off the list of SES as well, first, so that the local entry still stands when SES
 /// does not answer; and keeps on record who did it.
 async fn lift_at_ses(shared: &Shared, business: &str, wanted: &Wanted) -> Result<bool, Problem> {
-    let address = wanted.address.compared();
-    let Some(listed) = account_list::remove(shared, &address).await? else {
-        return Ok(false);
-    };
+    let theirs = account_list::theirs(shared)?;
     let lift = Lift {
         business,
         address: &wanted.address,
         contact_type: None,
-        reason: Some(listed.reason),
+        reason: None,
         source: wanted.source(),
         staff_id: wanted.staff_id.as_deref(),
         note: wanted.note.as_deref(),
     };
-    let store = &shared.api.store;
-    store.lifted_at_provider("ses", listed.since, lift).await?;
-    Ok(true)
+    let lifted = off_account_list(&shared.api.store, theirs, lift).await;
+    lifted.map_err(|why| match why {
+        Unlifted::Provider(why) => account_list::unavailable(&why),
+        Unlifted::Store(failed) => failed.into(),
+    })
 }
 
 /// A mailbox that works again is no consent to mailings: of several reasons one must be named.

@@ -2,14 +2,18 @@
 //! stops them; holds no rules of its own.
 
 mod account_list;
+mod background;
 mod bounces;
 mod cached;
+mod downloads;
 mod links;
 mod operations;
 mod pages;
 mod queues;
+mod resending;
 mod roles;
 mod samples;
+mod tagging;
 mod transports;
 mod twilio;
 
@@ -155,13 +159,22 @@ impl App {
         let (mut router, mut page_rules) = (operations::router(operations), Vec::new());
         if roles.api {
             let reader = feedback::reader(settings.ses.track_opens, trust.clone());
+            let woken = Arc::clone(&woken);
             let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
             router = router.merge(api::router(api));
         }
-        let mut visits = None;
+        let (mut visits, exports_asked) = (None, Arc::new(Notify::new()));
         if roles.web {
             let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
-            let pages = Box::pin(pages::of(&settings, &store, &clock, address)).await?;
+            let parts = pages::Parts {
+                store: &store,
+                clock: &clock,
+                metrics: &metrics,
+                woken: &woken,
+                exports_asked: &exports_asked,
+                address,
+            };
+            let pages = Box::pin(pages::of(&settings, parts)).await?;
             router = router.merge(pages.0).merge(links);
             page_rules = pages.1;
             visits = Some(recording);
@@ -172,6 +185,7 @@ impl App {
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let parts = (&store, &clock, &metrics);
+        background::start(roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");

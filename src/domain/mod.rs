@@ -25,6 +25,7 @@ pub mod seal;
 pub mod sms_sender;
 pub mod status;
 pub mod suppression;
+pub mod tags;
 pub mod throttle;
 pub mod time;
 pub mod tracking;

@@ -18,6 +18,10 @@ pub enum Right {
     SeeContacts,
     /// To see who works in the business and what they did with their accounts.
     SeeStaff,
+    /// To take an address off the suppression list, with a reason.
+    LiftSuppression,
+    /// To send many entries again at once.
+    ResendMany,
 }
 
 /// Whose clients somebody sees.
@@ -73,6 +77,10 @@ impl Role {
         match right {
             Right::SeeContacts => true,
             Right::SeeStaff => matches!(self, Self::Admin),
+            Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
+            Right::ResendMany => {
+                matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
+            }
         }
     }
 
@@ -107,6 +115,16 @@ mod tests {
             assert_eq!(Role::parse(role.as_str()), Some(role));
         }
         assert_eq!(Role::parse("Admin"), None);
+    }
+
+    #[test]
+    fn those_who_lead_lift_suppressions_and_the_contact_centre_sends_many_again_too() {
+        for role in Role::ALL {
+            let leads = [Role::Admin, Role::Manager].contains(&role);
+            assert_eq!(role.may(Right::LiftSuppression), leads);
+            let calls = role == Role::ContactCentre;
+            assert_eq!(role.may(Right::ResendMany), leads || calls);
+        }
     }
 
     #[test]

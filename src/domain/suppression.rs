@@ -164,6 +164,18 @@ impl Reason {
         }
     }
 
+    /// Whether somebody of the business may decide to write to the address nevertheless. After STOP
+    /// carriers block the texts themselves, until the recipient opts in again; a registration that has
+    /// ended reaches nobody.
+    pub const fn can_be_overridden(self) -> bool {
+        match self {
+            Self::Bounce | Self::Complaint | Self::SoftBounce | Self::Staff | Self::Unsubscribe => {
+                true
+            }
+            Self::Stop | Self::Unregistered => false,
+        }
+    }
+
     fn of_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.code() == code)
     }
@@ -392,6 +404,8 @@ mod tests {
             let failure = Bar::Suppressed(reason).failure();
             assert_eq!(failure.sentence(), reason.sentence());
             assert_eq!(failure.remedy(), Some(reason.remedy()));
+            let ended = matches!(reason, Reason::Stop | Reason::Unregistered);
+            assert_eq!(reason.can_be_overridden(), !ended);
             // What is suppressed is not said to be non-existent.
             assert!(!failure.sentence().contains("does not exist"));
         }

@@ -3,21 +3,56 @@
 
 use std::collections::BTreeMap;
 
-use super::Error;
 use super::db::Tx;
 use super::stmt::{Kind, Rows, sql};
+use super::suppressions::{Suppression, suppression};
+use super::{Error, Store};
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
 use crate::domain::suppression::Reason;
 use crate::domain::time::Timestamp;
 
 /// A message about to be sent.
-pub(super) struct Asked<'a> {
-    pub(super) id: NotificationId,
-    pub(super) business: &'a str,
-    pub(super) to: &'a Address,
-    pub(super) contact_type: &'a str,
-    pub(super) is_bulk: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub id: NotificationId,
+    pub business: &'a str,
+    pub to: &'a Address,
+    pub contact_type: &'a str,
+    pub is_bulk: bool,
+}
+
+/// What of the list stands in the way of a message `b`.
+const JOIN: &str = " JOIN suppressions s ON s.business_id = b.business_id AND s.method = b.method \
+    AND s.address = b.address AND (s.contact_type = b.contact_type OR \
+    (s.contact_type = '' AND (s.reason <> 'unsubscribe' OR b.bulk))) \
+    WHERE s.expires_at IS NULL OR s.expires_at > ";
+
+impl Store {
+    /// All that would stand in the way of messages such as these, by message.
+    pub async fn standing(
+        &self,
+        messages: &[Asked<'_>],
+    ) -> Result<BTreeMap<NotificationId, Vec<Suppression>>, Error> {
+        let mut found: BTreeMap<NotificationId, Vec<Suppression>> = BTreeMap::new();
+        let rows = rows(messages.iter().copied());
+        if rows.is_empty() {
+            return Ok(found);
+        }
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT b.id AS message_id, s.* FROM ")
+            .rows(rows)
+            .push(JOIN)
+            .bind(self.clock.now());
+        for row in tx.all(stmt).await? {
+            let id = NotificationId::new(row.id("message_id")?);
+            found.entry(id).or_default().push(suppression(&row)?);
+        }
+        for entries in found.values_mut() {
+            entries.sort_by_key(|entry| (entry.reason, entry.id));
+        }
+        Ok(found)
+    }
 }
 
 /// The weightiest reason against each message that has one.
@@ -26,6 +61,25 @@ pub(super) async fn find(
     messages: impl Iterator<Item = Asked<'_>>,
     now: Timestamp,
 ) -> Result<BTreeMap<NotificationId, Reason>, Error> {
+    let mut found: BTreeMap<NotificationId, Reason> = BTreeMap::new();
+    let rows = rows(messages);
+    if rows.is_empty() {
+        return Ok(found);
+    }
+    let stmt = sql("SELECT b.id, s.reason FROM ")
+        .rows(rows)
+        .push(JOIN)
+        .bind(now);
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("id")?);
+        let reason = row.word("reason", Reason::parse)?;
+        let known = found.entry(id).or_insert(reason);
+        *known = reason.min(*known);
+    }
+    Ok(found)
+}
+
+fn rows<'a>(messages: impl Iterator<Item = Asked<'a>>) -> Rows {
     let mut rows = Rows::new(&[
         ("id", Kind::Id),
         ("business_id", Kind::Text),
@@ -44,24 +98,5 @@ pub(super) async fn find(
             asked.is_bulk.into(),
         ]);
     }
-    let mut found: BTreeMap<NotificationId, Reason> = BTreeMap::new();
-    if rows.is_empty() {
-        return Ok(found);
-    }
-    let stmt = sql("SELECT b.id, s.reason FROM ")
-        .rows(rows)
-        .push(
-            " JOIN suppressions s ON s.business_id = b.business_id AND s.method = b.method \
-             AND s.address = b.address AND (s.contact_type = b.contact_type OR \
-             (s.contact_type = '' AND (s.reason <> 'unsubscribe' OR b.bulk))) \
-             WHERE s.expires_at IS NULL OR s.expires_at > ",
-        )
-        .bind(now);
-    for row in tx.all(stmt).await? {
-        let id = NotificationId::new(row.id("id")?);
-        let reason = row.word("reason", Reason::parse)?;
-        let known = found.entry(id).or_insert(reason);
-        *known = reason.min(*known);
-    }
-    Ok(found)
+    rows
 }

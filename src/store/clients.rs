@@ -8,6 +8,7 @@ use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql, storable};
 use super::{Error, Store};
+use crate::domain::tags;
 use crate::domain::time::Timestamp;
 
 /// What an application tells us of a client.
@@ -222,6 +223,12 @@ impl Card {
             phone: client.phone.clone(),
             state: CardState::New,
         }
+    }
+
+    /// Of these words those that are no part of the client's own name and addresses.
+    pub(super) fn tags(&self, words: &[String]) -> Vec<String> {
+        let own = [&self.name, &self.email, &self.phone];
+        tags::without(words, own.into_iter().flatten())
     }
 
     /// Fills what is blank; never overwrites what staff or an earlier call wrote.

@@ -48,6 +48,8 @@ pub struct NewNotification {
     pub idempotency: Option<Idempotency>,
     pub metadata: Option<Map<String, Json>>,
     pub resend_of: Option<NotificationId>,
+    /// The weightiest words of the content, the best first; none: not looked for yet.
+    pub tags: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -321,6 +323,7 @@ impl<'a> Stage<'a> {
                 business: &request.business,
                 client_uid: card.uid,
                 to,
+                tags: new.tags.as_deref().map(|words| card.tags(words)),
                 new,
             });
             cards.insert(card_key, card);

@@ -21,6 +21,7 @@ pub(super) struct Staged<'a> {
     pub(super) business: &'a str,
     pub(super) client_uid: Uuid,
     pub(super) to: Address,
+    pub(super) tags: Option<Vec<String>>,
     pub(super) new: &'a NewNotification,
 }
 
@@ -231,6 +232,7 @@ const ENTRY_COLUMNS: &[(&str, Kind)] = &[
     ("metadata", Kind::Json),
     ("template_name", Kind::Text),
     ("template_version", Kind::Id),
+    ("tags", Kind::Json),
 ];
 
 async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
@@ -240,6 +242,7 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
         business,
         client_uid,
         to,
+        tags,
         new,
     } in staged
     {
@@ -268,20 +271,21 @@ async fn write_entries(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> 
             new.metadata.clone().map(Json::Object).into(),
             template.map(|template| template.name.clone()).into(),
             template.map(|template| template.version).into(),
+            tags.clone().map(Json::from).into(),
         ]);
     }
     // Who it is from is what the business says now: what is sent later is what is shown.
     let stmt = sql(
         "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, \
          type, contact_type, staff_id, manual, address, content_id, resend_of, priority, send_at, \
-         expires_at, metadata, template_name, template_version, sender, reply_to) \
+         expires_at, metadata, template_name, template_version, tags, sender, reply_to) \
          SELECT b.id, b.business_id, b.client_uid, b.date, b.method, \
          'Outbound', b.type, b.contact_type, b.staff_id, ",
     )
     .bind(false)
     .push(
         ", b.address, b.content_id, b.resend_of, b.priority, b.send_at, b.expires_at, \
-         b.metadata, b.template_name, b.template_version, \
+         b.metadata, b.template_name, b.template_version, b.tags, \
          CASE b.method WHEN 'email' THEN x.email_from WHEN 'sms' THEN x.sms_from END, \
          CASE b.method WHEN 'email' THEN x.reply_to END FROM ",
     )

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::row::Row;
 use super::stmt::{Rows, sql};
-use super::{Error, Store, facts, feedback, filter};
+use super::{Error, Store, facts, feedback, filter, tags};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -303,7 +303,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         channel: row.word("channel", Channel::parse)?,
         to: row.opt_text("address")?,
         description: row.opt_text("description")?,
-        tags: tags(row)?,
+        tags: tags::read(row)?,
         content_id: row.opt_id("content_id")?,
         resend_of: row.opt_id("resend_of")?.map(NotificationId::new),
         send_at: row.opt_time("send_at")?,
@@ -369,13 +369,6 @@ fn attachments(row: &Row) -> Result<Vec<Attachment>, Error> {
         return Ok(Vec::new());
     };
     serde_json::from_value(json).map_err(|why| Error::corrupt("attachments", why))
-}
-
-fn tags(row: &Row) -> Result<Vec<String>, Error> {
-    let Some(json) = row.opt_json("tags")? else {
-        return Ok(Vec::new());
-    };
-    serde_json::from_value(json).map_err(|why| Error::corrupt("tags", why))
 }
 
 fn template(row: &Row) -> Result<Option<TemplateRef>, Error> {

@@ -310,7 +310,7 @@ async fn enter(
     });
     let stmt = sql(
         "INSERT INTO contact_log (id, business_id, client_uid, date, method, channel, type, \
-         contact_type, manual, address, description, priority, metadata) VALUES (",
+         contact_type, manual, address, description, priority, metadata, tags) VALUES (",
     )
     .bind(id.uuid())
     .push(", ")
@@ -337,7 +337,7 @@ async fn enter(
     .bind(Priority::Normal.as_str())
     .push(", ")
     .bind(metadata)
-    .push(")");
+    .push(", NULL)");
     tx.execute(stmt).await?;
     Ok(())
 }

@@ -3,10 +3,11 @@
 //! verb takes a batch.
 
 pub mod alarms;
-mod bars;
+pub mod bars;
 pub mod browse;
 pub mod buried;
 pub mod businesses;
+pub mod changes;
 pub mod choices;
 pub mod claims;
 pub mod clients;
@@ -40,6 +41,7 @@ pub mod providers;
 pub mod receipts;
 pub mod record;
 pub mod reports;
+pub mod resend_runs;
 pub mod retention;
 mod row;
 mod secrets;
@@ -52,6 +54,7 @@ pub mod staff_sessions;
 mod stmt;
 pub mod story;
 pub mod suppressions;
+pub mod tags;
 pub mod templates;
 pub mod tracking;
 mod turns;

@@ -457,7 +457,7 @@ async fn keep_lifted(
 }
 
 /// From a row of either table.
-fn suppression(row: &Row) -> Result<Suppression, Error> {
+pub(super) fn suppression(row: &Row) -> Result<Suppression, Error> {
     Ok(Suppression {
         id: row.id("id")?,
         method: row.word("method", Method::parse)?,

@@ -6,6 +6,7 @@ mod cache;
 mod engine;
 mod mistake;
 mod plain;
+mod tags;
 mod words;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 pub use cache::Cache;
 pub use mistake::{Mistake, What};
 pub use plain::plain;
+pub use tags::{of_content, of_parts};
 
 use crate::domain::method::Method;
 

@@ -7,7 +7,7 @@ use axum::routing::get;
 
 use super::headers;
 
-/// Serves `/assets/style.css` and the scripts.
+/// Serves the style sheet and the scripts, by the names of their files.
 pub fn assets<S>() -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -17,6 +17,8 @@ where
         .route("/assets/live.js", get(async |it| script(&it, LIVE)))
         .route("/assets/find.js", get(async |it| script(&it, FIND)))
         .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
+        .route("/assets/resend.js", get(async |it| script(&it, RESEND)))
+        .route("/assets/downloads.js", get(async |it| script(&it, DOWNLOADS)))
 }
 
 /// One file for the browser; several for those who read them.
@@ -29,6 +31,8 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/clients.css"),
     include_str!("assets/entry.css"),
     include_str!("assets/staff.css"),
+    include_str!("assets/resend.css"),
+    include_str!("assets/downloads.css"),
     include_str!("assets/unsubscribe.css"),
 );
 /// Of every page.
@@ -37,6 +41,10 @@ pub(super) const LIVE: &str = include_str!("assets/live.js");
 pub(super) const FIND: &str = include_str!("assets/find.js");
 /// Of contact histories.
 pub(super) const HISTORY: &str = include_str!("assets/history.js");
+/// Of a run that sends many again.
+pub(super) const RESEND: &str = include_str!("assets/resend.js");
+/// Of files that are being made.
+pub(super) const DOWNLOADS: &str = include_str!("assets/downloads.js");
 
 /// Asked for again at every visit and answered by 304: a page never meets the script of another
 /// version.

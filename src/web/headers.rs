@@ -9,15 +9,21 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::entry::Pictures;
+
 /// Answers with a page, or with 304 when the reader has it already (RFC 9110 13.1.2).
 pub fn html(request: &HeaderMap, page: String) -> Response {
     tagged(request, HTML, PRIVATE, page)
 }
 
-/// Answers with the page of an entry, under the policy that lets a message keep its own styles.
-pub fn entry_html(request: &HeaderMap, page: String) -> Response {
+/// Answers with the page of an entry, under the policy that lets a message keep its own styles, and
+/// have its pictures where somebody asked for them.
+pub fn entry_html(request: &HeaderMap, page: String, pictures: Pictures) -> Response {
     let mut response = tagged(request, HTML, PRIVATE, page);
-    let policy = HeaderValue::from_static(ENTRY_POLICY);
+    let policy = HeaderValue::from_static(match pictures {
+        Pictures::Blocked => ENTRY_POLICY,
+        Pictures::Fetched => PICTURES_POLICY,
+    });
     response
         .headers_mut()
         .insert(CONTENT_SECURITY_POLICY, policy);
@@ -50,6 +56,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
 /// message apply; it still reaches nothing outside.
 const ENTRY_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; \
     script-src 'self'; connect-src 'self'; img-src data:; frame-ancestors 'none'; \
+    base-uri 'none'; form-action 'self'";
+
+/// The same, and pictures are fetched. The page itself has none: what its frame shows fetches them.
+const PICTURES_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; \
+    script-src 'self'; connect-src 'self'; img-src data: https: http:; frame-ancestors 'none'; \
     base-uri 'none'; form-action 'self'";
 
 const SECURE: [(HeaderName, &str); 6] = [

@@ -39,6 +39,10 @@ pub struct Page {
     /// What of this page changes while it is open.
     pub live: String,
     pub counts: String,
+    /// The filters in force, as an address has them.
+    pub query: String,
+    /// The visitor may send many again.
+    pub resends_many: bool,
     /// What to try; the first one is also shown while the history is empty.
     pub hints: Vec<Hint>,
     pub now: Timestamp,

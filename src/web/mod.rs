@@ -3,26 +3,32 @@
 //! [`assets()`] and wraps everything in [`secure_headers`].
 
 mod assets;
-mod downloads;
 mod clients;
 mod counts;
+mod downloads;
+mod entry;
 mod frame;
 mod headers;
 mod history;
 mod page;
+mod resend;
 pub mod staff;
 pub mod tracking;
 pub mod unsubscribe;
 mod view;
 
 pub use assets::assets;
-pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
 pub use clients::{Card, Clients, client_path};
 pub use counts::{Count, Counts};
+pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
+pub use entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step, render_entry};
 pub use headers::{entry_html, html, secure_headers};
 pub use history::{Chip, Choice, Form, Heading, Hint, Page};
-pub use page::render_entry;
-pub use view::{Badge, Entry, Line, Reason, Step};
+pub use resend::{
+    BarReason, Barred, Preview, Prospect, Resend, Run, RunState, Typed, Way, render_preview,
+    render_resend, render_run,
+};
+pub use view::{Badge, Line};
 
 #[cfg(test)]
 mod history_tests;

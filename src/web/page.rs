@@ -3,25 +3,11 @@
 use askama::Template;
 
 use super::clients::client_path;
-use super::frame;
-use super::view::{Badge, Entry, Line, Step};
+use super::view::{Badge, Line};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 
-/// The page of one entry.
-pub fn render_entry(entry: &Entry) -> Result<String, askama::Error> {
-    let line = &entry.line;
-    let frame = entry.html.as_deref().map(frame::document);
-    EntryTemplate { entry, line, frame }.render()
-}
-
-#[derive(Template)]
-#[template(path = "entry.html")]
-struct EntryTemplate<'a> {
-    entry: &'a Entry,
-    line: &'a Line,
-    frame: Option<String>,
 }
 
 /// An instant in the parts in which the pages show it, in UTC; `live.js` turns them into the
@@ -69,12 +55,6 @@ impl Line {
             Channel::Inbound => "i-in",
             Channel::Outbound => "i-out",
         }
-    }
-}
-
-impl Step {
-    fn when(&self) -> When {
-        When::new(self.at)
     }
 }
 

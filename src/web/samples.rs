@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::clients::{Card, Clients};
 use super::counts::{Count, Counts};
+use super::entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step};
 use super::history::{Chip, Choice, Form, Heading, Hint, Page};
 use super::staff::Head;
-use super::view::{Badge, Entry, Line, Reason, Step};
+use super::view::{Badge, Line};
 use crate::domain::column::Column;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
@@ -47,6 +48,8 @@ impl Page {
             here: "/?status=Bounced".to_owned(),
             live: "/live".to_owned(),
             counts: "/counts?status=Bounced".to_owned(),
+            query: "status=Bounced".to_owned(),
+            resends_many: true,
             hints: hints(),
             now: at("09:00:30"),
         };
@@ -285,34 +288,93 @@ impl Entry {
             line: lines[2].clone(),
             to: "yuki@example.com".to_owned(),
             timeline: story(),
-            subject: Some("Welcome to Lotus Yoga, Yuki".to_owned()),
-            text: Some("Hello Yuki,\n\nwe are glad that you are here.\n\n  Lotus Yoga".to_owned()),
-            html: Some(LETTER.to_owned()),
+            message: Some(letter()),
             metadata: vec![("booking".to_owned(), "8812".to_owned())],
             reason: Some(Reason {
                 sentence: Category::MailboxFull.sentence().to_owned(),
                 remedy: Category::MailboxFull.remedy().map(str::to_owned),
                 provider_text: Some("smtp; 552 5.2.2 Over quota".to_owned()),
             }),
+            description: editable("Written by the desk\nafter the first visit"),
+            tags: editable("welcome, yoga class"),
+            refused: None,
+            resendable: true,
+            resend_of: Some(kin(&lines[6])),
+            resends: vec![kin(&lines[7]), kin(&lines[3])],
         };
         let sms = Self {
             line: lines[1].clone(),
             to: "+14155550123".to_owned(),
-            subject: None,
-            text: Some("See you at 18:00 in studio 2. Reply STOP to end.".to_owned()),
-            html: None,
+            message: Some(Message {
+                text: Some("See you at 18:00 in studio 2. Reply STOP to end.".to_owned()),
+                ..Message::none()
+            }),
             metadata: Vec::new(),
             reason: None,
+            description: editable(""),
+            tags: editable(""),
+            resend_of: None,
+            resends: Vec::new(),
             ..email.clone()
         };
         let by_hand = Self {
             line: lines[5].clone(),
             to: String::new(),
             timeline: Vec::new(),
-            text: None,
+            message: None,
+            resendable: false,
             ..sms.clone()
         };
         vec![email, sms, by_hand]
+    }
+}
+
+impl Message {
+    /// Nothing is kept of it.
+    pub(super) fn none() -> Self {
+        Self {
+            show: Show::Formatted,
+            pictures: Pictures::Blocked,
+            subject: None,
+            text: None,
+            html: None,
+            headers: Vec::new(),
+            attachments: Vec::new(),
+        }
+    }
+}
+
+fn letter() -> Message {
+    Message {
+        subject: Some("Welcome to Lotus Yoga, Yuki".to_owned()),
+        text: Some("Hello Yuki,\n\nwe are glad that you are here.\n\n  Lotus Yoga".to_owned()),
+        html: Some(LETTER.to_owned()),
+        headers: vec![
+            ("From", "Lotus Yoga <desk@example.com>".to_owned()),
+            ("To", "yuki@example.com".to_owned()),
+        ],
+        attachments: vec![File {
+            name: "timetable.pdf".to_owned(),
+            content_type: "application/pdf".to_owned(),
+            size: 48_200,
+        }],
+        ..Message::none()
+    }
+}
+
+fn editable(text: &str) -> Editable {
+    Editable {
+        text: text.to_owned(),
+        mark: "0".repeat(64),
+    }
+}
+
+fn kin(line: &Line) -> Kin {
+    Kin {
+        id: line.id,
+        date: line.date,
+        to: "yuki@example.com".to_owned(),
+        statuses: line.statuses.clone(),
     }
 }
 
@@ -321,6 +383,7 @@ fn story() -> Vec<Step> {
         at: at(clock),
         sentence: sentence.to_owned(),
         detail: detail.map(str::to_owned),
+        entry: None,
     };
     vec![
         step("08:57:59", "Queued by the application.", None),

@@ -10,9 +10,10 @@ use tower::ServiceExt;
 use super::assets::{FIND, HISTORY, LIVE, STYLE};
 use super::clients::{Card, Clients};
 use super::counts::Counts;
+use super::entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step};
 use super::history::{Chip, Choice, Form, Hint, Page};
 use super::staff::Head;
-use super::view::{Badge, Entry, Line, Reason, Step};
+use super::view::{Badge, Line};
 use super::{assets, entry_html, html, render_entry, secure_headers};
 
 #[test]
@@ -38,6 +39,40 @@ fn an_entry_shows_its_story_its_reason_and_the_message() {
     );
     let page = render_entry(&by_hand).unwrap();
     assert!(page.contains("<h1>Phone</h1>") && page.contains("None was entered."));
+    assert!(!page.contains("The message as sent") && !page.contains("/resend"));
+}
+
+#[test]
+fn an_entry_shows_each_side_of_its_message_and_its_kin() {
+    let mut email = Entry::samples().remove(0);
+    let page = render_entry(&email).unwrap();
+    for text in [
+        "?show=formatted#message\" aria-current=\"true\">Formatted",
+        "?show=text#message\">Text",
+        "Show the pictures",
+        "timetable.pdf",
+        "49 KB",
+        "Resend of <a href=\"/entries/",
+        "Sent again:",
+        "<li>yoga class</li>",
+        "Written by the desk\nafter the first visit",
+        "/resend\">",
+    ] {
+        assert!(page.contains(text), "{text} in {page}");
+    }
+    let show = |email: &mut Entry, show| {
+        email.message.as_mut().unwrap().show = show;
+        render_entry(email).unwrap()
+    };
+    let text = show(&mut email, Show::Text);
+    assert!(text.contains("Hello Yuki,") && !text.contains("<iframe"));
+    let headers = show(&mut email, Show::Headers);
+    assert!(headers.contains("<dt>From</dt><dd>Lotus Yoga &#60;desk@example.com&#62;</dd>"));
+    assert!(!headers.contains("<iframe") && !headers.contains("Hello Yuki,"));
+    let message = email.message.as_mut().unwrap();
+    (message.show, message.pictures) = (Show::Formatted, Pictures::Fetched);
+    let page = render_entry(&email).unwrap();
+    assert!(page.contains("Block the pictures again") && !page.contains("Show the pictures"));
 }
 
 /// What has broken pages elsewhere: tags, attributes, entities, templates, control characters.
@@ -149,10 +184,19 @@ async fn pages_run_nothing_of_others_and_only_an_entry_lets_styles_in() {
     assert!(!policy.contains("unsafe"));
     assert_eq!(header_of(&page, header::REFERRER_POLICY), "no-referrer");
     assert_eq!(header_of(&page, header::CACHE_CONTROL), "private, no-cache");
-    let entry = secure_headers(entry_html(&HeaderMap::new(), "x".to_owned())).await;
+    let entry = secure_headers(entry_html(
+        &HeaderMap::new(),
+        "x".to_owned(),
+        Pictures::Blocked,
+    ))
+    .await;
     let entry_policy = header_of(&entry, header::CONTENT_SECURITY_POLICY);
     assert_eq!(entry_policy.replace(" 'unsafe-inline'", ""), policy);
     assert_eq!(entry_policy.matches("'unsafe-inline'").count(), 1);
+    let fetched = entry_html(&HeaderMap::new(), "x".to_owned(), Pictures::Fetched);
+    let fetched = header_of(&fetched, header::CONTENT_SECURITY_POLICY);
+    assert_eq!(fetched.replace(" https: http:", ""), entry_policy);
+    assert!(fetched.contains("img-src data: https: http:;"));
 }
 
 #[test]
@@ -266,9 +310,32 @@ fn entry_of(text: &str) -> Entry {
             detail: Some(text()),
             ..entry.timeline[0].clone()
         }],
-        subject: Some(text()),
-        text: Some(text()),
-        html: Some(text()),
+        message: Some(Message {
+            show: Show::Formatted,
+            // Whether there are any is read from the HTML.
+            pictures: Pictures::Fetched,
+            subject: Some(text()),
+            text: Some(text()),
+            html: Some(text()),
+            headers: vec![("From", text())],
+            attachments: vec![File {
+                name: text(),
+                content_type: text(),
+                size: 1,
+            }],
+        }),
+        description: Editable {
+            text: text(),
+            mark: String::new(),
+        },
+        tags: Editable {
+            text: text().replace(',', " "),
+            mark: String::new(),
+        },
+        refused: Some(text()),
+        resendable: true,
+        resend_of: entry.resend_of.map(|kin| Kin { to: text(), ..kin }),
+        resends: Vec::new(),
         metadata: vec![(text(), text())],
         reason: Some(Reason {
             sentence: text(),

@@ -41,50 +41,9 @@ pub struct Badge {
     pub time: Option<Timestamp>,
 }
 
-/// One entry with all that is known about it.
-#[derive(Clone)]
-pub struct Entry {
-    pub head: Head,
-    pub line: Line,
-    /// The address it went to; empty for an entry that staff made by hand.
-    pub to: String,
-    /// What happened, the earliest first.
-    pub timeline: Vec<Step>,
-    pub subject: Option<String>,
-    pub text: Option<String>,
-    /// Shown in a frame without scripts, forms or anything from outside.
-    pub html: Option<String>,
-    pub metadata: Vec<(String, String)>,
-    /// Why it failed or bounced.
-    pub reason: Option<Reason>,
-}
-
-/// One happening of the timeline.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub at: Timestamp,
-    pub sentence: String,
-    pub detail: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Reason {
-    pub sentence: String,
-    /// What staff can do about it.
-    pub remedy: Option<String>,
-    /// The provider's own words.
-    pub provider_text: Option<String>,
-}
-
 // By hand: names, addresses and messages are not for logs.
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Line({})", self.id)
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({})", self.line.id)
     }
 }

@@ -217,6 +217,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("mail_parser", &["src/feedback/bounce_mail"]),
     ("minijinja", &["src/template"]),
     ("html5gum", &["src/template", "src/transport/tracked"]),
+    ("stop_words", &["src/domain/tags.rs"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),
 ];
 

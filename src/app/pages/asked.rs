@@ -23,28 +23,28 @@ const DAY: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// The names are those of `/v1/history`; `client` beside them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Asked {
-    pub(super) client: Option<String>,
-    pub(super) method: Option<Method>,
-    pub(super) contact_type: Option<String>,
-    pub(super) statuses: Vec<Status>,
+pub(in crate::app) struct Asked {
+    pub(in crate::app) client: Option<String>,
+    pub(in crate::app) method: Option<Method>,
+    pub(in crate::app) contact_type: Option<String>,
+    pub(in crate::app) statuses: Vec<Status>,
     /// Every one of the statuses must hold.
-    pub(super) all: bool,
-    pub(super) staff_id: Option<String>,
-    pub(super) channel: Option<Channel>,
-    pub(super) from: Option<Day>,
-    pub(super) to: Option<Day>,
-    pub(super) search: Option<String>,
-    pub(super) sort: Sort,
-    pub(super) after: Option<Position>,
+    pub(in crate::app) all: bool,
+    pub(in crate::app) staff_id: Option<String>,
+    pub(in crate::app) channel: Option<Channel>,
+    pub(in crate::app) from: Option<Day>,
+    pub(in crate::app) to: Option<Day>,
+    pub(in crate::app) search: Option<String>,
+    pub(in crate::app) sort: Sort,
+    pub(in crate::app) after: Option<Position>,
     /// What could not be read, in words for people. It was left out.
-    pub(super) wrong: Vec<String>,
+    pub(in crate::app) wrong: Vec<String>,
 }
 
 /// A day in UTC, as it was written, and its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Day {
-    pub(super) text: String,
+pub(in crate::app) struct Day {
+    pub(in crate::app) text: String,
     begin: Timestamp,
 }
 
@@ -59,7 +59,7 @@ impl Day {
 impl Asked {
     /// Never fails: what cannot be read is told, and the rest holds. Names that are not ours are not
     /// looked at.
-    pub(super) fn read(query: Option<&str>) -> Self {
+    pub(in crate::app) fn read(query: Option<&str>) -> Self {
         let mut asked = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let value = value.trim();
@@ -157,7 +157,7 @@ impl Asked {
         Ok(())
     }
 
-    pub(super) fn filter(&self, sight: Sight) -> Filter {
+    pub(in crate::app) fn filter(&self, sight: Sight) -> Filter {
         Filter {
             client_id: self.client.clone(),
             sight,
@@ -176,7 +176,45 @@ impl Asked {
         }
     }
 
-    pub(super) fn browse(&self, sight: Sight, limit: usize) -> Browse {
+    /// The filter, where all of it could be read: what acts on many entries must not act on more than
+    /// was meant.
+    pub(in crate::app) fn strictly(&self, sight: Sight) -> Result<Filter, String> {
+        if self.wrong.is_empty() {
+            Ok(self.filter(sight))
+        } else {
+            Err(format!("The filter cannot be used. {}", self.wrong.join(" ")))
+        }
+    }
+
+    /// It chooses among the entries.
+    pub(in crate::app) fn chooses(&self) -> bool {
+        self.client.is_some() || !self.pairs().is_empty()
+    }
+
+    /// The filters as an address has them; the order and the place in the list are none.
+    pub(in crate::app) fn query(&self) -> String {
+        let query = self.part("", &self.pairs());
+        query.trim_start_matches('?').to_owned()
+    }
+
+    /// What a file of this history is called.
+    pub(in crate::app) fn title(&self) -> String {
+        match &self.client {
+            Some(client) => format!("Contact history of client {client}"),
+            None => "Contact history of all clients".to_owned(),
+        }
+    }
+
+    /// The filters in words; empty: everything.
+    pub(in crate::app) fn words(&self) -> String {
+        let pairs = self.pairs().into_iter().filter(|(name, _)| *name != "match");
+        let words: Vec<String> = pairs
+            .map(|(name, value)| format!("{}: {value}.", label(name)))
+            .collect();
+        words.join(" ")
+    }
+
+    pub(in crate::app) fn browse(&self, sight: Sight, limit: usize) -> Browse {
         Browse {
             filter: Filter {
                 limit,
@@ -189,7 +227,7 @@ impl Asked {
     }
 
     /// The filters in force, by their names in the address.
-    pub(super) fn pairs(&self) -> Vec<(&'static str, String)> {
+    pub(in crate::app) fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         let mut add = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
         add("search", self.search.clone());
@@ -207,13 +245,13 @@ impl Asked {
     }
 
     /// The page itself: of the client, or of all.
-    pub(super) fn path(&self) -> String {
+    pub(in crate::app) fn path(&self) -> String {
         let client = self.client.as_deref();
         client.map_or_else(|| "/".to_owned(), web::client_path)
     }
 
     /// The address of this history under these filters, in this order, from this place on.
-    pub(super) fn address(
+    pub(in crate::app) fn address(
         &self,
         pairs: &[(&'static str, String)],
         sort: Sort,
@@ -231,12 +269,12 @@ impl Asked {
     }
 
     /// The address of the same.
-    pub(super) fn here(&self) -> String {
+    pub(in crate::app) fn here(&self) -> String {
         self.address(&self.pairs(), self.sort, self.after.as_ref())
     }
 
     /// Of what belongs to this history and its filters, but is no page of its own.
-    pub(super) fn part(&self, path: &str, pairs: &[(&'static str, String)]) -> String {
+    pub(in crate::app) fn part(&self, path: &str, pairs: &[(&'static str, String)]) -> String {
         let mut query = Serializer::new(String::new());
         query.extend_pairs(self.client.iter().map(|client| ("client", client)));
         query.extend_pairs(pairs);
@@ -253,7 +291,7 @@ fn join(path: &str, query: &str) -> String {
 }
 
 /// What people read where the address has this name.
-pub(super) fn label(name: &str) -> &'static str {
+pub(in crate::app) fn label(name: &str) -> &'static str {
     match name {
         "search" => "Search",
         "from" => "From",
@@ -277,7 +315,7 @@ fn sort(word: &str) -> Option<Sort> {
     Some(Sort { by, descending })
 }
 
-pub(super) fn sort_word(sort: Sort) -> String {
+pub(in crate::app) fn sort_word(sort: Sort) -> String {
     let sign = if sort.descending { "-" } else { "" };
     format!("{sign}{}", sort.by.as_str())
 }

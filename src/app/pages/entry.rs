@@ -1,28 +1,64 @@
 //! One entry of the contact history.
 
 use axum::Extension;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
 
+use super::edit::mark;
 use super::history::line;
-use super::{Pages, Trouble};
-use crate::domain::delay::Delay;
-use crate::domain::event::{Decision, What};
+use super::{Pages, Trouble, story};
+use crate::api::again::Obstacle;
 use crate::domain::id::NotificationId;
-use crate::domain::message::Content;
+use crate::domain::message::{Attachment, Content};
+use crate::domain::method::Method;
 use crate::store::history::{Entry, Story};
-use crate::store::story::{Happened, Moment};
 use crate::web::staff::Visitor;
-use crate::web::{self, Reason, Step};
+use crate::web::{self, Editable, File, Kin, Message, Pictures, Reason, Show};
+
+/// Which side of the message is asked for.
+#[derive(Default, Deserialize)]
+pub(super) struct Side {
+    show: Option<String>,
+    pictures: Option<String>,
+}
 
 pub(super) async fn show(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
+    Query(side): Query<Side>,
     request: HeaderMap,
 ) -> Result<Response, Trouble> {
-    let id = NotificationId::parse(&id).ok_or(Trouble::NotFound)?;
+    let entry = in_sight(&pages, &visitor, &id).await?;
+    let view = view(&pages, &visitor, &entry, &side).await?;
+    let pictures = view.message.as_ref().map(|it| it.pictures);
+    let page = web::render_entry(&view)?;
+    Ok(web::entry_html(
+        &request,
+        page,
+        pictures.unwrap_or_default(),
+    ))
+}
+
+/// The page once more, with why what was asked for was not done.
+pub(super) async fn refused(
+    pages: &Pages,
+    visitor: &Visitor,
+    entry: &Entry,
+    (status, why): (StatusCode, String),
+) -> Result<Response, Trouble> {
+    let mut view = view(pages, visitor, entry, &Side::default()).await?;
+    view.refused = Some(why);
+    let page = web::render_entry(&view)?;
+    let page = web::entry_html(&HeaderMap::new(), page, Pictures::Blocked);
+    Ok((status, page).into_response())
+}
+
+/// The entry of the visitor's business, if its client is in sight.
+pub(super) async fn in_sight(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Entry, Trouble> {
+    let id = NotificationId::parse(id).ok_or(Trouble::NotFound)?;
     let business = &visitor.account.business;
     let entry = pages.store.entry(business, id).await?;
     let entry = entry.ok_or(Trouble::NotFound)?;
@@ -32,33 +68,129 @@ pub(super) async fn show(
         // As if it were another business's.
         return Err(Trouble::NotFound);
     }
-    let story = pages.store.story(id).await?;
-    let (subject, text, html) = match pages.store.content(business, id).await? {
+    Ok(entry)
+}
+
+async fn view(
+    pages: &Pages,
+    visitor: &Visitor,
+    entry: &Entry,
+    side: &Side,
+) -> Result<web::Entry, Trouble> {
+    let (store, business) = (&pages.store, &visitor.account.business);
+    let story = store.story(entry.id).await?;
+    let changes = store.entry_changes(business, entry.id).await?;
+    let resends = store.resends(business, entry.id).await?;
+    let first = match entry.resend_of {
+        Some(first) => store.entry(business, first).await?,
+        None => None,
+    };
+    let content = store.content(business, entry.id).await?;
+    let metadata = entry.metadata.iter().flatten();
+    let tags = entry.tags.join(", ");
+    let description = entry.description.clone().unwrap_or_default();
+    Ok(web::Entry {
+        head: visitor.head(""),
+        line: line(entry),
+        to: entry.to.clone().unwrap_or_default(),
+        timeline: story::steps(entry, &story, &changes, &resends),
+        message: (!entry.manual).then(|| message(pages, entry, content, side)),
+        metadata: metadata
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect(),
+        reason: reason(entry).or_else(|| waiting(&story, entry)),
+        description: Editable {
+            mark: mark(&description),
+            text: description,
+        },
+        tags: Editable {
+            mark: mark(&tags),
+            text: tags,
+        },
+        refused: None,
+        resendable: Obstacle::of(entry).is_none(),
+        resend_of: first.as_ref().map(kin),
+        resends: resends.iter().map(kin).collect(),
+    })
+}
+
+fn kin(entry: &Entry) -> Kin {
+    Kin {
+        id: entry.id,
+        date: entry.date,
+        to: entry.to.clone().unwrap_or_default(),
+        statuses: line(entry).statuses,
+    }
+}
+
+fn message(pages: &Pages, entry: &Entry, content: Option<Content>, side: &Side) -> Message {
+    let headers = headers(pages, entry, content.as_ref());
+    let (subject, text, html, attachments) = match content {
         Some(Content::Email {
             subject,
             text,
             html,
+            attachments,
             ..
-        }) => (Some(subject), text, html),
-        Some(Content::Sms { text }) => (None, Some(text), None),
-        Some(Content::Push { title, text, .. }) => (title, Some(text), None),
-        None => (None, None, None),
+        }) => (Some(subject), text, html, attachments),
+        Some(Content::Sms { text }) => (None, Some(text), None, Vec::new()),
+        Some(Content::Push { title, text, .. }) => (title, Some(text), None, Vec::new()),
+        None => (None, None, None, Vec::new()),
     };
-    let metadata = entry.metadata.iter().flatten();
-    let view = web::Entry {
-        head: visitor.head(""),
-        line: line(&entry),
-        to: entry.to.clone().unwrap_or_default(),
-        timeline: story.moments(&entry).into_iter().map(step).collect(),
+    let pictures = if side.pictures.as_deref() == Some("yes") {
+        Pictures::Fetched
+    } else {
+        Pictures::Blocked
+    };
+    Message {
+        show: Show::parse(side.show.as_deref().unwrap_or_default()),
+        pictures,
         subject,
         text,
         html,
-        metadata: metadata
-            .map(|(key, value)| (key.clone(), value.to_string()))
-            .collect(),
-        reason: reason(&entry).or_else(|| waiting(&story, &entry)),
+        headers,
+        attachments: attachments.into_iter().map(file).collect(),
+    }
+}
+
+fn file(attachment: Attachment) -> File {
+    File {
+        name: attachment.name,
+        content_type: attachment.content_type,
+        size: attachment.size,
+    }
+}
+
+/// What the message carried beside its text, as far as it is known here.
+fn headers(pages: &Pages, entry: &Entry, content: Option<&Content>) -> Vec<(&'static str, String)> {
+    let (subject, own_reply_to) = match content {
+        Some(Content::Email {
+            subject, reply_to, ..
+        }) => (Some(subject.clone()), reply_to.as_ref()),
+        _ => (None, None),
     };
-    Ok(web::entry_html(&request, web::render_entry(&view)?))
+    let is_email = entry.method == Method::Email;
+    let sender = is_email.then(|| pages.sender.clone());
+    let reply_to = own_reply_to.or(entry.reply_to.as_ref());
+    let sent = entry.facts.sent.as_ref();
+    let own = is_email.then(|| entry.id.to_string());
+    let headers = [
+        ("From", entry.sender.clone().or(sender)),
+        ("Reply-To", reply_to.map(ToString::to_string)),
+        ("To", entry.to.clone()),
+        ("Subject", subject),
+        ("Date", sent.map(|sent| sent.at.to_string())),
+        ("X-Sendtrail-Id", own),
+        ("Provider", sent.map(|sent| sent.provider.clone())),
+        (
+            "Provider’s message id",
+            sent.and_then(|sent| sent.provider_message_id.clone()),
+        ),
+    ];
+    let known = headers.into_iter();
+    known
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
 }
 
 fn reason(entry: &Entry) -> Option<Reason> {
@@ -77,77 +209,4 @@ fn waiting(story: &Story, entry: &Entry) -> Option<Reason> {
         remedy: waiting.wait.remedy().map(str::to_owned),
         provider_text: waiting.provider_text().map(str::to_owned),
     })
-}
-
-fn step(moment: Moment<'_>) -> Step {
-    let (sentence, detail) = match moment.happened {
-        Happened::Queued => ("Enqueued".to_owned(), None),
-        Happened::Attempt(attempt) => {
-            let outcome = attempt.outcome.replace('_', " ");
-            let because = attempt.delay().map(Delay::because).unwrap_or_default();
-            let next = attempt.next_at.map_or(String::new(), |at| {
-                format!("; next try at {}, because {because}", at.plainly())
-            });
-            let (number, provider) = (attempt.number, &attempt.provider);
-            let sentence = format!("Attempt {number} by {provider}: {outcome}{next}");
-            (sentence, attempt.text.clone())
-        }
-        Happened::Event(event) => {
-            let link = if let What::Clicked { link, .. } = &event.what {
-                link.clone()
-            } else {
-                None
-            };
-            (sentence(&event.what, &event.source), link)
-        }
-    };
-    Step {
-        at: moment.at,
-        sentence,
-        detail,
-    }
-}
-
-/// The source of what applications report.
-const APPLICATION: &str = "application";
-
-fn teller(source: &str) -> &str {
-    match source {
-        APPLICATION => "the application",
-        "mail" => "the mail server",
-        "tracking" => "our own tracking",
-        provider => provider,
-    }
-}
-
-fn sentence(what: &What, source: &str) -> String {
-    match what {
-        What::Accepted { provider, .. } => format!("Accepted by {provider}"),
-        What::Rejected(f) | What::Undelivered(f) | What::GaveUp(f) => {
-            format!("Failed: {}", f.sentence())
-        }
-        What::Decided { decision, .. } => match decision {
-            Decision::Resend => "Decided by staff: send it again".to_owned(),
-            Decision::GiveUp => "Decided by staff: give it up".to_owned(),
-            Decision::Sent => "Decided by staff: it was sent".to_owned(),
-        },
-        What::Delivered { .. } => format!("Delivered, says {}", teller(source)),
-        What::Delayed { .. } => "Delayed; the provider keeps trying".to_owned(),
-        What::Bounced(b) => format!(
-            "Bounced ({}): {}",
-            b.severity.as_str(),
-            b.category.sentence()
-        ),
-        What::Complained { .. } => "The recipient marked it as spam".to_owned(),
-        What::ComplaintWithdrawn => "The recipient said it is not spam".to_owned(),
-        What::Opened {
-            by_machine: true, ..
-        } => format!("Opened by a machine, says {}", teller(source)),
-        What::Opened {
-            by_machine: false, ..
-        } => format!("Opened, says {}", teller(source)),
-        What::Clicked { .. } => format!("A link was clicked, says {}", teller(source)),
-        What::Unsubscribed { .. } => "The recipient unsubscribed".to_owned(),
-        What::Resubscribed => "The recipient subscribed again".to_owned(),
-    }
 }

@@ -13,6 +13,7 @@ use super::{Pages, Trouble};
 use crate::domain::column::Column;
 use crate::domain::line;
 use crate::domain::method::{Channel, Method};
+use crate::domain::role::Right;
 use crate::domain::status::Status;
 use crate::store::browse::{Bound, Looked, Reach, Sort};
 use crate::store::choices::Choices;
@@ -79,6 +80,8 @@ pub(super) async fn view(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Res
         here: asked.here(),
         live: asked.part("/live", &[]),
         counts: asked.part("/counts", &pairs),
+        query: asked.query(),
+        resends_many: account.may(Right::ResendMany),
         hints: if client.is_some() {
             Vec::new()
         } else {

@@ -1,29 +1,39 @@
 //! The pages behind the door: clients, their contact history, and its entries.
 
-mod asked;
+pub(super) mod asked;
 mod client;
 mod clients;
 mod columns;
 mod counts;
+mod downloads;
+mod edit;
 mod entry;
 mod history;
+mod overriding;
+mod resend;
+mod resend_many;
+mod story;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::{Notify, Semaphore};
 use tracing::error;
 
+use super::account_list::account_list;
 use super::samples;
+use crate::api::AccountList;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::role::Right;
+use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::web;
-use crate::web::staff::{self, Cookies, Guarded, Hasher, Rule, Staff};
+use crate::web::staff::{self, Cookies, Guarded, Hasher, Notice, Rule, Staff};
 
 #[derive(Clone)]
 struct Pages {
@@ -31,20 +41,48 @@ struct Pages {
     clock: Clock,
     sandbox: bool,
     address: SocketAddr,
+    /// Who email is from, where a business has no sender of its own.
+    sender: String,
+    metrics: Arc<Metrics>,
+    /// Poked after an enqueue.
+    woken: Arc<Notify>,
+    account_list: Option<Arc<dyn AccountList>>,
+    /// Poked after a file was asked for.
+    exports_asked: Arc<Notify>,
+    /// Histories that are sent as CSV at the same time.
+    csv_turns: Arc<Semaphore>,
+}
+
+/// Each reads page after page for as long as its reader takes them.
+const CSV_AT_ONCE: usize = 4;
+
+/// Of the program, for the pages.
+pub(super) struct Parts<'a> {
+    pub(super) store: &'a Store,
+    pub(super) clock: &'a Clock,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) woken: &'a Arc<Notify>,
+    pub(super) exports_asked: &'a Arc<Notify>,
+    pub(super) address: SocketAddr,
 }
 
 /// The pages as the settings have them.
 pub(super) async fn of(
     settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    address: SocketAddr,
+    parts: Parts<'_>,
 ) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
+    let store = parts.store;
     let pages = Pages {
         store: store.clone(),
-        clock: clock.clone(),
+        clock: parts.clock.clone(),
         sandbox: settings.sandbox.enabled,
-        address,
+        address: parts.address,
+        metrics: Arc::clone(parts.metrics),
+        woken: Arc::clone(parts.woken),
+        exports_asked: Arc::clone(parts.exports_asked),
+        csv_turns: Arc::new(Semaphore::new(CSV_AT_ONCE)),
+        account_list: account_list(settings).await,
+        sender: settings.email.from.clone(),
     };
     let hasher = Hasher::default();
     let samples = if settings.web.sample_staff {
@@ -78,6 +116,56 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .page("/clients/{id}", Rule::Needs(contacts), get(client::show))
         .page("/account/columns", Rule::SignedIn, post(columns::choose))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
+        .page(
+            "/entries/{id}/description",
+            Rule::Needs(contacts),
+            post(edit::description),
+        )
+        .page(
+            "/entries/{id}/tags",
+            Rule::Needs(contacts),
+            post(edit::tags),
+        )
+        .page(
+            "/entries/{id}/resend",
+            Rule::Needs(contacts),
+            get(resend::show).post(resend::send),
+        )
+        .page(
+            "/downloads",
+            Rule::Needs(contacts),
+            get(downloads::show).post(downloads::ask),
+        )
+        .page(
+            "/downloads/live",
+            Rule::Polled(contacts),
+            get(downloads::live),
+        )
+        .page(
+            "/downloads/history.csv",
+            Rule::Needs(contacts),
+            get(downloads::csv),
+        )
+        .page(
+            "/downloads/{id}",
+            Rule::Needs(contacts),
+            get(downloads::fetch),
+        )
+        .page(
+            "/resend",
+            Rule::Needs(Right::ResendMany),
+            get(resend_many::preview).post(resend_many::begin),
+        )
+        .page(
+            "/resend/{id}",
+            Rule::Needs(Right::ResendMany),
+            get(resend_many::progress),
+        )
+        .page(
+            "/resend/{id}/stop",
+            Rule::Needs(Right::ResendMany),
+            post(resend_many::stop),
+        )
         .finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);
@@ -93,6 +181,8 @@ enum Trouble {
     Store(store::Error),
     Render(askama::Error),
     NotFound,
+    /// What was asked for is not done, and why.
+    Refused(&'static str),
 }
 
 impl From<store::Error> for Trouble {
@@ -109,25 +199,15 @@ impl From<askama::Error> for Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        match self {
-            Self::Store(failed) => {
-                error!(error = %failed, "a page cannot be shown");
-                let text = "The history cannot be read at the moment. Reload in a few seconds.\n";
-                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-            }
+        let notice = match self {
+            Self::Store(failed) => Notice::from(failed),
             Self::Render(failed) => {
                 error!(error = %failed, "a page cannot be written");
-                (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "This page failed; see the log.\n",
-                )
-                    .into_response()
+                Notice::Failed
             }
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "There is nothing here, or nothing that you can see. Go back to / .\n",
-            )
-                .into_response(),
-        }
+            Self::NotFound => Notice::NotFound,
+            Self::Refused(why) => Notice::Refused(why),
+        };
+        notice.into_response()
     }
 }

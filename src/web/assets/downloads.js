@@ -1,6 +1,6 @@
 // Keeps the list of downloads current while a file is being made.
 
-import { localise } from "./times.js";
+import { localise } from "./live.js";
 
 const POLL_MS = 1000;
 const TIMEOUT_MS = 10_000;

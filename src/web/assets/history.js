@@ -42,7 +42,7 @@ async function fetched(url, tag, signal) {
 
 /** What the server last said: by row, the HTML of its cells; by part, its HTML. */
 const known = new Map();
-const PARTS = ["chips", "notes", "headings"];
+const PARTS = ["chips", "notes", "headings", "takeaway"];
 
 const cellsOf = (row) => Array.from(row.cells, (cell) => cell.innerHTML);
 

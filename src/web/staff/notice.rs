@@ -19,8 +19,14 @@ pub enum Notice {
     OldForm,
     /// What an open page asked for by itself, after the session had ended.
     SignInAgain,
+    /// It does not exist, or is out of the visitor's sight.
+    NotFound,
+    /// What was asked for is not done, and why.
+    Refused(&'static str),
     Busy,
     Trouble,
+    /// A mistake of the program.
+    Failed,
 }
 
 const RETRY_SECONDS: &str = "10";
@@ -35,6 +41,9 @@ impl Notice {
         match self {
             Self::NoRight(_) | Self::ForeignForm | Self::OldForm => StatusCode::FORBIDDEN,
             Self::SignInAgain => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::Trouble => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -45,7 +54,9 @@ impl Notice {
             Self::ForeignForm => "This form did not come from here",
             Self::OldForm => "This form is out of date",
             Self::SignInAgain => "Sign in again",
-            Self::Busy => "One moment",
+            Self::NotFound => "There is nothing here",
+            Self::Refused(_) | Self::Busy => "One moment",
+            Self::Failed => "This page failed",
             Self::Trouble => "Not just now",
         }
     }
@@ -63,6 +74,11 @@ impl Notice {
                  the page and send the form again."
             }
             Self::SignInAgain => "Your session has ended. Reload the page to sign in.",
+            Self::NotFound => {
+                "Or nothing that you can see: clients and entries of others show as if they were not there."
+            }
+            Self::Refused(why) => why,
+            Self::Failed => "It is not your mistake. Whoever runs this program finds more in the log.",
             Self::Busy => "Many people are signing in. Try again in a few seconds.",
             Self::Trouble => "The database does not answer at the moment. Try again in a minute.",
         }
@@ -71,9 +87,14 @@ impl Notice {
     const fn head(&self) -> Option<&Head> {
         match self {
             Self::NoRight(head) => Some(head),
-            Self::ForeignForm | Self::OldForm | Self::SignInAgain | Self::Busy | Self::Trouble => {
-                None
-            }
+            Self::ForeignForm
+            | Self::OldForm
+            | Self::SignInAgain
+            | Self::NotFound
+            | Self::Refused(_)
+            | Self::Busy
+            | Self::Trouble
+            | Self::Failed => None,
         }
     }
 }

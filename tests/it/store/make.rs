@@ -58,6 +58,7 @@ pub(crate) fn email(client: &str) -> NewNotification {
         idempotency: None,
         metadata: None,
         resend_of: None,
+        tags: None,
     }
 }
 

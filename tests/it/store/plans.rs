@@ -131,6 +131,8 @@ async fn everything(db: &TestDb) {
     super::exports::everything(db).await;
     super::browse::everything(db).await;
     super::find::everything(db).await;
+    super::tags::everything(db).await;
+    super::resend_runs::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -416,7 +418,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 22] = [
+const SMALL: [&str; 23] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -438,6 +440,8 @@ const SMALL: [&str; 22] = [
     "SCAN hits",
     // The first of those of which something is tracked.
     "SCAN contact_types USING INDEX contact_types_tracked",
+    // The first of those that nobody has looked at.
+    "SCAN l USING INDEX contact_log_untagged",
     // A few for each topic and provider.
     "SCAN alarms",
     // Twenty of each business at most.

@@ -65,6 +65,7 @@ fn email(number: usize) -> NewNotification {
         idempotency: None,
         metadata: None,
         resend_of: None,
+        tags: None,
     }
 }
 

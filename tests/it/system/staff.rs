@@ -1,8 +1,9 @@
 //! Staff at the pages of the program: sign-in, sessions, hostile forms, and every page with every role.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_SECURITY_POLICY, COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use sendtrail::app::Overrides;
 use sendtrail::domain::role::{Right, Role};
@@ -53,8 +54,8 @@ pub(super) async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str
 
 /// A browser without redirects that are followed by themselves.
 pub(super) struct Browser {
-    base: String,
-    http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
     cookie: Option<String>,
 }
 
@@ -62,21 +63,27 @@ pub(super) struct Page {
     pub(super) status: u16,
     pub(super) location: String,
     pub(super) html: String,
+    /// The Content Security Policy.
+    pub(super) policy: String,
 }
 
 impl Browser {
     pub(super) fn at(program: &Program) -> Self {
+        Self::on(program.app.address())
+    }
+
+    pub(super) fn on(address: SocketAddr) -> Self {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy();
         Self {
-            base: format!("http://{}", program.app.address()),
+            base: format!("http://{address}"),
             http: http.build().unwrap(),
             cookie: None,
         }
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
+    pub(super) async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
         let cookie = self.cookie.clone().unwrap_or_default();
         let response = request.header(COOKIE, cookie).send().await.unwrap();
         let headers = response.headers().clone();
@@ -92,6 +99,10 @@ impl Browser {
         Page {
             status: response.status().as_u16(),
             location: location.unwrap_or_default(),
+            policy: headers
+                .get(CONTENT_SECURITY_POLICY)
+                .map(|it| it.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
             html: response.text().await.unwrap(),
         }
     }
@@ -102,6 +113,11 @@ impl Browser {
     }
 
     pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let request = self.http.post(format!("{}{path}", self.base)).form(fields);
+        self.send(request).await
+    }
+
+    pub(super) async fn post_owned(&mut self, path: &str, fields: &[(&str, String)]) -> Page {
         let request = self.http.post(format!("{}{path}", self.base)).form(fields);
         self.send(request).await
     }
@@ -309,7 +325,7 @@ async fn a_session_that_nobody_uses_ends(db: &TestDb) {
 }
 
 /// Every page: how it is asked for, and whether a role may have it. `ENTRY` is one of C-1.
-const PAGES: [(&str, &str, Rule); 14] = [
+const PAGES: [(&str, &str, Rule); 24] = [
     ("/", "GET", Rule::Needs(Right::SeeContacts)),
     ("/live", "GET", Rule::Polled(Right::SeeContacts)),
     ("/counts", "GET", Rule::Polled(Right::SeeContacts)),
@@ -318,6 +334,28 @@ const PAGES: [(&str, &str, Rule); 14] = [
     ("/clients/{id}", "GET", Rule::Needs(Right::SeeContacts)),
     ("/entries/{id}", "GET", Rule::Needs(Right::SeeContacts)),
     ("/account/columns", "POST", Rule::SignedIn),
+    (
+        "/entries/{id}/description",
+        "POST",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    (
+        "/entries/{id}/tags",
+        "POST",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    (
+        "/entries/{id}/resend",
+        "GET",
+        Rule::Needs(Right::SeeContacts),
+    ),
+    ("/downloads", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/downloads/live", "GET", Rule::Polled(Right::SeeContacts)),
+    ("/downloads/history.csv", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/downloads/{id}", "GET", Rule::Needs(Right::SeeContacts)),
+    ("/resend", "GET", Rule::Needs(Right::ResendMany)),
+    ("/resend/{id}", "GET", Rule::Needs(Right::ResendMany)),
+    ("/resend/{id}/stop", "POST", Rule::Needs(Right::ResendMany)),
     ("/staff", "GET", Rule::Needs(Right::SeeStaff)),
     ("/account", "GET", Rule::SignedIn),
     ("/account/password", "POST", Rule::SignedIn),
@@ -325,6 +363,9 @@ const PAGES: [(&str, &str, Rule); 14] = [
     ("/sign-out", "POST", Rule::SignedIn),
     ("/sign-in", "GET", Rule::Open),
 ];
+
+/// Those that show the entry.
+const SHOWING: [&str; 4] = ["/", "/live", "/entries/{id}", "/entries/{id}/resend"];
 
 async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business(db: &TestDb) {
     let program = start(db).await;
@@ -382,7 +423,14 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
             let allowed = match rule {
                 Rule::Open => 303,
                 Rule::Needs(right) | Rule::Polled(right) if !role.may(right) => 403,
-                Rule::Needs(_) if path.ends_with("/{id}") && !sees => 404,
+                Rule::Needs(_) | Rule::Polled(_)
+                    if !sees
+                        && (path.starts_with("/entries/") || path.starts_with("/clients/{id}")) =>
+                {
+                    404
+                }
+                // There is no such run, and no such file.
+                Rule::Needs(_) if ["/resend/{id}", "/downloads/{id}"].contains(&path) => 404,
                 Rule::SignedIn | Rule::Needs(_) | Rule::Polled(_) => 200,
             };
             assert_eq!(page.status, allowed, "{path} for {role:?} of {business}");
@@ -390,8 +438,7 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
                 assert!(page.html.contains("no right to see this"));
             }
             let shown = page.html.contains("Secret matter");
-            let shows = path.ends_with("/{id}") || ["/", "/live"].contains(&path);
-            let expected = sees && shows;
+            let expected = sees && SHOWING.contains(&path);
             assert_eq!(shown, expected, "{path} for {role:?} of {business}");
         }
     }

@@ -1,0 +1,185 @@
+//! Sending many entries again: what a filter would send, and the run that sends it.
+
+use axum::Extension;
+use axum::extract::{Form, Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::asked::Asked;
+use super::history::line;
+use super::{Pages, Trouble};
+use crate::app::resending::{Fate, Order, RUN_MAX, fates};
+use crate::store::history::{Filter, PAGE_MAX};
+use crate::store::resend_runs::{self, NewRun};
+use crate::web::staff::Visitor;
+use crate::web::{self, Prospect, Line, Preview, Run, RunState};
+
+/// Entries that the preview shows.
+const SHOWN: usize = 10;
+/// Runs before that it names.
+const RUNS: usize = 10;
+
+#[derive(Deserialize)]
+pub(super) struct Given {
+    #[serde(default)]
+    id: String,
+}
+
+pub(super) async fn preview(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    answer(&pages, &visitor, &Asked::read(query.as_deref())).await
+}
+
+pub(super) async fn begin(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    RawQuery(query): RawQuery,
+    Form(given): Form<Given>,
+) -> Result<Response, Trouble> {
+    let asked = Asked::read(query.as_deref());
+    let sight = visitor.account.sight();
+    let (Ok(id), Ok(filter)) = (
+        Uuid::try_parse(&given.id),
+        asked.strictly(sight.clone()),
+    ) else {
+        return answer(&pages, &visitor, &asked).await;
+    };
+    let found = look(&pages, &visitor, filter).await?;
+    if !asked.chooses() || found.counts.resendable == 0 {
+        return answer(&pages, &visitor, &asked).await;
+    }
+    let account = &visitor.account;
+    let order = Order {
+        query: asked.query(),
+        sight,
+    };
+    let run = NewRun {
+        id,
+        business: &account.business,
+        account: account.id,
+        staff_id: &account.staff_id,
+        filter: order.to_json(),
+        total: found.counts.matching,
+    };
+    pages.store.begin_resend_run(run).await?;
+    Ok(Redirect::to(&format!("/resend/{id}")).into_response())
+}
+
+pub(super) async fn progress(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+    request: HeaderMap,
+) -> Result<Response, Trouble> {
+    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
+    let business = &visitor.account.business;
+    let run = pages.store.resend_run(business, id).await?;
+    let run = run.ok_or(Trouble::NotFound)?;
+    let page = web::render_run(&visitor.head(""), &shown(&run))?;
+    Ok(web::html(&request, page))
+}
+
+pub(super) async fn stop(
+    State(pages): State<Pages>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
+    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
+    // One that is at its end already shows so.
+    let business = &visitor.account.business;
+    pages.store.stop_resend_run(business, id).await?;
+    Ok(Redirect::to(&format!("/resend/{id}")).into_response())
+}
+
+async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Response, Trouble> {
+    let (mut status, mut refused) = (StatusCode::OK, None);
+    let mut found = Found::default();
+    match asked.strictly(visitor.account.sight()) {
+        Ok(_) if !asked.chooses() => {}
+        Ok(filter) => found = look(pages, visitor, filter).await?,
+        Err(why) => {
+            status = StatusCode::UNPROCESSABLE_ENTITY;
+            refused = Some(why);
+        }
+    }
+    let business = &visitor.account.business;
+    let runs = pages.store.resend_runs(business, RUNS).await?;
+    let view = Preview {
+        head: visitor.head(""),
+        id: pages.clock.new_uuid(pages.clock.now()).to_string(),
+        query: asked.query(),
+        refused,
+        counts: found.counts,
+        lines: found.lines,
+        runs: runs.iter().map(shown).collect(),
+    };
+    let page = web::html(&HeaderMap::new(), web::render_preview(&view)?);
+    Ok((status, page).into_response())
+}
+
+#[derive(Default)]
+struct Found {
+    counts: Prospect,
+    /// The newest that would be sent.
+    lines: Vec<Line>,
+}
+
+/// Goes through what matches, as the run would, up to what one run takes.
+async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<Found, Trouble> {
+    let (store, business) = (&pages.store, &visitor.account.business);
+    let mut found = Found::default();
+    let mut filter = Filter {
+        limit: PAGE_MAX,
+        ..filter
+    };
+    loop {
+        filter.limit = PAGE_MAX.min(RUN_MAX - found.counts.matching);
+        let page = store.history(business, &filter).await?;
+        let counts = &mut found.counts;
+        counts.matching += page.entries.len();
+        for (entry, fate) in page
+            .entries
+            .iter()
+            .zip(fates(store, business, &page.entries).await?)
+        {
+            match fate {
+                Fate::Resend => {
+                    counts.resendable += 1;
+                    if found.lines.len() < SHOWN {
+                        found.lines.push(line(entry));
+                    }
+                }
+                Fate::Suppressed => counts.suppressed += 1,
+                Fate::Not => counts.not_resendable += 1,
+            }
+        }
+        counts.more = page.more;
+        filter.after = page.entries.last().map(|last| last.id);
+        if !page.more || counts.matching >= RUN_MAX {
+            return Ok(found);
+        }
+    }
+}
+
+fn shown(run: &resend_runs::Run) -> Run {
+    let state = match (run.finished_at, run.stopped_at) {
+        (None, None) => RunState::Running,
+        (None, Some(_)) => RunState::Stopping,
+        (Some(_), Some(_)) => RunState::Stopped,
+        (Some(_), None) => RunState::Done,
+    };
+    Run {
+        id: run.id.to_string(),
+        user: run.user.clone(),
+        begun: run.created_at,
+        state,
+        total: run.total,
+        sent: run.sent,
+        left_out: run.left_out,
+    }
+}
