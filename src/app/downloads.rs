@@ -187,21 +187,21 @@ impl Maker {
 /// The entries of a selection, page by page.
 pub(super) struct Pages<'a> {
     store: &'a Store,
-    business: &'a str,
+    business: String,
     filter: Filter,
     /// How many may still come.
     left: usize,
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(store: &'a Store, business: &'a str, filter: Filter, most: usize) -> Self {
+    pub(super) fn new(store: &'a Store, business: &str, filter: Filter, most: usize) -> Self {
         let filter = Filter {
             limit: PAGE_MAX,
             ..filter
         };
         Self {
             store,
-            business,
+            business: business.to_owned(),
             filter,
             left: most,
         }
@@ -211,7 +211,7 @@ impl<'a> Pages<'a> {
         if self.left == 0 {
             return Ok(None);
         }
-        let page = self.store.history(self.business, &self.filter).await?;
+        let page = self.store.history(&self.business, &self.filter).await?;
         let Some(last) = page.entries.last() else {
             return Ok(None);
         };

@@ -1,14 +1,10 @@
 //! From a view to HTML: the templates and the few words that they need beyond the view.
 
-use askama::Template;
-
 use super::clients::client_path;
 use super::view::{Badge, Line};
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
-
-}
 
 /// An instant in the parts in which the pages show it, in UTC; `live.js` turns them into the
 /// viewer's own zone.

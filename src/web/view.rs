@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use super::staff::Head;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method};
 use crate::domain::status::Status;
