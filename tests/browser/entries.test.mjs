@@ -1,6 +1,8 @@
 // One entry: the message, the story, renaming, tags, resend.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { anEmail, calm, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
 
@@ -13,15 +15,18 @@ after(async () => {
   await demo?.stop();
 });
 
-test("the message is shown as it was sent, and its pictures only when asked for", async () => {
-  const picture = "http://127.0.0.1:9/pixel.png";
-  const html = `<p>Hello <b>Tess</b></p><img src="${picture}" alt=""><script>window.top.pwned = 1</script>`;
-  const { entry } = await anEmail(demo, { content: { subject: "A picture", html } });
-  const page = await signedIn(browser, demo);
+test("the message is shown as it was sent, and its pictures only when asked for", async (t) => {
   const asked = [];
-  page.on("request", (request) => {
-    if (request.url().startsWith(picture)) asked.push(request.url());
-  });
+  const server = createServer((request, answer) => {
+    asked.push(request.url);
+    answer.end();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const picture = `http://127.0.0.1:${server.address().port}/pixel.png`;
+  const html = `<p>Hello <b>Tess</b></p><img src="${picture}" alt=""><script>window.top.pwned = 1</script>`;
+  const { entry } = await anEmail(demo, { content: { subject: "A picture", html, text: "Hello Tess" } });
+  const page = await signedIn(browser, demo);
   await page.goto(`/entries/${entry}`);
   const frame = page.frameLocator("iframe");
   await frame.locator("b", { hasText: "Tess" }).waitFor();
@@ -43,7 +48,7 @@ test("a description is renamed and the former text stays on record", async () =>
   await page.goto(`/entries/${entry}`);
   for (const text of ["Sent by mistake", "Sent by mistake: see the next one"]) {
     await page.locator("section", { has: page.locator("#rename") }).locator("summary").click();
-    await page.getByLabel("Description").fill(text);
+    await page.getByRole("textbox", { name: "Description" }).fill(text);
     await page.getByRole("button", { name: "Save the description" }).click();
     await page.locator("p.words", { hasText: text }).waitFor();
   }
