@@ -187,12 +187,11 @@ async fn what_is_written_to_one_business_is_for_no_other(db: &TestDb) {
         ..text(number, "START")
     };
     assert_eq!(keep(db, &start(2)).await, Kept::Unmatched);
-    let card = ClientRef {
-        id: "C-9".to_owned(),
-        phone: Some(PHONE.to_owned()),
-        ..ClientRef::default()
+    let card = Changes {
+        phone: Change::To(PHONE.to_owned()),
+        ..Changes::default()
     };
-    db.store.add_client("own", &card, false).await.unwrap();
+    db.store.add_client("own", "C-9", &card).await.unwrap();
     keep(db, &start(3)).await;
     assert_eq!(inbound(db, "own").await[0].client_id, "C-9");
     assert_eq!(inbound(db, BUSINESS).await.len(), 1);

@@ -16,7 +16,7 @@ use sendtrail::domain::suppression::Reason;
 use sendtrail::domain::tracking::{self, Agent, OptIn};
 use sendtrail::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use sendtrail::store::businesses::Change;
-use sendtrail::store::clients::{Changes, ClientRef};
+use sendtrail::store::clients::Changes;
 use sendtrail::store::enqueue::ContentSource;
 use sendtrail::store::history::{Filter, Order};
 use sendtrail::store::inbound::{Sharing, Text, Wish};
