@@ -1,7 +1,9 @@
-//! The pages behind the door: the contact history, and its entries.
+//! The pages behind the door: the contact history, its entries, contacts by hand, tasks.
 
+mod contact_form;
 mod entry;
 mod history;
+mod tasks;
 
 use std::net::SocketAddr;
 
@@ -9,7 +11,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tracing::error;
 
 use super::samples;
@@ -68,6 +70,22 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .page("/", Rule::Needs(contacts), get(history::show))
         .page("/live", Rule::Polled(contacts), get(history::live))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
+        .page(
+            "/clients/{client_id}/contacts/new",
+            Rule::Needs(Right::EnterContacts),
+            get(contact_form::show).post(contact_form::enter),
+        )
+        .page("/tasks", Rule::Needs(contacts), get(tasks::show))
+        .page(
+            "/tasks/{id}/done",
+            Rule::Needs(contacts),
+            post(tasks::finish),
+        )
+        .page(
+            "/tasks/{id}/reopen",
+            Rule::Needs(contacts),
+            post(tasks::reopen),
+        )
         .finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);

@@ -4,6 +4,7 @@ pub(crate) mod make;
 
 mod alarms;
 mod buried;
+mod by_hand;
 mod claim;
 mod clients;
 mod content;

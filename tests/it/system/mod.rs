@@ -3,6 +3,7 @@
 
 mod account_list;
 mod bounces;
+mod by_hand;
 mod by_sql;
 mod child;
 mod cli;
