@@ -112,6 +112,12 @@ COMMENT ON COLUMN follow_up_tasks.assignee IS 'Who must do it (staff.staff_id).'
 ALTER TABLE staff_accounts ADD COLUMN hidden_columns jsonb NOT NULL DEFAULT '[]';
 COMMENT ON COLUMN staff_accounts.hidden_columns IS 'The columns of the history that this person does not want to see: a list of texts.';
 
+ALTER TABLE staff_accounts ADD COLUMN oidc_issuer text;
+ALTER TABLE staff_accounts ADD COLUMN oidc_subject text;
+CREATE UNIQUE INDEX staff_accounts_by_identity ON staff_accounts (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL;
+COMMENT ON COLUMN staff_accounts.oidc_issuer IS 'The provider of single sign-on that knows the member.';
+COMMENT ON COLUMN staff_accounts.oidc_subject IS 'The name of that provider for the person.';
+
 CREATE TABLE resend_runs (
     id          uuid PRIMARY KEY,
     business_id text NOT NULL,

@@ -113,6 +113,11 @@ CREATE INDEX follow_up_tasks_by_entry ON follow_up_tasks (entry_id, id) WHERE en
 -- The columns of the history that this person does not want to see: a list of texts.
 ALTER TABLE staff_accounts ADD COLUMN hidden_columns TEXT NOT NULL DEFAULT '[]';
 
+-- Who the member is to the provider of single sign-on: its issuer, and its own name for the person.
+ALTER TABLE staff_accounts ADD COLUMN oidc_issuer TEXT;
+ALTER TABLE staff_accounts ADD COLUMN oidc_subject TEXT;
+CREATE UNIQUE INDEX staff_accounts_by_identity ON staff_accounts (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL;
+
 -- Entries that match a filter, sent again one batch after the other.
 CREATE TABLE resend_runs (
     id          TEXT PRIMARY KEY,

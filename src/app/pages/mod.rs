@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tracing::error;
 
-use super::samples;
+use super::{samples, sign_on};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::role::Right;
@@ -59,6 +59,7 @@ pub(super) async fn of(
         },
         address_header: settings.client_address_header(),
         samples: samples.into(),
+        provider: sign_on::provider(settings, clock, address)?,
     };
     Ok(router(pages, staff))
 }

@@ -28,6 +28,7 @@ mod rescue;
 mod retention;
 mod schema;
 mod staff;
+mod staff_identities;
 mod stress;
 mod suppressions;
 mod tracking;

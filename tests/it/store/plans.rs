@@ -128,6 +128,8 @@ async fn everything(db: &TestDb) {
     webhooks(db).await;
     visits(db, ids[0]).await;
     super::staff::everything(db).await;
+    super::by_hand::everything(db).await;
+    super::staff_identities::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {

@@ -32,6 +32,7 @@ mod rate;
 mod receiver;
 mod secrecy;
 mod signed;
+mod sign_on;
 mod sink;
 mod sqs;
 mod sqs_queue;

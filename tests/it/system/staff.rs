@@ -26,9 +26,9 @@ both! {
     every_page_is_shown_to_those_whom_its_rule_names_and_within_their_business,
 }
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
-async fn start(db: &TestDb) -> Program {
+pub(super) async fn start(db: &TestDb) -> Program {
     let overrides = Overrides {
         clock: Some(db.clock.clone()),
         ..Overrides::default()
@@ -36,7 +36,7 @@ async fn start(db: &TestDb) -> Program {
     Program::start_with(&Variables::of(db).sandbox(), overrides).await
 }
 
-async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
+pub(super) async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Role) {
     let password = Hasher::default().hash(PASSWORD.to_owned()).await.unwrap();
     db.store.ensure_business(business, business).await.unwrap();
     let new = NewAccount {
@@ -52,20 +52,20 @@ async fn add(db: &TestDb, business: &str, email: &str, staff_id: &str, role: Rol
 }
 
 /// A browser without redirects that are followed by themselves.
-struct Browser {
-    base: String,
-    http: reqwest::Client,
+pub(super) struct Browser {
+    pub(super) base: String,
+    pub(super) http: reqwest::Client,
     cookie: Option<String>,
 }
 
-struct Page {
-    status: u16,
-    location: String,
-    html: String,
+pub(super) struct Page {
+    pub(super) status: u16,
+    pub(super) location: String,
+    pub(super) html: String,
 }
 
 impl Browser {
-    fn at(program: &Program) -> Self {
+    pub(super) fn at(program: &Program) -> Self {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy();
@@ -76,7 +76,7 @@ impl Browser {
         }
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
+    pub(super) async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
         let cookie = self.cookie.clone().unwrap_or_default();
         let response = request.header(COOKIE, cookie).send().await.unwrap();
         let headers = response.headers().clone();
@@ -96,29 +96,42 @@ impl Browser {
         }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         let request = self.http.get(format!("{}{path}", self.base));
         self.send(request).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.http.post(format!("{}{path}", self.base)).form(fields);
         self.send(request).await
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Page {
+    pub(super) async fn sign_in(&mut self, email: &str, password: &str) -> Page {
         self.post("/sign-in", &[("email", email), ("password", password)])
+    /// The methods of a page, as it answers to one that it has not.
+    pub(super) async fn allowed(&self, path: &str, token: &str) -> BTreeSet<String> {
+        let method = reqwest::Method::from_bytes(b"PURGE").unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let request = request.form(&[("token", token)]).header(COOKIE, cookie);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 405, "{path}");
+        let allow = response.headers()[ALLOW].to_str().unwrap();
+        let methods = allow.split(',').filter(|method| *method != "HEAD");
+        methods.map(str::to_owned).collect()
+    }
+
             .await
     }
 
     /// Of the forms that this browser is shown.
-    async fn token(&mut self) -> String {
+    pub(super) async fn token(&mut self) -> String {
         let html = self.get("/account").await.html;
         let (_, rest) = html.split_once("name=\"token\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()
     }
 
-    async fn is_signed_in(&mut self) -> bool {
+    pub(super) async fn is_signed_in(&mut self) -> bool {
         self.get("/account").await.status == 200
     }
 }
