@@ -22,6 +22,7 @@ mod leaving;
 mod localstack;
 mod many;
 mod many_events;
+mod matrix;
 mod outage;
 mod poison;
 mod program;
