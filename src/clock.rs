@@ -60,6 +60,14 @@ impl Clock {
         let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         Uuid::new_v7(uuid::Timestamp::from_unix(&*context, millis / 1000, nanos))
     }
+
+    /// A `UUIDv7` of another instant than now, however long ago. Those of one instant are in no order.
+    pub fn uuid_of(&self, at: Timestamp) -> Uuid {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
+        let at = uuid::Timestamp::from_unix(uuid::NoContext, millis / 1000, nanos);
+        Uuid::new_v7(at)
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +83,19 @@ mod tests {
             ids[0].as_u128() >> 80,
             u128::try_from(clock.now().as_millis()).unwrap()
         );
+    }
+
+    #[test]
+    fn an_id_can_carry_an_instant_of_the_past() {
+        let clock = Clock::manual(Timestamp::parse("2027-01-01T09:00:00Z").unwrap());
+        clock.new_uuid(clock.now());
+        let past = Timestamp::parse("1990-01-01T00:00:00.123Z").unwrap();
+        let (one, other) = (clock.uuid_of(past), clock.uuid_of(past));
+        let millis = u128::try_from(past.as_millis()).unwrap();
+        assert_eq!(
+            (one.as_u128() >> 80, other.as_u128() >> 80),
+            (millis, millis)
+        );
+        assert_ne!(one, other);
     }
 }

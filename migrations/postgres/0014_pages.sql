@@ -90,7 +90,7 @@ CREATE INDEX entry_changes_by_entry ON entry_changes (notification_id, id);
 COMMENT ON TABLE entry_changes IS 'What people changed of an entry, with what stood there before (M8); append-only.';
 COMMENT ON COLUMN entry_changes.before IS 'The description, or the tags as JSON.';
 
-CREATE TABLE tasks (
+CREATE TABLE follow_up_tasks (
     id          uuid PRIMARY KEY,
     business_id text NOT NULL,
     client_uid  uuid NOT NULL,
@@ -104,15 +104,23 @@ CREATE TABLE tasks (
     done_at     timestamptz,
     done_by     text
 );
-CREATE INDEX tasks_open ON tasks (business_id, assignee, due_at, id) WHERE done_at IS NULL;
-CREATE INDEX tasks_done ON tasks (business_id, assignee, done_at DESC, id) WHERE done_at IS NOT NULL;
-CREATE INDEX tasks_by_entry ON tasks (entry_id) WHERE entry_id IS NOT NULL;
-COMMENT ON TABLE tasks IS 'Follow-up tasks (W14).';
-COMMENT ON COLUMN tasks.entry_id IS 'The contact that it follows.';
-COMMENT ON COLUMN tasks.assignee IS 'Who must do it (staff.staff_id).';
+CREATE INDEX follow_up_tasks_open ON follow_up_tasks (business_id, assignee, due_at, id) WHERE done_at IS NULL;
+CREATE INDEX follow_up_tasks_done ON follow_up_tasks (business_id, assignee, done_at DESC, id DESC) WHERE done_at IS NOT NULL;
+CREATE INDEX follow_up_tasks_all_open ON follow_up_tasks (business_id, due_at, id) WHERE done_at IS NULL;
+CREATE INDEX follow_up_tasks_all_done ON follow_up_tasks (business_id, done_at DESC, id DESC) WHERE done_at IS NOT NULL;
+CREATE INDEX follow_up_tasks_by_entry ON follow_up_tasks (entry_id, id) WHERE entry_id IS NOT NULL;
+COMMENT ON TABLE follow_up_tasks IS 'Follow-up tasks (W14).';
+COMMENT ON COLUMN follow_up_tasks.entry_id IS 'The contact that it follows.';
+COMMENT ON COLUMN follow_up_tasks.assignee IS 'Who must do it (staff.staff_id).';
 
 ALTER TABLE staff_accounts ADD COLUMN hidden_columns jsonb NOT NULL DEFAULT '[]';
 COMMENT ON COLUMN staff_accounts.hidden_columns IS 'The columns of the history that this person does not want to see: a list of texts.';
+
+ALTER TABLE staff_accounts ADD COLUMN oidc_issuer text;
+ALTER TABLE staff_accounts ADD COLUMN oidc_subject text;
+CREATE UNIQUE INDEX staff_accounts_by_identity ON staff_accounts (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL;
+COMMENT ON COLUMN staff_accounts.oidc_issuer IS 'The provider of single sign-on that knows the member.';
+COMMENT ON COLUMN staff_accounts.oidc_subject IS 'The name of that provider for the person.';
 
 CREATE TABLE resend_runs (
     id          uuid PRIMARY KEY,

@@ -92,7 +92,7 @@ CREATE TABLE entry_changes (
 CREATE INDEX entry_changes_by_entry ON entry_changes (notification_id, id);
 
 -- Follow-up tasks (W14).
-CREATE TABLE tasks (
+CREATE TABLE follow_up_tasks (
     id          TEXT PRIMARY KEY,
     business_id TEXT NOT NULL,
     client_uid  TEXT NOT NULL,
@@ -108,12 +108,19 @@ CREATE TABLE tasks (
     done_at     INTEGER,
     done_by     TEXT
 ) STRICT;
-CREATE INDEX tasks_open ON tasks (business_id, assignee, due_at, id) WHERE done_at IS NULL;
-CREATE INDEX tasks_done ON tasks (business_id, assignee, done_at DESC, id) WHERE done_at IS NOT NULL;
-CREATE INDEX tasks_by_entry ON tasks (entry_id) WHERE entry_id IS NOT NULL;
+CREATE INDEX follow_up_tasks_open ON follow_up_tasks (business_id, assignee, due_at, id) WHERE done_at IS NULL;
+CREATE INDEX follow_up_tasks_done ON follow_up_tasks (business_id, assignee, done_at DESC, id DESC) WHERE done_at IS NOT NULL;
+CREATE INDEX follow_up_tasks_all_open ON follow_up_tasks (business_id, due_at, id) WHERE done_at IS NULL;
+CREATE INDEX follow_up_tasks_all_done ON follow_up_tasks (business_id, done_at DESC, id DESC) WHERE done_at IS NOT NULL;
+CREATE INDEX follow_up_tasks_by_entry ON follow_up_tasks (entry_id, id) WHERE entry_id IS NOT NULL;
 
 -- The columns of the history that this person does not want to see: a list of texts.
 ALTER TABLE staff_accounts ADD COLUMN hidden_columns TEXT NOT NULL DEFAULT '[]';
+
+-- Who the member is to the provider of single sign-on: its issuer, and its own name for the person.
+ALTER TABLE staff_accounts ADD COLUMN oidc_issuer TEXT;
+ALTER TABLE staff_accounts ADD COLUMN oidc_subject TEXT;
+CREATE UNIQUE INDEX staff_accounts_by_identity ON staff_accounts (oidc_issuer, oidc_subject) WHERE oidc_subject IS NOT NULL;
 
 -- Entries that match a filter, sent again one batch after the other.
 CREATE TABLE resend_runs (

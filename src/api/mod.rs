@@ -6,6 +6,7 @@ pub mod auth;
 mod body;
 mod business;
 mod clients;
+mod contact_log;
 mod content;
 mod decide;
 mod digest;
@@ -29,6 +30,7 @@ mod resend;
 mod schemas;
 mod suppression_list;
 mod suppressions;
+mod tasks;
 pub mod templates;
 mod timeline;
 pub mod ways;
@@ -40,7 +42,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, get, patch, post};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -167,7 +169,7 @@ fn routes() -> Vec<Route> {
 type Route = (&'static str, MethodRouter<Shared>);
 
 /// Notifications, clients, their history, and what decides what is sent to them.
-fn messages() -> [Route; 20] {
+fn messages() -> [Route; 23] {
     [
         (
             "/v1/notifications",
@@ -192,7 +194,10 @@ fn messages() -> [Route; 20] {
             get(clients::show).patch(clients::change),
         ),
         ("/v1/clients/{id}/history", get(history::of_client)),
+        ("/v1/clients/{id}/contact-log", post(contact_log::enter)),
         ("/v1/history", get(history::of_all)),
+        ("/v1/tasks", get(tasks::list).post(tasks::add)),
+        ("/v1/tasks/{id}", patch(tasks::change)),
         (
             "/v1/suppressions",
             get(suppression_list::list)

@@ -16,9 +16,9 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, content, decide, failures, feedback, files, history, intake,
-    notifications, providers, reports, resend, schemas, suppression_list, suppressions, templates,
-    webhooks,
+    account_list, business, clients, contact_log, content, decide, failures, feedback, files,
+    history, intake, notifications, providers, reports, resend, schemas, suppression_list,
+    suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -56,6 +56,7 @@ pub(super) async fn document() -> Response {
         clients::add,
         clients::show,
         clients::change,
+        contact_log::enter,
         feedback::list,
         feedback::show,
         feedback::apply,
@@ -71,6 +72,9 @@ pub(super) async fn document() -> Response {
         account_list::list,
         suppressions::suppress,
         suppressions::lift,
+        tasks::list,
+        tasks::add,
+        tasks::change,
         templates::list,
         templates::show,
         templates::write,
@@ -265,7 +269,7 @@ pub(super) fn text(length_max: usize) -> Json {
     json!({"type": "string", "minLength": 1, "maxLength": length_max})
 }
 
-fn key() -> Json {
+pub(super) fn key() -> Json {
     json!({
         "type": "string", "minLength": 1, "maxLength": intake::ID_LENGTH_MAX,
         "pattern": "^[!-~]+$",
@@ -414,6 +418,9 @@ mod tests {
             names(&schemas["ClientChanges"]),
             set(&clients::CHANGE_NAMES)
         );
+        assert_eq!(names(&schemas["NewContact"]), set(&contact_log::NAMES));
+        assert_eq!(names(&schemas["NewTask"]), set(&tasks::NAMES));
+        assert_eq!(names(&schemas["TaskChange"]), set(&tasks::CHANGE_NAMES));
         let content = &one["properties"]["content"];
         let all = [&content::EMAIL_NAMES[..], &["title", "data"]].concat();
         assert_eq!(names(content), set(&all));
@@ -448,7 +455,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 14);
+        assert_eq!(reading.len(), 17);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -13,6 +13,7 @@ mod queues;
 mod resending;
 mod roles;
 mod samples;
+mod sign_on;
 mod tagging;
 mod transports;
 mod twilio;
@@ -35,6 +36,7 @@ use tracing::{error, info, warn};
 pub use bounces::{bounce_door, feedback_reader};
 pub use roles::Roles;
 pub use samples::PASSWORD as SAMPLE_PASSWORD;
+pub use sign_on::provider as sign_on_provider;
 pub use transports::transports;
 
 use account_list::account_list;

@@ -35,6 +35,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     findings.extend(alarms(store.as_ref()).await);
     findings.extend(providers(settings).await);
     findings.extend(queues(settings).await);
+    findings.extend(sign_on(settings).await);
     let troubles = findings
         .iter()
         .filter(|finding| finding.trouble.is_some())
@@ -228,4 +229,18 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Whether the provider of single sign-on answers.
+async fn sign_on(settings: &Settings) -> Option<Finding> {
+    let provider = app::sign_on_provider(settings, &Clock::system(), settings.http.listen);
+    let trouble = match provider {
+        Ok(None) => return None,
+        Ok(Some(provider)) => provider.look().await.err().map(|why| why.to_string()),
+        Err(why) => Some(format!("{why:#}")),
+    };
+    Some(Finding {
+        what: "single sign-on".to_owned(),
+        trouble,
+    })
 }

@@ -47,6 +47,12 @@ pub(super) enum StaffCommand {
         #[arg(long)]
         email: String,
     },
+    /// Free an account from the person who signed in to it by single sign-on: the next one with its
+    /// verified email address has it.
+    ForgetSignOn {
+        #[arg(long)]
+        email: String,
+    },
     /// End all sessions of an account.
     SignOut {
         #[arg(long)]
@@ -132,6 +138,15 @@ pub(super) async fn run(settings: &Settings, command: StaffCommand) -> anyhow::R
                 .reactivate_staff(find(&store, &email).await?.id)
                 .await?;
             say("reactivated");
+        }
+        StaffCommand::ForgetSignOn { email } => {
+            let account = find(&store, &email).await?;
+            let forgotten = store.forget_staff_identity(account.id).await?;
+            say(if forgotten {
+                "forgotten"
+            } else {
+                "it was bound to nobody"
+            });
         }
         StaffCommand::SignOut { email } => {
             let account = find(&store, &email).await?;

@@ -1,6 +1,7 @@
 //! Settings: compiled-in defaults, then a file, then the environment. Unknown keys are errors, and
 //! every wrong value is named at once.
 
+mod oidc;
 mod outside;
 mod providers;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, Sm
 use crate::transport::{SnsSettings, TwilioSettings};
 use crate::webhooks::WebhookSettings;
 
+pub use oidc::Oidc;
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
 
 /// The documentation of every setting, and its default.
@@ -36,6 +38,7 @@ pub struct Settings {
     pub database: Database,
     pub http: Http,
     pub web: Web,
+    pub oidc: Oidc,
     pub email: Email,
     pub sms: Sms,
     pub push: Push,
@@ -250,6 +253,7 @@ impl Settings {
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
+        wrong.extend(self.wrong_oidc());
         if self.environment == Environment::Production {
             self.validate_production(&mut wrong);
         }

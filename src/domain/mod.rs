@@ -5,6 +5,7 @@ pub mod account_list;
 pub mod address;
 pub mod alarm;
 pub mod bounce_address;
+pub mod by_hand;
 pub mod column;
 pub mod delay;
 pub mod event;

@@ -16,6 +16,10 @@ pub enum Role {
 pub enum Right {
     /// To read the contact history, of the clients in sight.
     SeeContacts,
+    /// To enter contacts by hand, and to have tasks.
+    EnterContacts,
+    /// To see everybody's tasks, and to mark them as done.
+    SeeAllTasks,
     /// To see who works in the business and what they did with their accounts.
     SeeStaff,
     /// To take an address off the suppression list, with a reason.
@@ -75,7 +79,8 @@ impl Role {
 
     pub const fn may(self, right: Right) -> bool {
         match right {
-            Right::SeeContacts => true,
+            Right::SeeContacts | Right::EnterContacts => true,
+            Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
             Right::SeeStaff => matches!(self, Self::Admin),
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
@@ -128,9 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reads_contacts_and_admins_alone_see_staff() {
+    fn everybody_reads_and_enters_contacts_and_admins_alone_see_staff() {
         for role in Role::ALL {
-            assert!(role.may(Right::SeeContacts));
+            assert!(role.may(Right::SeeContacts) && role.may(Right::EnterContacts));
+            let leads = [Role::Admin, Role::Manager].contains(&role);
+            assert_eq!(role.may(Right::SeeAllTasks), leads);
             assert_eq!(role.may(Right::SeeStaff), role == Role::Admin);
         }
     }

@@ -22,10 +22,12 @@ pub enum StaffEvent {
     RoleChanged,
     Deactivated,
     Reactivated,
+    IdentityBound,
+    IdentityForgotten,
 }
 
 impl StaffEvent {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Added,
         Self::SignedIn,
         Self::SignInFailed,
@@ -35,6 +37,8 @@ impl StaffEvent {
         Self::RoleChanged,
         Self::Deactivated,
         Self::Reactivated,
+        Self::IdentityBound,
+        Self::IdentityForgotten,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -48,6 +52,8 @@ impl StaffEvent {
             Self::RoleChanged => "role_changed",
             Self::Deactivated => "deactivated",
             Self::Reactivated => "reactivated",
+            Self::IdentityBound => "identity_bound",
+            Self::IdentityForgotten => "identity_forgotten",
         }
     }
 
@@ -63,6 +69,8 @@ impl StaffEvent {
             Self::RoleChanged => "Role changed",
             Self::Deactivated => "Account deactivated",
             Self::Reactivated => "Account active again",
+            Self::IdentityBound => "Single sign-on: bound to the person who signed in",
+            Self::IdentityForgotten => "Single sign-on: bound to nobody any more",
         }
     }
 

@@ -9,7 +9,9 @@ use super::db::Tx;
 use super::staff::{self, Account};
 use super::staff_events::{self, StaffEvent};
 use super::stmt::sql;
+use super::tasks::DUE_COUNTED_MAX;
 use super::{Error, Store};
+use crate::domain::by_hand::DUE_SOON;
 use crate::domain::time::Timestamp;
 
 /// A session that nobody uses ends: NIST SP 800-63B-4, 2.2.3, an hour.
@@ -29,6 +31,9 @@ pub struct Session {
     pub account: Account,
     pub created_at: Timestamp,
     pub seen_at: Timestamp,
+    /// Open tasks of the member that are overdue or due within [`DUE_SOON`]; at most
+    /// [`DUE_COUNTED_MAX`].
+    pub tasks_due: i64,
 }
 
 impl Store {
@@ -88,9 +93,18 @@ impl Store {
     pub async fn staff_session(&self, digest: &str) -> Result<Option<Session>, Error> {
         let now = self.clock.now();
         let mut tx = self.db.read().await?;
+        // Counted here, every page shows it: one question to the database, not two.
         let stmt = sql(concat!(
             staff::columns!(),
-            ", t.created_at AS begun_at, t.seen_at FROM staff_sessions t \
+            ", t.created_at AS begun_at, t.seen_at, (SELECT count(*) FROM (SELECT 1 AS one \
+             FROM follow_up_tasks k WHERE k.business_id = a.business_id \
+             AND k.assignee = a.staff_id AND k.done_at IS NULL AND k.due_at < "
+        ))
+        .bind(now.plus(DUE_SOON))
+        .push(" LIMIT ")
+        .bind(DUE_COUNTED_MAX)
+        .push(concat!(
+            ") AS due) AS tasks_due FROM staff_sessions t \
              JOIN staff_accounts a ON a.id = t.account_id",
             staff::sources!(),
             "WHERE a.deactivated_at IS NULL AND t.digest = "
@@ -107,6 +121,7 @@ impl Store {
             account: staff::account(&row)?,
             created_at: row.time("begun_at")?,
             seen_at: row.time("seen_at")?,
+            tasks_due: row.int("tasks_due")?,
         }))
     }
 

@@ -17,6 +17,7 @@ where
         .route("/assets/live.js", get(async |it| script(&it, LIVE)))
         .route("/assets/find.js", get(async |it| script(&it, FIND)))
         .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
+        .route("/assets/contact.js", get(async |it| script(&it, CONTACT)))
         .route("/assets/resend.js", get(async |it| script(&it, RESEND)))
         .route("/assets/downloads.js", get(async |it| script(&it, DOWNLOADS)))
 }
@@ -33,6 +34,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/staff.css"),
     include_str!("assets/resend.css"),
     include_str!("assets/downloads.css"),
+    include_str!("assets/tasks.css"),
     include_str!("assets/unsubscribe.css"),
 );
 /// Of every page.
@@ -41,6 +43,8 @@ pub(super) const LIVE: &str = include_str!("assets/live.js");
 pub(super) const FIND: &str = include_str!("assets/find.js");
 /// Of contact histories.
 pub(super) const HISTORY: &str = include_str!("assets/history.js");
+/// Of the form for contacts by hand.
+const CONTACT: &str = include_str!("assets/contact.js");
 /// Of a run that sends many again.
 pub(super) const RESEND: &str = include_str!("assets/resend.js");
 /// Of files that are being made.

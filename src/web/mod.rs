@@ -4,6 +4,7 @@
 
 mod assets;
 mod clients;
+mod contact_form;
 mod counts;
 mod downloads;
 mod entry;
@@ -13,12 +14,14 @@ mod history;
 mod page;
 mod resend;
 pub mod staff;
+mod tasks;
 pub mod tracking;
 pub mod unsubscribe;
 mod view;
 
 pub use assets::assets;
 pub use clients::{Card, Clients, client_path};
+pub use contact_form::{ContactForm, Typed as TypedContact, as_typed, render_contact_form};
 pub use counts::{Count, Counts};
 pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
 pub use entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step, render_entry};
@@ -28,6 +31,7 @@ pub use resend::{
     BarReason, Barred, Preview, Prospect, Resend, Run, RunState, Typed, Way, render_preview,
     render_resend, render_run,
 };
+pub use tasks::{TaskLine, Tasks, Urgency, address as tasks_address, render_tasks};
 pub use view::{Badge, Line};
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ impl Head {
             business: business.to_owned(),
             token: "0".repeat(64),
             sees_staff: false,
+            tasks_due: 0,
             here: "/",
         }
     }

@@ -216,6 +216,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("lettre", &["src/transport"]),
     ("mail_parser", &["src/feedback/bounce_mail"]),
     ("minijinja", &["src/template"]),
+    ("jsonwebtoken", &["src/web/staff/oidc"]),
     ("html5gum", &["src/template", "src/transport/tracked"]),
     ("stop_words", &["src/domain/tags.rs"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),

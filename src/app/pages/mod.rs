@@ -1,9 +1,10 @@
-//! The pages behind the door: clients, their contact history, and its entries.
+//! The pages behind the door: clients, their contact history and its entries, tasks, files.
 
 pub(super) mod asked;
 mod client;
 mod clients;
 mod columns;
+mod contact_form;
 mod counts;
 mod downloads;
 mod edit;
@@ -13,6 +14,7 @@ mod overriding;
 mod resend;
 mod resend_many;
 mod story;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use tokio::sync::{Notify, Semaphore};
 use tracing::error;
 
 use super::account_list::account_list;
-use super::samples;
+use super::{samples, sign_on};
 use crate::api::AccountList;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -100,6 +102,7 @@ pub(super) async fn of(
         },
         address_header: settings.client_address_header(),
         samples: samples.into(),
+        provider: sign_on::provider(settings, clock, address)?,
     };
     Ok(router(pages, staff))
 }
@@ -116,6 +119,22 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .page("/clients/{id}", Rule::Needs(contacts), get(client::show))
         .page("/account/columns", Rule::SignedIn, post(columns::choose))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
+        .page(
+            "/clients/{id}/contacts/new",
+            Rule::Needs(Right::EnterContacts),
+            get(contact_form::show).post(contact_form::enter),
+        )
+        .page("/tasks", Rule::Needs(contacts), get(tasks::show))
+        .page(
+            "/tasks/{id}/done",
+            Rule::Needs(contacts),
+            post(tasks::finish),
+        )
+        .page(
+            "/tasks/{id}/reopen",
+            Rule::Needs(contacts),
+            post(tasks::reopen),
+        )
         .page(
             "/entries/{id}/description",
             Rule::Needs(contacts),

@@ -1,4 +1,6 @@
-//! The cookie that holds a session, and the secrets that are made of it.
+//! The cookies that hold a session or a sign-in under way, and the secrets that are made of them.
+
+use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use axum::http::header::COOKIE;
@@ -19,6 +21,10 @@ pub enum Cookies {
 
 /// Characters of a token: 256 bits in base64.
 const TOKEN_LENGTH: usize = 43;
+/// Whoever signs in elsewhere may have to look for a password, or for a telephone.
+const FLOW_AGE_MAX: Duration = Duration::from_mins(10);
+/// A secret, and a path of 500 characters in base64.
+const FLOW_LENGTH_MAX: usize = 800;
 /// Ties form tokens to their purpose.
 const PURPOSE: &[u8] = b"sendtrail form";
 
@@ -63,33 +69,59 @@ impl Cookies {
         }
     }
 
+    /// The cookie of a sign-in that is under way elsewhere.
+    const fn flow_name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-sendtrail-sign-on",
+            Self::Plain => "sendtrail-sign-on",
+        }
+    }
+
     pub(super) fn read(self, headers: &HeaderMap) -> Option<Token> {
-        let texts = headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|it| it.to_str().ok());
-        let mut pairs = texts
-            .flat_map(|text| text.split(';'))
-            .filter_map(|it| it.split_once('='));
-        let (_, token) = pairs.find(|(name, _)| name.trim() == self.name())?;
-        let token = token.trim();
+        let token = find(headers, self.name())?;
         (token.len() == TOKEN_LENGTH).then(|| Token(token.to_owned()))
     }
 
+    pub(super) fn read_flow(self, headers: &HeaderMap) -> Option<String> {
+        let flow = find(headers, self.flow_name())?;
+        (flow.len() <= FLOW_LENGTH_MAX).then(|| flow.to_owned())
+    }
+
     pub(super) fn set(self, token: &Token) -> Option<HeaderValue> {
-        self.cookie(&token.0, AGE_MAX.as_secs())
+        self.cookie(self.name(), &token.0, AGE_MAX)
     }
 
     pub(super) fn clear(self) -> Option<HeaderValue> {
-        self.cookie("", 0)
+        self.cookie(self.name(), "", Duration::ZERO)
     }
 
-    fn cookie(self, value: &str, seconds: u64) -> Option<HeaderValue> {
-        let (name, secure) = (self.name(), self.secure());
+    pub(super) fn set_flow(self, flow: &str) -> Option<HeaderValue> {
+        self.cookie(self.flow_name(), flow, FLOW_AGE_MAX)
+    }
+
+    pub(super) fn clear_flow(self) -> Option<HeaderValue> {
+        self.cookie(self.flow_name(), "", Duration::ZERO)
+    }
+
+    /// `Lax`: the way back from the provider of single sign-on begins at another site.
+    fn cookie(self, name: &str, value: &str, age: Duration) -> Option<HeaderValue> {
+        let (secure, seconds) = (self.secure(), age.as_secs());
         let text =
             format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::try_from(text).ok()
     }
+}
+
+fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let texts = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|it| it.to_str().ok());
+    let mut pairs = texts
+        .flat_map(|text| text.split(';'))
+        .filter_map(|it| it.split_once('='));
+    let (_, value) = pairs.find(|(found, _)| found.trim() == name)?;
+    Some(value.trim())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use axum::routing::MethodRouter;
 use tracing::warn;
 
 use super::{Notice, Staff, Visitor, origin};
+use crate::domain::by_hand::DESCRIPTION_LENGTH_MAX;
 use crate::domain::role::Right;
 
 /// Who may have a page.
@@ -26,8 +27,9 @@ pub enum Rule {
     Polled(Right),
 }
 
-/// Forms are short; a password takes three characters a byte.
-const FORM_BYTES_MAX: usize = 16 * 1024;
+/// The longest form has two descriptions, of a contact and of a task, whose characters take twelve
+/// each: four bytes, three characters a byte. The same again is for the rest.
+const FORM_BYTES_MAX: usize = 4 * 12 * DESCRIPTION_LENGTH_MAX;
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The field of a form that carries its token.
 const TOKEN: &str = "token";

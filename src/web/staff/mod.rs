@@ -7,6 +7,7 @@ mod door;
 mod hasher;
 mod members;
 mod notice;
+mod oidc;
 mod origin;
 mod sign_in;
 mod visitor;
@@ -21,6 +22,7 @@ pub use cookie::Cookies;
 pub use door::{Guarded, Rule};
 pub use hasher::{Hasher, Unhashed};
 pub use notice::Notice;
+pub use oidc::{NoClient, Provider, ProviderSettings, Trouble};
 pub use sign_in::place;
 pub use visitor::{Head, Visitor};
 
@@ -37,6 +39,8 @@ pub struct Staff {
     pub address_header: Option<HeaderName>,
     /// Members of a demonstration, offered on the sign-in page with their passwords.
     pub samples: Arc<[Sample]>,
+    /// Single sign-on, where it is set up.
+    pub provider: Option<Provider>,
 }
 
 /// A member of a demonstration.
@@ -55,6 +59,8 @@ pub fn pages(staff: Staff) -> Guarded<Staff> {
             Rule::Open,
             get(sign_in::show).post(sign_in::sign_in),
         )
+        .page("/sign-in/oidc", Rule::Open, get(oidc::start))
+        .page("/sign-in/oidc/callback", Rule::Open, get(oidc::finish))
         .page("/sign-out", Rule::SignedIn, post(sign_in::sign_out))
         .page("/account", Rule::SignedIn, get(account::show))
         .page(

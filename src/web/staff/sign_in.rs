@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::cookie::Token;
 use super::notice::page;
-use super::{Notice, Sample, Staff, Visitor, client_address};
+use super::{Notice, Provider, Sample, Staff, Visitor, client_address};
 use crate::domain::password::BYTES_MAX;
 use crate::domain::throttle::{OF_ACCOUNT, OF_ADDRESS};
 use crate::store::Error;
@@ -43,8 +43,10 @@ struct Given {
 }
 
 /// What was wrong with an attempt.
-enum Refused {
+pub(super) enum Refused {
     Wrong,
+    /// By single sign-on.
+    Told(StatusCode, &'static str),
     /// Not looked at, for so long.
     Wait(Duration),
 }
@@ -56,6 +58,8 @@ struct SignInTemplate<'a> {
     email: &'a str,
     next: &'a str,
     samples: &'a [Sample],
+    /// What the button of single sign-on says.
+    sign_on: Option<&'a str>,
 }
 
 pub(super) async fn show(
@@ -131,7 +135,7 @@ async fn attempt(
 }
 
 /// Beside the answer, whose time would tell that there is such an account.
-fn note_failure(staff: &Staff, account: Uuid) {
+pub(super) fn note_failure(staff: &Staff, account: Uuid) {
     let store = staff.store.clone();
     tokio::spawn(async move {
         if let Err(failed) = store.sign_in_failed(account).await {
@@ -141,7 +145,7 @@ fn note_failure(staff: &Staff, account: Uuid) {
 }
 
 /// A new session, never one that the browser brought. `None`: deactivated at this moment.
-async fn begin(
+pub(super) async fn begin(
     staff: &Staff,
     account: &Account,
     headers: &HeaderMap,
@@ -190,18 +194,20 @@ pub(super) fn subject(kind: &str, of: &str, limit: crate::domain::throttle::Limi
     Subject { digest, limit }
 }
 
-fn form(staff: &Staff, refused: Option<Refused>, email: &str, next: &str) -> Response {
+pub(super) fn form(staff: &Staff, refused: Option<Refused>, email: &str, next: &str) -> Response {
     let status = match refused {
         None => StatusCode::OK,
         Some(Refused::Wrong) => StatusCode::UNPROCESSABLE_ENTITY,
+        Some(Refused::Told(status, _)) => status,
         Some(Refused::Wait(_)) => StatusCode::TOO_MANY_REQUESTS,
     };
     let seconds = match refused {
         Some(Refused::Wait(wait)) => Some(wait.as_secs().saturating_add(1)),
-        Some(Refused::Wrong) | None => None,
+        Some(Refused::Wrong | Refused::Told(..)) | None => None,
     };
     let refused = refused.map(|refused| refused.sentence());
     let samples = &staff.samples;
+    let sign_on = staff.provider.as_ref().map(Provider::label);
     let mut response = page(
         status,
         &SignInTemplate {
@@ -209,6 +215,7 @@ fn form(staff: &Staff, refused: Option<Refused>, email: &str, next: &str) -> Res
             email,
             next,
             samples,
+            sign_on,
         },
     );
     if let Some(seconds) = seconds {
@@ -227,6 +234,7 @@ impl Refused {
                             have forgotten the password, ask an Admin for a new one."
                     .to_owned()
             }
+            Self::Told(_, text) => (*text).to_owned(),
             Self::Wait(wait) => format!("Too many attempts. Try again in {}.", plainly(*wait)),
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::role::Right;
 use crate::store::Error;
 use crate::store::staff::Account;
 use crate::store::staff_sessions::Session;
+use crate::store::tasks::DUE_COUNTED_MAX;
 
 /// A member with a session in force; an extension of every request behind the door.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct Head {
     /// For its forms.
     pub token: String,
     pub sees_staff: bool,
+    /// Open tasks that are overdue or due within a day.
+    pub tasks_due: i64,
     /// The path of the page that is shown, for the navigation.
     pub here: &'static str,
 }
@@ -55,6 +58,7 @@ impl Visitor {
             business: self.account.business_name.clone(),
             token: self.token.form_token(),
             sees_staff: self.account.may(Right::SeeStaff),
+            tasks_due: self.session.tasks_due,
             here,
         }
     }
@@ -80,6 +84,14 @@ impl Visitor {
 impl Head {
     pub(in crate::web) fn is_here(&self, path: &str) -> bool {
         self.here == path
+    }
+
+    pub(in crate::web) fn tasks_due_text(&self) -> String {
+        if self.tasks_due < DUE_COUNTED_MAX {
+            self.tasks_due.to_string()
+        } else {
+            format!("{}+", DUE_COUNTED_MAX - 1)
+        }
     }
 }
 

@@ -133,6 +133,8 @@ async fn everything(db: &TestDb) {
     super::find::everything(db).await;
     super::tags::everything(db).await;
     super::resend_runs::everything(db).await;
+    super::by_hand::everything(db).await;
+    super::staff_identities::everything(db).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {

@@ -77,8 +77,8 @@ async fn columns(db: &TestDb) -> Columns {
 
 async fn indexes(db: &TestDb) -> Vec<String> {
     let sql = if db.is_postgres() {
-        "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' \
-         AND indexdef NOT LIKE '% UNIQUE %' ORDER BY 1"
+        "SELECT i.indexname FROM pg_indexes i WHERE i.schemaname = 'public' AND NOT EXISTS \
+         (SELECT 1 FROM pg_constraint c WHERE c.conname = i.indexname) ORDER BY 1"
     } else {
         "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1"
     };
