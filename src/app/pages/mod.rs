@@ -102,7 +102,7 @@ pub(super) async fn of(
         },
         address_header: settings.client_address_header(),
         samples: samples.into(),
-        provider: sign_on::provider(settings, clock, address)?,
+        provider: sign_on::provider(settings, parts.clock, parts.address)?,
     };
     Ok(router(pages, staff))
 }
