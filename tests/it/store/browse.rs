@@ -125,6 +125,10 @@ async fn a_look_ends_after_so_many_entries_and_the_next_goes_on(db: &TestDb) {
         let (entries, bound, pages) = all(db, &wanted).await;
         assert_eq!(entries.len(), 2, "nothing is missed between two looks");
         assert_eq!((bound, pages), (None, 5));
+        // Entries of others do not count for whoever sees only their own.
+        wanted.filter.sight = Sight::Own("S-1".to_owned());
+        assert_eq!(all(db, &wanted).await.2, 1);
+        wanted.filter.sight = Sight::All;
         // Where an index leads to the entries, there is nothing to look through.
         wanted.filter.search = None;
         wanted.filter.client_id = Some("C-1".to_owned());
