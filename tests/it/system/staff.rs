@@ -390,8 +390,8 @@ async fn every_page_is_shown_to_those_whom_its_rule_names_and_within_their_busin
                 assert!(page.html.contains("no right to see this"));
             }
             let shown = page.html.contains("Secret matter");
-            let shows = path.ends_with("/{id}") || ["/", "/live"].contains(&path);
-            let expected = sees && shows;
+            let is_history = path.ends_with("/{id}") || ["/", "/live"].contains(&path);
+            let expected = sees && is_history;
             assert_eq!(shown, expected, "{path} for {role:?} of {business}");
         }
     }
