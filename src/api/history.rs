@@ -170,7 +170,7 @@ pub(super) struct Asked {
     from: Option<String>,
     /// Before this time (RFC 3339), or to the end of this day (UTC).
     to: Option<String>,
-    /// Words of the type, description, address or client's name, or an id.
+    /// Words of the type, description, tags, address or client's name, an id, or a day or month (UTC).
     search: Option<String>,
     /// `-date`, newest first (the default), or `date`.
     sort: Option<String>,

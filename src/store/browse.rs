@@ -4,9 +4,10 @@ use super::db::Tx;
 use super::filter;
 use super::history::{Entry, Filter, Order};
 use super::stmt::{Stmt, sql};
-use super::{Error, Store};
+use super::{Error, Store, sight};
 use crate::domain::column::Column;
 use crate::domain::id::NotificationId;
+use crate::domain::role::Sight;
 use crate::domain::time::Timestamp;
 
 /// What somebody looks at. The filter's own order and its `after` do not count.
@@ -57,7 +58,7 @@ pub struct Reach {
 impl Default for Reach {
     fn default() -> Self {
         Self {
-            looked_at: 100_000,
+            looked_at: 50_000,
             sorted: 10_000,
             counted: 50_000,
         }
@@ -179,7 +180,11 @@ pub(super) async fn edge(
     if !filter.is_sparse() {
         return Ok(None);
     }
-    let stmt = filter::in_range(sql("SELECT h.id FROM contact_log h"), business, filter);
+    let mut stmt = filter::in_range(sql("SELECT h.id FROM contact_log h"), business, filter);
+    if let Sight::Own(_) = filter.sight {
+        // An index leads to their entries: those of others are not looked at, and do not count.
+        stmt = sight::within(stmt, " AND h.client_uid IN ", business, &filter.sight);
+    }
     let stmt = filter::ordered(stmt, filter)
         .push(" LIMIT 1 OFFSET ")
         .bind(reach.looked_at.saturating_sub(1));

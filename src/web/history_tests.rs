@@ -61,9 +61,9 @@ fn a_line_shows_all_its_columns_and_both_of_its_statuses() {
     ] {
         assert!(lines.contains(text), "{text} in {lines}");
     }
-    for (link, name) in [("", "Show"), ("/resend", "Resend"), ("#rename", "Rename")] {
-        let link = format!("<a href=\"/entries/{}{link}\">{name}</a>", line.id);
-        assert!(lines.contains(&link), "{link}");
+    for (place, name) in [("", "Show"), ("/resend", "Resend"), ("#rename", "Rename")] {
+        let item = format!("<a href=\"/entries/{}{place}\">{name}</a>", line.id);
+        assert!(lines.contains(&item), "{item}");
     }
     let page = Page {
         lines: vec![Line {

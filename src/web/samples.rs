@@ -159,7 +159,10 @@ impl Clients {
     /// Some found, too many, none, and nothing looked for.
     pub(crate) fn samples() -> Vec<Self> {
         let some = Self {
-            head: Head::sample("Lotus Yoga & Co."),
+            head: Head {
+                here: "/clients",
+                ..Head::sample("Lotus Yoga & Co.")
+            },
             text: "yu".to_owned(),
             found: vec![Card::sample()],
             more: false,

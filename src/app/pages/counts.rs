@@ -31,9 +31,9 @@ pub(super) async fn show(
         .await?;
     let note = counted.bounded.then(|| {
         format!(
-            "There are older entries, which are not counted: the newest {} that match are, among the \
-             newest {}. Choose a range of dates for the others.",
-            reach.counted, reach.looked_at
+            "There are older entries: of those that match, the newest {} at most are counted. Choose a \
+             range of dates for the others.",
+            reach.counted
         )
     });
     let count = |(status, number): &(Status, u64)| Count {

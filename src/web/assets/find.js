@@ -27,6 +27,9 @@ function wire(input) {
       const html = new DOMParser().parseFromString(await response.text(), "text/html");
       place.replaceChildren(...html.getElementById("found").childNodes);
       place.hidden = false;
+      // Said by a node that stays: what comes with its text is not announced.
+      input.form.querySelector("[role=status]").textContent = place.querySelector(".note").textContent;
+      if (!place.classList.contains("hits")) history.replaceState(null, "", `?q=${encodeURIComponent(text)}`);
     } catch (failed) {
       // The next letter asks again, and Enter shows the page.
       if (failed.name !== "AbortError") console.warn("clients cannot be looked for", failed);

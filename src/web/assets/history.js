@@ -3,6 +3,7 @@
 import { debounced, fill, localise, served, timeOfDay } from "./live.js";
 
 const POLL_MS = 1000;
+const REST = 5; // times as long as the answer took: a filter that is slow to answer is asked seldom
 const BACKOFF_MS_MAX = 30_000; // a server that comes back is noticed within half a minute
 const TIMEOUT_MS = 10_000;
 const FRESH_MS = 2500; // how long a change stays marked
@@ -213,10 +214,11 @@ async function poll() {
   if (asked || paused || document.hidden) return;
   const mine = new AbortController();
   asked = mine;
+  const began = performance.now();
   try {
     await ask(mine.signal);
     current = new Date();
-    wait = POLL_MS;
+    wait = Math.max(POLL_MS, REST * (performance.now() - began));
     if (!paused) say("live", "Live");
   } catch {
     if (mine.signal.aborted) return;

@@ -93,10 +93,11 @@ async fn every_column_sorts_as_a_plain_sort_does_page_by_page(db: &TestDb) {
                 let mut expected = newest_first.clone();
                 expected.retain(|entry| method.is_none_or(|it| it == entry.method));
                 // Stable: the newest first among equals.
-                expected.sort_by(|a, b| {
-                    let order = value(a, by).cmp(&value(b, by));
-                    if descending { order.reverse() } else { order }
-                });
+                if descending {
+                    expected.sort_by_key(|entry| std::cmp::Reverse(value(entry, by)));
+                } else {
+                    expected.sort_by_key(|entry| value(entry, by));
+                }
                 assert_eq!(ids(&entries), ids(&expected), "{by:?} {descending}");
                 assert_eq!(bound, None);
             }
@@ -125,6 +126,10 @@ async fn a_look_ends_after_so_many_entries_and_the_next_goes_on(db: &TestDb) {
         let (entries, bound, pages) = all(db, &wanted).await;
         assert_eq!(entries.len(), 2, "nothing is missed between two looks");
         assert_eq!((bound, pages), (None, 5));
+        // Entries of others do not count for whoever sees only their own.
+        wanted.filter.sight = Sight::Own("S-1".to_owned());
+        assert_eq!(all(db, &wanted).await.2, 1);
+        wanted.filter.sight = Sight::All;
         // Where an index leads to the entries, there is nothing to look through.
         wanted.filter.search = None;
         wanted.filter.client_id = Some("C-1".to_owned());

@@ -117,8 +117,8 @@ async fn clients_are_found_by_name_email_phone_and_ids(db: &TestDb) {
 
 async fn the_words_of_a_client_follow_its_card(db: &TestDb) {
     add(db, BUSINESS, "C-1", &card("Ana Ruiz", "", "")).await;
-    let changes = card("Ana Gil", "ana@example.com", "");
-    let changed = db.store.change_client(BUSINESS, "C-1", &changes).await;
+    let new = card("Ana Gil", "ana@example.com", "");
+    let changed = db.store.change_client(BUSINESS, "C-1", &new).await;
     changed.unwrap().unwrap();
     for (text, there) in [("ruiz", false), ("gil", true), ("ana@ex", true)] {
         assert_eq!(!found(db, text).await.is_empty(), there, "{text}");
