@@ -24,6 +24,7 @@ mod many_events;
 mod outage;
 mod pages_entry;
 mod pages_resend_many;
+mod pages_safe;
 mod poison;
 mod program;
 mod providers;
