@@ -3,6 +3,7 @@
 //! subject has them. The same text always has the same tags.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 /// Of one entry; more would say nothing at a glance.
@@ -33,6 +34,15 @@ const COURTESIES: &[&str] = &[
     "kind",
     "please",
     "welcome",
+    "see",
+    "let",
+    "know",
+    "need",
+    "would",
+    "could",
+    "may",
+    "get",
+    "us",
     "click",
     "reply",
     "http",
@@ -69,8 +79,8 @@ const COURTESIES: &[&str] = &[
 const COURTESY: u16 = 1 << LANGUAGES.len();
 
 /// Each stop word, with a bit for every language that has it.
-static STOP_WORDS: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
-    let mut words: HashMap<&'static str, u16> = HashMap::new();
+static STOP_WORDS: LazyLock<Map<'static, u16>> = LazyLock::new(|| {
+    let mut words: Map<'static, u16> = Map::default();
     for (bit, language) in LANGUAGES.iter().enumerate() {
         for &word in stop_words::lookup(language).unwrap_or_default() {
             *words.entry(word).or_default() |= 1 << bit;
@@ -107,7 +117,7 @@ pub fn candidates(subject: Option<&str>, text: &str) -> Vec<String> {
     let words = words(&whole, subject_end);
     let stops = stops_of(&words);
     let mut phrases = weighed(&words, stops, &whole);
-    phrases.sort_by(|a, b| (b.score, a.at, a.text).cmp(&(a.score, b.at, b.text)));
+    phrases.sort_unstable_by(|a, b| (b.score, a.at, a.text).cmp(&(a.score, b.at, b.text)));
     let mut chosen: Vec<&str> = Vec::new();
     for phrase in phrases {
         if chosen.len() == CANDIDATES_MAX {
@@ -180,57 +190,122 @@ fn beginning(text: &str) -> &str {
 
 /// Addresses and what has a digit in it are no words, and end a phrase.
 fn words(whole: &str, subject_end: usize) -> Vec<Word<'_>> {
-    let mut words: Vec<Word<'_>> = Vec::with_capacity(whole.len() / 5);
-    let mut end_before = usize::MAX;
-    let mut rest = 0;
-    for chunk in whole.split(char::is_whitespace) {
-        let at = rest;
-        rest = at
-            + chunk.len()
-            + whole
-                .get(at + chunk.len()..)
-                .and_then(|it| it.chars().next())
-                .map_or(0, char::len_utf8);
-        if is_address(chunk) {
-            continue;
+    let mut reading = Reading {
+        whole,
+        subject_end,
+        words: Vec::with_capacity(whole.len() / 5),
+        chunk: Chunk::default(),
+        end_before: usize::MAX,
+    };
+    for (at, c) in whole.char_indices() {
+        // Within a word most letters change nothing.
+        let is_inside = reading.chunk.begin.is_some() && !reading.chunk.joint;
+        if !(is_inside && c.is_ascii_lowercase()) {
+            reading.take(at, c);
         }
-        let mut inside = at;
-        for piece in chunk.split(|c: char| !c.is_alphanumeric() && c != '-') {
-            let begin = inside + (piece.len() - piece.trim_start_matches('-').len());
-            inside += piece.len();
-            inside += whole
-                .get(inside..)
-                .and_then(|it| it.chars().next())
-                .map_or(0, char::len_utf8);
-            let text = piece.trim_matches('-');
-            if text.is_empty() || text.chars().any(char::is_numeric) {
-                continue;
+    }
+    reading.take(whole.len(), ' ');
+    reading.words
+}
+
+/// One pass over a text.
+struct Reading<'t> {
+    whole: &'t str,
+    subject_end: usize,
+    words: Vec<Word<'t>>,
+    chunk: Chunk,
+    /// Where the word before ended.
+    end_before: usize,
+}
+
+/// What stands between two white spaces.
+#[derive(Default)]
+struct Chunk {
+    /// Where the word that is being read begins.
+    begin: Option<usize>,
+    has_digit: bool,
+    /// Of the web or of a mailbox: `www.example.com/x`, `ana@example.com`, `example.com`.
+    is_address: bool,
+    /// The last character was a dot or a colon, as they stand within addresses.
+    joint: bool,
+    /// Words in it so far.
+    count: usize,
+}
+
+impl Reading<'_> {
+    fn take(&mut self, at: usize, c: char) {
+        let is_letter = c.is_alphanumeric();
+        self.chunk.is_address |= c == '@' || self.chunk.joint && (is_letter || c == '/');
+        self.chunk.joint = matches!(c, '.' | ':');
+        if is_letter || c == '-' {
+            self.chunk.begin.get_or_insert(at);
+            self.chunk.has_digit |= c.is_numeric();
+            return;
+        }
+        self.end_word(at);
+        if c.is_whitespace() {
+            if self.chunk.is_address {
+                let kept = self.words.len() - self.chunk.count;
+                self.words.truncate(kept);
+                self.end_before = usize::MAX;
             }
-            let is_spaced = end_before.checked_add(1) == Some(begin);
-            let follows = is_spaced && whole.as_bytes().get(end_before) == Some(&b' ');
-            let weight = if begin < subject_end {
+            self.chunk = Chunk::default();
+        }
+    }
+
+    fn end_word(&mut self, end: usize) {
+        let has_digit = std::mem::take(&mut self.chunk.has_digit);
+        let Some(begin) = self.chunk.begin.take() else {
+            return;
+        };
+        let piece = self.whole.get(begin..end).unwrap_or_default();
+        let text = piece.trim_start_matches('-');
+        let at = end - text.len();
+        let text = text.trim_end_matches('-');
+        if text.is_empty() || has_digit {
+            return;
+        }
+        let is_next = self.end_before.checked_add(1) == Some(at);
+        let follows = is_next && self.whole.as_bytes().get(self.end_before) == Some(&b' ');
+        self.words.push(Word {
+            text,
+            at,
+            follows,
+            weight: if at < self.subject_end {
                 SUBJECT_WEIGHT
             } else {
                 1
-            };
-            words.push(Word {
-                text,
-                at: begin,
-                follows,
-                weight,
-                stops: STOP_WORDS.get(text).copied().unwrap_or_default(),
-            });
-            end_before = begin + text.len();
-        }
+            },
+            stops: STOP_WORDS.get(text).copied().unwrap_or_default(),
+        });
+        self.chunk.count += 1;
+        self.end_before = at + text.len();
     }
-    words
 }
 
-/// Of the web or of a mailbox: `www.example.com/x`, `ana@example.com`, `example.com`.
-fn is_address(chunk: &str) -> bool {
-    let inner = chunk.trim_matches(|c: char| !c.is_alphanumeric());
-    inner.contains(['@', '.']) || inner.contains("://") || inner.starts_with("cid:")
+/// A hash of short words in a few steps. Whoever makes words collide gains nothing: they are few.
+#[derive(Clone, Copy, Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        for eight in bytes.chunks(8) {
+            let mut word = [0; 8];
+            for (slot, byte) in word.iter_mut().zip(eight) {
+                *slot = *byte;
+            }
+            let mixed = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
+            // An odd number with as many ones as noughts.
+            self.0 = mixed.wrapping_mul(0xf135_7aea_2e62_a9c5);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
 }
+
+type Map<'t, V> = HashMap<&'t str, V, BuildHasherDefault<Quick>>;
 
 /// The bits of the language whose stop words occur most.
 fn stops_of(words: &[Word<'_>]) -> u16 {
@@ -255,7 +330,8 @@ struct Phrase<'t> {
 /// than once.
 fn weighed<'t>(words: &[Word<'t>], stops: u16, whole: &'t str) -> Vec<Phrase<'t>> {
     // The weight and the number of occurrences, and where the first one is.
-    let mut found: HashMap<&str, (u32, u32, usize)> = HashMap::with_capacity(words.len());
+    let mut found: Map<'t, (u32, u32, usize)> = Map::default();
+    found.reserve(words.len());
     let mut before: Option<&Word<'_>> = None;
     for word in words {
         if word.stops & stops != 0 || !says_something(word.text) {

@@ -17,14 +17,14 @@ async function look() {
   if (!next) throw new Error("not the page of a run");
   const shown = document.getElementById("run");
   const focused = shown.contains(document.activeElement);
-  for (const [from, to] of [["h2", "h2"], ["progress", "progress"], ["dl", "dl"]]) {
-    const now = next.querySelector(from);
-    const before = shown.querySelector(to);
-    if (now.outerHTML === before.outerHTML) continue;
-    if (from === "h2") before.textContent = now.textContent;
-    else if (from === "progress") [before.max, before.value] = [now.max, now.value];
-    else before.replaceWith(now);
-  }
+  const both = (selector) => [shown.querySelector(selector), next.querySelector(selector)];
+  const [words, wordsNow] = both("[role=status]");
+  // What did not change is not read out again.
+  if (words.textContent !== wordsNow.textContent) words.textContent = wordsNow.textContent;
+  const [bar, barNow] = both("progress");
+  [bar.max, bar.value] = [barNow.max, barNow.value];
+  const [counts, countsNow] = both("dl");
+  counts.replaceWith(countsNow);
   if (!next.querySelector("form")) {
     shown.querySelector("form")?.remove();
     if (focused) document.getElementById("main").focus({ preventScroll: true });

@@ -51,7 +51,7 @@ async fn a_fresh_entry_has_every_field_of_the_contract() {
             "reason": {"category": "scheduled", "text": "To be sent at 2027-01-01 09:30:00 UTC.",
                        "remedy": null, "provider_text": null},
             "channel": "Outbound",
-            "to": "ana@example.com", "description": null, "resend_of": null, "template": null,
+            "to": "ana@example.com", "description": null, "tags": ["monday"], "resend_of": null, "template": null,
             "resendable": true,
             "provider": null, "provider_message_id": null, "attempts": 0,
             "next_attempt_at": "2027-01-01T09:30:00.000Z",

@@ -64,7 +64,8 @@ impl Both {
         }
     }
 
-    /// What stands in the tables, without what cannot be the same.
+    /// What stands in the tables, without what cannot be the same: tags are found later for what came by
+    /// SQL.
     async fn written(&mut self, answer: &Json) -> Json {
         let receipts = answer["notifications"].as_array();
         let ids: Vec<&str> = receipts.map_or_else(
@@ -73,7 +74,7 @@ impl Both {
         );
         let ids = ids.join("','");
         let sql = format!(
-            "SELECT jsonb_agg(to_jsonb(l) - '{{id,date,client_uid,content_id}}'::text[]
+            "SELECT jsonb_agg(to_jsonb(l) - '{{id,date,client_uid,content_id,tags}}'::text[]
                         || to_jsonb(m) - 'id'
                         || to_jsonb(j) - '{{id,due_at}}'::text[]
                         || jsonb_build_object('due', CASE WHEN l.send_at = j.due_at THEN j.due_at END)

@@ -27,6 +27,7 @@ mod outage;
 mod pages_entry;
 mod pages_history;
 mod pages_resend_many;
+mod pages_safe;
 mod poison;
 mod program;
 mod providers;
