@@ -137,18 +137,8 @@ impl App {
         let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
-            let worker = Worker {
-                store: store.clone(),
-                clock: clock.clone(),
-                metrics: Arc::clone(&metrics),
-                woken: Arc::clone(&woken),
-                settings: settings.delivery_in_force(),
-                rules: settings.rules(),
-                retention: settings.feedback.retention(),
-                name: clock.new_uuid(clock.now()).to_string(),
-                links: keys.links(&settings, address),
-                tracking_links: keys.tracking_links(&settings, address),
-            };
+            let parts = (&store, &clock, &metrics, &woken);
+            let worker = worker(&settings, parts, &keys, address);
             let transports = transports(&settings, &clock, Some(&trust.tokens));
             Some(worker.start(Box::pin(transports).await?))
         } else {
@@ -266,6 +256,26 @@ impl App {
             warn!("the database's connections did not close in time");
         }
         sent && read && told
+    }
+}
+
+fn worker(
+    settings: &Settings,
+    (store, clock, metrics, woken): (&Store, &Clock, &Arc<Metrics>, &Arc<Notify>),
+    keys: &links::Keys,
+    address: SocketAddr,
+) -> Worker {
+    Worker {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        woken: Arc::clone(woken),
+        settings: settings.delivery_in_force(),
+        rules: settings.rules(),
+        retention: settings.feedback.retention(),
+        name: clock.new_uuid(clock.now()).to_string(),
+        links: keys.links(settings, address),
+        tracking_links: keys.tracking_links(settings, address),
     }
 }
 

@@ -173,8 +173,8 @@ impl Pdf {
                 (x, lines(&self.face, &text, SIZE, width, LINES_MAX))
             })
             .collect();
-        let tallest = cells.iter().map(|(_, lines)| lines.len()).max().unwrap_or(1);
-        let height = LEADING * tallest.max(1) as f32 + 2.0 * PADDING;
+        let heights = cells.iter().map(|(_, lines)| lines.iter().map(|_| LEADING).sum());
+        let height = heights.fold(LEADING, f32::max) + 2.0 * PADDING;
         if self.y - height < MARGIN {
             self.turn()?;
         }

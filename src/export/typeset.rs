@@ -2,15 +2,16 @@
 
 use super::face::Face;
 
+/// More than the cells of a page have room for; what comes after is not even measured.
+const LETTERS_MAX: usize = 1_000;
+
 /// Lines of at most this width; what does not fit into `lines_max` of them ends in an ellipsis.
 /// Breaks at spaces, or inside a word that is wider than a line. Line breaks and other white space
 /// of the text count as spaces.
 pub(super) fn lines(face: &Face, text: &str, size: f32, width: f32, lines_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
-    // Twice what can be shown is enough to know that it does not fit.
-    let letters_max = (width / size * 8.0) as usize * lines_max.max(1);
-    let start: String = text.chars().take(letters_max).collect();
+    let start: String = text.chars().take(LETTERS_MAX).collect();
     for word in start.split_whitespace() {
         let longer = if line.is_empty() {
             word.to_owned()

@@ -76,11 +76,12 @@ impl Download {
 }
 
 /// A length as people read it (IEC 80000-13).
-fn size(bytes: &i64) -> String {
-    match *bytes {
-        bytes if bytes < 1024 => format!("{bytes} bytes"),
-        bytes if bytes < 1024 * 1024 => format!("{} KiB", bytes / 1024),
-        bytes => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+fn size(bytes: i64) -> String {
+    const TENTH: i64 = 1024 * 1024 / 10;
+    match bytes {
+        ..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{} KiB", bytes / 1024),
+        1_048_576.. => format!("{}.{} MiB", bytes / TENTH / 10, bytes / TENTH % 10),
     }
 }
 

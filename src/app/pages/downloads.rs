@@ -1,8 +1,10 @@
 //! Histories to take away (M7): CSV as it is read, Excel and PDF made in the background.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Form, Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, http::HeaderValue};
@@ -127,7 +129,7 @@ pub(super) async fn fetch(
     });
     let mut response = file(format(&export), export.created_at, Body::from_stream(pieces));
     let length = HeaderValue::from(bytes);
-    response.headers_mut().insert(axum::http::header::CONTENT_LENGTH, length);
+    response.headers_mut().insert(CONTENT_LENGTH, length);
     Ok(response)
 }
 
@@ -139,7 +141,7 @@ pub(super) async fn csv(
 ) -> Result<Response, Trouble> {
     let filter = Asked::read(query.as_deref()).filter(visitor.account.sight());
     let business = visitor.account.business.clone();
-    let turn = pages.csv_turns.clone().try_acquire_owned();
+    let turn = Arc::clone(&pages.csv_turns).try_acquire_owned();
     let turn = turn.map_err(|_closed_or_full| {
         Trouble::Refused("Several histories are being sent at the moment. Try again in a minute.")
     })?;
@@ -150,7 +152,7 @@ pub(super) async fn csv(
         begun: false,
         _turn: turn,
     };
-    let pieces = stream::try_unfold(reading, |reading| reading.next());
+    let pieces = stream::try_unfold(reading, Reading::next);
     Ok(file(Format::Csv, pages.clock.now(), Body::from_stream(pieces)))
 }
 

@@ -109,83 +109,8 @@ pub(super) async fn of(
 
 /// The routes, and the rule of each.
 fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
-    let contacts = Right::SeeContacts;
-    let (router, mut rules) = Guarded::new(staff.clone())
-        .page("/", Rule::Needs(contacts), get(history::show))
-        .page("/live", Rule::Polled(contacts), get(history::live))
-        .page("/counts", Rule::Polled(contacts), get(counts::show))
-        .page("/clients", Rule::Needs(contacts), get(clients::show))
-        .page("/clients/found", Rule::Needs(contacts), get(clients::found))
-        .page("/clients/{id}", Rule::Needs(contacts), get(client::show))
-        .page("/account/columns", Rule::SignedIn, post(columns::choose))
-        .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
-        .page(
-            "/clients/{id}/contacts/new",
-            Rule::Needs(Right::EnterContacts),
-            get(contact_form::show).post(contact_form::enter),
-        )
-        .page("/tasks", Rule::Needs(contacts), get(tasks::show))
-        .page(
-            "/tasks/{id}/done",
-            Rule::Needs(contacts),
-            post(tasks::finish),
-        )
-        .page(
-            "/tasks/{id}/reopen",
-            Rule::Needs(contacts),
-            post(tasks::reopen),
-        )
-        .page(
-            "/entries/{id}/description",
-            Rule::Needs(contacts),
-            post(edit::description),
-        )
-        .page(
-            "/entries/{id}/tags",
-            Rule::Needs(contacts),
-            post(edit::tags),
-        )
-        .page(
-            "/entries/{id}/resend",
-            Rule::Needs(contacts),
-            get(resend::show).post(resend::send),
-        )
-        .page(
-            "/downloads",
-            Rule::Needs(contacts),
-            get(downloads::show).post(downloads::ask),
-        )
-        .page(
-            "/downloads/live",
-            Rule::Polled(contacts),
-            get(downloads::live),
-        )
-        .page(
-            "/downloads/history.csv",
-            Rule::Needs(contacts),
-            get(downloads::csv),
-        )
-        .page(
-            "/downloads/{id}",
-            Rule::Needs(contacts),
-            get(downloads::fetch),
-        )
-        .page(
-            "/resend",
-            Rule::Needs(Right::ResendMany),
-            get(resend_many::preview).post(resend_many::begin),
-        )
-        .page(
-            "/resend/{id}",
-            Rule::Needs(Right::ResendMany),
-            get(resend_many::progress),
-        )
-        .page(
-            "/resend/{id}/stop",
-            Rule::Needs(Right::ResendMany),
-            post(resend_many::stop),
-        )
-        .finish();
+    let guarded = Guarded::new(staff.clone());
+    let (router, mut rules) = files(entries(clients(guarded))).finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);
     let router = router
@@ -193,6 +118,58 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .merge(of_staff)
         .merge(web::assets());
     (router.layer(map_response(web::secure_headers)), rules)
+}
+
+/// Whoever works with clients.
+const CONTACTS: Rule = Rule::Needs(Right::SeeContacts);
+/// What an open page asks for by itself.
+const POLLED: Rule = Rule::Polled(Right::SeeContacts);
+const MANY: Rule = Rule::Needs(Right::ResendMany);
+
+fn clients(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    let form = get(contact_form::show).post(contact_form::enter);
+    guarded
+        .page("/", CONTACTS, get(history::show))
+        .page("/live", POLLED, get(history::live))
+        .page("/counts", POLLED, get(counts::show))
+        .page("/clients", CONTACTS, get(clients::show))
+        .page("/clients/found", CONTACTS, get(clients::found))
+        .page("/clients/{id}", CONTACTS, get(client::show))
+        .page(
+            "/clients/{id}/contacts/new",
+            Rule::Needs(Right::EnterContacts),
+            form,
+        )
+        .page("/account/columns", Rule::SignedIn, post(columns::choose))
+        .page("/tasks", CONTACTS, get(tasks::show))
+        .page("/tasks/{id}/done", CONTACTS, post(tasks::finish))
+        .page("/tasks/{id}/reopen", CONTACTS, post(tasks::reopen))
+}
+
+fn entries(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    let one = get(resend::show).post(resend::send);
+    let many = get(resend_many::preview).post(resend_many::begin);
+    guarded
+        .page("/entries/{id}", CONTACTS, get(entry::show))
+        .page(
+            "/entries/{id}/description",
+            CONTACTS,
+            post(edit::description),
+        )
+        .page("/entries/{id}/tags", CONTACTS, post(edit::tags))
+        .page("/entries/{id}/resend", CONTACTS, one)
+        .page("/resend", MANY, many)
+        .page("/resend/{id}", MANY, get(resend_many::progress))
+        .page("/resend/{id}/stop", MANY, post(resend_many::stop))
+}
+
+fn files(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    let asked = get(downloads::show).post(downloads::ask);
+    guarded
+        .page("/downloads", CONTACTS, asked)
+        .page("/downloads/live", POLLED, get(downloads::live))
+        .page("/downloads/history.csv", CONTACTS, get(downloads::csv))
+        .page("/downloads/{id}", CONTACTS, get(downloads::fetch))
 }
 
 /// Why a page cannot be shown.
