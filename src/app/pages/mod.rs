@@ -72,7 +72,7 @@ fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
         .page("/live", Rule::Polled(contacts), get(history::live))
         .page("/entries/{id}", Rule::Needs(contacts), get(entry::show))
         .page(
-            "/clients/{client_id}/contacts/new",
+            "/clients/{id}/contacts/new",
             Rule::Needs(Right::EnterContacts),
             get(contact_form::show).post(contact_form::enter),
         )
