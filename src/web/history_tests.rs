@@ -135,6 +135,12 @@ fn the_page_works_without_the_script_and_says_what_to_do_when_empty() {
     };
     let page = nothing.render().unwrap();
     assert!(page.contains("Nothing matches") && page.contains("clear all filters"));
+    let unfinished = Page {
+        older: Some("/?cursor=abc".to_owned()),
+        ..nothing
+    };
+    let page = unfinished.render().unwrap();
+    assert!(page.contains("Nothing found so far") && page.contains("rel=\"next\">Look further"));
     let page = of_client.render().unwrap();
     for text in [
         "<h1><bdi>Yuki Tanaka</bdi></h1>",

@@ -189,7 +189,10 @@ impl Provider {
             ("code_verifier", &verifier),
         ];
         let mut request = self.http.post(about.token_endpoint.clone());
-        let secret = settings.client_secret.as_ref().map(|it| it.expose_secret());
+        let secret = settings
+            .client_secret
+            .as_ref()
+            .map(SecretString::expose_secret);
         match secret {
             Some(secret) if about.takes_basic() => {
                 // RFC 6749 2.3.1: both are encoded as in a form first.
