@@ -42,7 +42,7 @@ use operations::Operations;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::delivery::{Running, Worker};
+use crate::delivery::Running;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
@@ -133,21 +133,10 @@ impl App {
         let woken = Arc::new(Notify::new());
         let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
+        let parts = (&store, &clock, &metrics);
         let worker = if roles.worker {
-            let worker = Worker {
-                store: store.clone(),
-                clock: clock.clone(),
-                metrics: Arc::clone(&metrics),
-                woken: Arc::clone(&woken),
-                settings: settings.delivery_in_force(),
-                rules: settings.rules(),
-                retention: settings.feedback.retention(),
-                name: clock.new_uuid(clock.now()).to_string(),
-                links: keys.links(&settings, address),
-                tracking_links: keys.tracking_links(&settings, address),
-            };
-            let transports = transports(&settings, &clock, Some(&trust.tokens));
-            Some(worker.start(Box::pin(transports).await?))
+            let links = (&keys, &trust, address);
+            Some(Box::pin(background::worker(&settings, parts, &woken, links)).await?)
         } else {
             None
         };
@@ -158,21 +147,13 @@ impl App {
         let (mut router, mut page_rules) = (operations::router(operations), Vec::new());
         if roles.api {
             let reader = feedback::reader(settings.ses.track_opens, trust.clone());
-            let woken = Arc::clone(&woken);
-            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
+            let api = Box::pin(api(&settings, &store, &clock, &metrics, &woken, reader)).await;
             router = router.merge(api::router(api));
         }
         let mut visits = None;
         if roles.web {
-            let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
-            let parts = pages::Parts {
-                store: &store,
-                clock: &clock,
-                metrics: &metrics,
-                woken: &woken,
-                address,
-            };
-            let pages = Box::pin(pages::of(&settings, parts)).await?;
+            let (links, recording) = keys.pages(&settings, parts);
+            let pages = Box::pin(pages::of(&settings, parts, &woken, address)).await?;
             router = router.merge(pages.0).merge(links);
             page_rules = pages.1;
             visits = Some(recording);
@@ -182,8 +163,7 @@ impl App {
             router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
-        background::start(roles, (&store, &metrics, &woken), &stop);
-        let parts = (&store, &clock, &metrics);
+        background::start(roles, parts, &woken, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
@@ -298,7 +278,7 @@ async fn api(
     store: &Store,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-    woken: Arc<Notify>,
+    woken: &Arc<Notify>,
     reader: Reader,
 ) -> Api {
     Api {
@@ -306,7 +286,7 @@ async fn api(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
         providers: settings.provider_names().into(),
-        woken,
+        woken: Arc::clone(woken),
         account_list: account_list(settings).await,
         reader,
         limits: limits(settings),

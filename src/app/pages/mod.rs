@@ -45,28 +45,20 @@ struct Pages {
     account_list: Option<Arc<dyn AccountList>>,
 }
 
-/// Of the program, for the pages.
-pub(super) struct Parts<'a> {
-    pub(super) store: &'a Store,
-    pub(super) clock: &'a Clock,
-    pub(super) metrics: &'a Arc<Metrics>,
-    pub(super) woken: &'a Arc<Notify>,
-    pub(super) address: SocketAddr,
-}
-
 /// The pages as the settings have them.
 pub(super) async fn of(
     settings: &Settings,
-    parts: Parts<'_>,
+    (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
+    woken: &Arc<Notify>,
+    address: SocketAddr,
 ) -> anyhow::Result<(Router, Vec<(&'static str, Rule)>)> {
-    let store = parts.store;
     let pages = Pages {
         store: store.clone(),
-        clock: parts.clock.clone(),
+        clock: clock.clone(),
         sandbox: settings.sandbox.enabled,
-        address: parts.address,
-        metrics: Arc::clone(parts.metrics),
-        woken: Arc::clone(parts.woken),
+        address,
+        metrics: Arc::clone(metrics),
+        woken: Arc::clone(woken),
         account_list: account_list(settings).await,
         sender: settings.email.from.clone(),
     };

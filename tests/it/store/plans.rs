@@ -127,6 +127,10 @@ async fn everything(db: &TestDb) {
     suppressions(db, &ids).await;
     webhooks(db).await;
     visits(db, ids[0]).await;
+    of_people(db).await;
+}
+
+async fn of_people(db: &TestDb) {
     super::staff::everything(db).await;
     super::tags::everything(db).await;
     super::resend_runs::everything(db).await;
