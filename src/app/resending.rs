@@ -124,7 +124,7 @@ impl Resending {
                 Ok(done) => moved |= done,
                 // It stays where it is and is tried again, and holds up no other.
                 Err(failed) => {
-                    error!(error = %failed, run = %run.id, "a run of resends does not go on")
+                    error!(error = %failed, run = %run.id, "a run of resends does not go on");
                 }
             }
         }

@@ -73,6 +73,13 @@ impl Download {
     fn until(&self) -> When {
         When::new(self.expires_at)
     }
+
+    fn size(&self) -> String {
+        match self.state {
+            DownloadState::Ready(bytes) => size(bytes),
+            DownloadState::Making | DownloadState::Failed(_) => String::new(),
+        }
+    }
 }
 
 /// A length as people read it (IEC 80000-13).

@@ -77,15 +77,15 @@ async fn view(
     entry: &Entry,
     side: &Side,
 ) -> Result<web::Entry, Trouble> {
-    let (store, business) = (&pages.store, &visitor.account.business);
-    let story = store.story(entry.id).await?;
-    let changes = store.entry_changes(business, entry.id).await?;
-    let resends = store.resends(business, entry.id).await?;
+    let (kept, business) = (&pages.store, &visitor.account.business);
+    let story = kept.story(entry.id).await?;
+    let changes = kept.entry_changes(business, entry.id).await?;
+    let resends = kept.resends(business, entry.id).await?;
     let first = match entry.resend_of {
-        Some(first) => store.entry(business, first).await?,
+        Some(first) => kept.entry(business, first).await?,
         None => None,
     };
-    let content = store.content(business, entry.id).await?;
+    let content = kept.content(business, entry.id).await?;
     let metadata = entry.metadata.iter().flatten();
     let tags = entry.tags.join(", ");
     let description = entry.description.clone().unwrap_or_default();

@@ -226,15 +226,16 @@ impl Shown<'_> {
 
     async fn correct_card(&self, to: &Address) -> Result<(), Trouble> {
         let to_it = Change::To(to.as_str().to_owned());
-        let changes = match to.method() {
-            Method::Email => Changes {
+        let changes = if to.method() == Method::Email {
+            Changes {
                 email: to_it,
                 ..Changes::default()
-            },
-            _ => Changes {
+            }
+        } else {
+            Changes {
                 phone: to_it,
                 ..Changes::default()
-            },
+            }
         };
         let business = &self.visitor.account.business;
         let client = &self.entry.client_id;
@@ -292,9 +293,10 @@ impl Shown<'_> {
             head: self.visitor.head(""),
             line: line(entry),
             to: entry.to.clone().unwrap_or_default(),
-            address_label: match entry.method {
-                Method::Email => "Email address",
-                _ => "Phone number, in the international form",
+            address_label: if entry.method == Method::Email {
+                "Email address"
+            } else {
+                "Phone number, in the international form"
             },
             subject,
             excerpt,

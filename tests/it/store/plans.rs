@@ -127,6 +127,10 @@ async fn everything(db: &TestDb) {
     suppressions(db, &ids).await;
     webhooks(db).await;
     visits(db, ids[0]).await;
+    of_people(db).await;
+}
+
+async fn of_people(db: &TestDb) {
     super::staff::everything(db).await;
     super::exports::everything(db).await;
     super::browse::everything(db).await;
