@@ -95,7 +95,9 @@ fn told(sizes: [usize; 2], millis: &[[Vec<f64>; 5]; 2], walks: i64) -> Report {
         "pages, PostgreSQL: {PAGE} lines out of {few} and of {many} entries, one page at a time"
     ));
     for (number, read) in Read::ALL.into_iter().enumerate() {
-        let [small, large] = millis.each_ref().map(|of| of.get(number).map_or(&[][..], Vec::as_slice));
+        let [small, large] = millis
+            .each_ref()
+            .map(|of| of.get(number).map_or(&[][..], Vec::as_slice));
         let (small, median) = (percentile(small, 0.5), percentile(large, 0.5));
         report.add(&Figure {
             what: read.label(),
@@ -103,7 +105,10 @@ fn told(sizes: [usize; 2], millis: &[[Vec<f64>; 5]; 2], walks: i64) -> Report {
             unit: "ms p50",
             floor: Some(("the small history", small)),
             target: Target::AtMost(small * GROWTH_MAX),
-            cost: format!("p99 {:.3} ms, small p50 {small:.3} ms", percentile(large, 0.99)),
+            cost: format!(
+                "p99 {:.3} ms, small p50 {small:.3} ms",
+                percentile(large, 0.99)
+            ),
         });
     }
     report.note(format!("sequential scans of the tables meanwhile: {walks}"));
@@ -167,7 +172,10 @@ async fn one(filled: &Filled, read: Read) -> anyhow::Result<()> {
         Read::Everybody => (None, None),
         Read::EverybodyDeep => (None, Some(filled.of_all)),
         Read::Find => {
-            let found = filled.store.find_clients(BUSINESS, &Sight::All, "grace c").await?;
+            let found = filled
+                .store
+                .find_clients(BUSINESS, &Sight::All, "grace c")
+                .await?;
             ensure!(!found.is_empty(), "nobody was found");
             return Ok(());
         }

@@ -94,7 +94,9 @@ impl Maker {
         // Who asked may have lost the right meanwhile: the file holds what the account sees now.
         let account = self.store.staff_account(export.account).await?;
         let Some(account) = account.filter(|account| account.business == export.business) else {
-            return Ok(self.give_up(export, "The account of whoever asked is closed.").await?);
+            return Ok(self
+                .give_up(export, "The account of whoever asked is closed.")
+                .await?);
         };
         let asked = Asked::read(export.filter.as_str());
         let filter = asked.filter(account.sight());
@@ -127,7 +129,12 @@ impl Maker {
         about: &About,
     ) -> Result<Option<Vec<u8>>, Trouble> {
         let mut sheet = Sheet::new(about)?;
-        let mut pages = Pages::new(&self.store, &export.business, filter, Format::Xlsx.rows_max());
+        let mut pages = Pages::new(
+            &self.store,
+            &export.business,
+            filter,
+            Format::Xlsx.rows_max(),
+        );
         while let Some(rows) = pages.next().await? {
             sheet.add(&rows)?;
             if !self.note(export, rows.len()).await? {
@@ -150,7 +157,12 @@ impl Maker {
         about: About,
     ) -> Result<Option<Vec<u8>>, Trouble> {
         let mut document = Pdf::new(about)?;
-        let mut pages = Pages::new(&self.store, &export.business, filter, Format::Pdf.rows_max());
+        let mut pages = Pages::new(
+            &self.store,
+            &export.business,
+            filter,
+            Format::Pdf.rows_max(),
+        );
         while let Some(rows) = pages.next().await? {
             document.add(&rows)?;
             if !self.note(export, rows.len()).await? {

@@ -137,8 +137,12 @@ impl App {
         let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
         let worker = if roles.worker {
-            let parts = (&store, &clock, &metrics, &woken);
-            let worker = worker(&settings, parts, &keys, address);
+            let worker = worker(
+                &settings,
+                (&store, &clock, &metrics, &woken),
+                &keys,
+                address,
+            );
             let transports = transports(&settings, &clock, Some(&trust.tokens));
             Some(worker.start(Box::pin(transports).await?))
         } else {

@@ -46,8 +46,12 @@ struct Column {
 }
 
 const COLUMNS: [Column; 8] = [
-    column("Date (UTC)", 1.2, |row| row.date.plainly().replace(" UTC", "")),
-    column("Client", 1.5, |row| format!("{} {}", row.client, row.client_id)),
+    column("Date (UTC)", 1.2, |row| {
+        row.date.plainly().replace(" UTC", "")
+    }),
+    column("Client", 1.5, |row| {
+        format!("{} {}", row.client, row.client_id)
+    }),
     column("User", 1.1, |row| row.user.clone()),
     column("Contact Method", 0.8, |row| row.method.to_owned()),
     column("Type", 2.2, |row| joined(&row.type_name, &row.description)),
@@ -151,7 +155,9 @@ impl Pdf {
     fn columns(&self) -> Vec<(&'static Column, f32, f32)> {
         let shown = || {
             let of_all = self.about.of_all;
-            COLUMNS.iter().filter(move |c| of_all || c.heading != "Client")
+            COLUMNS
+                .iter()
+                .filter(move |c| of_all || c.heading != "Client")
         };
         let shares: f32 = shown().map(|column| column.share).sum();
         let unit = (PAGE.0 - 2.0 * MARGIN) / shares;
@@ -173,7 +179,9 @@ impl Pdf {
                 (x, lines(&self.face, &text, SIZE, width, LINES_MAX))
             })
             .collect();
-        let heights = cells.iter().map(|(_, lines)| lines.iter().map(|_| LEADING).sum());
+        let heights = cells
+            .iter()
+            .map(|(_, lines)| lines.iter().map(|_| LEADING).sum());
         let height = heights.fold(LEADING, f32::max) + 2.0 * PADDING;
         if self.y - height < MARGIN {
             self.turn()?;
@@ -203,7 +211,8 @@ impl Pdf {
     fn rule(&mut self, width: f32) {
         let page = &mut self.page;
         page.set_line_width(width).set_stroke_gray(0.55);
-        page.move_to(MARGIN, self.y).line_to(PAGE.0 - MARGIN, self.y);
+        page.move_to(MARGIN, self.y)
+            .line_to(PAGE.0 - MARGIN, self.y);
         page.stroke();
     }
 
@@ -257,7 +266,9 @@ impl Pdf {
             pdf.stream(content, body).filter(Filter::FlateDecode);
             pdf.stream(below, foot);
             let mut sheet = pdf.page(page);
-            sheet.media_box(Rect::new(0.0, 0.0, PAGE.0, PAGE.1)).parent(tree);
+            sheet
+                .media_box(Rect::new(0.0, 0.0, PAGE.0, PAGE.1))
+                .parent(tree);
             sheet.contents_array([content, below]);
             sheet.resources().fonts().pair(FONT, font);
             sheet.finish();
@@ -281,7 +292,10 @@ impl Pdf {
             .encoding_predefined(Name(b"Identity-H"))
             .descendant_font(cid)
             .to_unicode(to_unicode);
-        let widths = self.used.remapped_gids().map(|glyph| self.face.advance(glyph));
+        let widths = self
+            .used
+            .remapped_gids()
+            .map(|glyph| self.face.advance(glyph));
         let mut described = pdf.cid_font(cid);
         described
             .subtype(CidFontType::Type2)
@@ -308,7 +322,8 @@ impl Pdf {
         pdf.cmap(to_unicode, &cmap.finish());
         let subset = subsetter::subset(self.face.data, 0, &self.used);
         let subset = subset.map_err(|failed| Error::Font(failed.to_string()))?;
-        pdf.stream(file, &deflated(&subset)?).filter(Filter::FlateDecode);
+        pdf.stream(file, &deflated(&subset)?)
+            .filter(Filter::FlateDecode);
         Ok(())
     }
 }

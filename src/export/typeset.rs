@@ -8,7 +8,13 @@ const LETTERS_MAX: usize = 1_000;
 /// Lines of at most this width; what does not fit into `lines_max` of them ends in an ellipsis.
 /// Breaks at spaces, or inside a word that is wider than a line. Line breaks and other white space
 /// of the text count as spaces.
-pub(super) fn lines(face: &Face, text: &str, size: f32, width: f32, lines_max: usize) -> Vec<String> {
+pub(super) fn lines(
+    face: &Face,
+    text: &str,
+    size: f32,
+    width: f32,
+    lines_max: usize,
+) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
     let start: String = text.chars().take(LETTERS_MAX).collect();

@@ -62,8 +62,9 @@ impl Store {
     pub async fn add_export(&self, new: NewExport<'_>) -> Result<Option<Uuid>, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let stmt = sql("SELECT count(*) AS open FROM exports WHERE ready_at IS NULL AND account_id = ")
-            .bind(new.account);
+        let stmt =
+            sql("SELECT count(*) AS open FROM exports WHERE ready_at IS NULL AND account_id = ")
+                .bind(new.account);
         let open = tx.optional(stmt).await?.map(|row| row.int("open"));
         if open.transpose()?.unwrap_or(0) >= OPEN_MAX {
             return Ok(None);
@@ -150,7 +151,10 @@ impl Store {
     ) -> Result<bool, Error> {
         let mut tx = self.db.write().await?;
         // Never the same twice: it is what names the writer.
-        let now = self.clock.now().max(export.seen_at.plus(Duration::from_millis(1)));
+        let now = self
+            .clock
+            .now()
+            .max(export.seen_at.plus(Duration::from_millis(1)));
         let stmt = sql("UPDATE exports SET written = ")
             .bind(export.written)
             .push(", seen_at = ")
@@ -226,7 +230,8 @@ impl Store {
             "DELETE FROM export_chunks WHERE export_id IN ",
             "DELETE FROM exports WHERE id IN ",
         ] {
-            tx.execute(sql(table).bind_list(ids.iter().copied())).await?;
+            tx.execute(sql(table).bind_list(ids.iter().copied()))
+                .await?;
         }
         tx.commit().await?;
         Ok(true)

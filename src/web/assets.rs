@@ -19,7 +19,10 @@ where
         .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
         .route("/assets/contact.js", get(async |it| script(&it, CONTACT)))
         .route("/assets/resend.js", get(async |it| script(&it, RESEND)))
-        .route("/assets/downloads.js", get(async |it| script(&it, DOWNLOADS)))
+        .route(
+            "/assets/downloads.js",
+            get(async |it| script(&it, DOWNLOADS)),
+        )
 }
 
 /// One file for the browser; several for those who read them.

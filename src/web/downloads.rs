@@ -124,7 +124,10 @@ mod tests {
             file(DownloadState::Failed("It broke.".to_owned())),
         ];
         let done = render_downloads_live(&page(done)).unwrap();
-        assert!(done.contains("4.8 MiB") && done.contains("It broke."), "{done}");
+        assert!(
+            done.contains("4.8 MiB") && done.contains("It broke."),
+            "{done}"
+        );
         assert!(!done.contains("data-busy"), "{done}");
     }
 }

@@ -182,7 +182,10 @@ impl Asked {
         if self.wrong.is_empty() {
             Ok(self.filter(sight))
         } else {
-            Err(format!("The filter cannot be used. {}", self.wrong.join(" ")))
+            Err(format!(
+                "The filter cannot be used. {}",
+                self.wrong.join(" ")
+            ))
         }
     }
 
@@ -207,7 +210,10 @@ impl Asked {
 
     /// The filters in words; empty: everything.
     pub(in crate::app) fn words(&self) -> String {
-        let pairs = self.pairs().into_iter().filter(|(name, _)| *name != "match");
+        let pairs = self
+            .pairs()
+            .into_iter()
+            .filter(|(name, _)| *name != "match");
         let words: Vec<String> = pairs
             .map(|(name, value)| format!("{}: {value}.", label(name)))
             .collect();

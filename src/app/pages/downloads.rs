@@ -119,7 +119,10 @@ pub(super) async fn fetch(
     Path(id): Path<Uuid>,
 ) -> Result<Response, Trouble> {
     let account = &visitor.account;
-    let found = pages.store.export(&account.business, account.id, id).await?;
+    let found = pages
+        .store
+        .export(&account.business, account.id, id)
+        .await?;
     let ready = found.and_then(|export| Some((export.bytes?, export)));
     let (bytes, export) = ready.ok_or(Trouble::NotFound)?;
     let store = pages.store.clone();
@@ -127,7 +130,11 @@ pub(super) async fn fetch(
         let piece = store.export_piece(id, number).await.inspect_err(broken)?;
         Ok::<_, crate::store::Error>(piece.map(|bytes| (Bytes::from(bytes), (store, number + 1))))
     });
-    let mut response = file(format(&export), export.created_at, Body::from_stream(pieces));
+    let mut response = file(
+        format(&export),
+        export.created_at,
+        Body::from_stream(pieces),
+    );
     let length = HeaderValue::from(bytes);
     response.headers_mut().insert(CONTENT_LENGTH, length);
     Ok(response)
@@ -153,7 +160,11 @@ pub(super) async fn csv(
         _turn: turn,
     };
     let pieces = stream::try_unfold(reading, Reading::next);
-    Ok(file(Format::Csv, pages.clock.now(), Body::from_stream(pieces)))
+    Ok(file(
+        Format::Csv,
+        pages.clock.now(),
+        Body::from_stream(pieces),
+    ))
 }
 
 struct Reading {
@@ -192,7 +203,10 @@ fn broken(failed: &crate::store::Error) {
 
 fn file(format: Format, at: Timestamp, body: Body) -> Response {
     let day = at.to_string().chars().take(10).collect::<String>();
-    let name = format!("attachment; filename=\"contact-history-{day}.{}\"", format.as_str());
+    let name = format!(
+        "attachment; filename=\"contact-history-{day}.{}\"",
+        format.as_str()
+    );
     let name = HeaderValue::try_from(name).expect("letters of our own");
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(format.media_type())),

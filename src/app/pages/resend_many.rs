@@ -14,7 +14,7 @@ use crate::app::resending::{Fate, Order, RUN_MAX, fates};
 use crate::store::history::{Filter, PAGE_MAX};
 use crate::store::resend_runs::{self, NewRun};
 use crate::web::staff::Visitor;
-use crate::web::{self, Prospect, Line, Preview, Run, RunState};
+use crate::web::{self, Line, Preview, Prospect, Run, RunState};
 
 /// Entries that the preview shows.
 const SHOWN: usize = 10;
@@ -43,10 +43,7 @@ pub(super) async fn begin(
 ) -> Result<Response, Trouble> {
     let asked = Asked::read(query.as_deref());
     let sight = visitor.account.sight();
-    let (Ok(id), Ok(filter)) = (
-        Uuid::try_parse(&given.id),
-        asked.strictly(sight.clone()),
-    ) else {
+    let (Ok(id), Ok(filter)) = (Uuid::try_parse(&given.id), asked.strictly(sight.clone())) else {
         return answer(&pages, &visitor, &asked).await;
     };
     let found = look(&pages, &visitor, filter).await?;

@@ -78,7 +78,9 @@ impl Notice {
                 "Or nothing that you can see: clients and entries of others show as if they were not there."
             }
             Self::Refused(why) => why,
-            Self::Failed => "It is not your mistake. Whoever runs this program finds more in the log.",
+            Self::Failed => {
+                "It is not your mistake. Whoever runs this program finds more in the log."
+            }
             Self::Busy => "Many people are signing in. Try again in a few seconds.",
             Self::Trouble => "The database does not answer at the moment. Try again in a minute.",
         }

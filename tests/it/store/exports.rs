@@ -34,10 +34,16 @@ async fn ask(db: &TestDb, account: Uuid) -> Option<Uuid> {
 
 async fn a_file_is_made_by_one_and_fetched_by_its_owner(db: &TestDb) {
     let owner = account(db).await;
-    assert_eq!(db.store.staff_account(owner).await.unwrap().unwrap().id, owner);
+    assert_eq!(
+        db.store.staff_account(owner).await.unwrap().unwrap().id,
+        owner
+    );
     let id = ask(db, owner).await.unwrap();
     let mut mine = db.store.claim_export().await.unwrap().unwrap();
-    assert_eq!((mine.id, mine.filter.clone()), (id, json!("status=Bounced")));
+    assert_eq!(
+        (mine.id, mine.filter.clone()),
+        (id, json!("status=Bounced"))
+    );
     assert!(db.store.claim_export().await.unwrap().is_none());
     mine.written = 3;
     for (number, text) in [(0, "abc"), (1, "de")] {
@@ -45,7 +51,10 @@ async fn a_file_is_made_by_one_and_fetched_by_its_owner(db: &TestDb) {
         assert!(db.store.go_on_with_export(&mut mine, piece).await.unwrap());
     }
     let shown = db.store.export(BUSINESS, owner, id).await.unwrap().unwrap();
-    assert_eq!((shown.written, shown.bytes, shown.ready_at), (3, None, None));
+    assert_eq!(
+        (shown.written, shown.bytes, shown.ready_at),
+        (3, None, None)
+    );
     assert!(db.store.finish_export(&mine, Ok(5)).await.unwrap());
     let shown = db.store.exports(BUSINESS, owner).await.unwrap();
     assert_eq!((shown.len(), shown[0].bytes), (1, Some(5)));
@@ -63,13 +72,31 @@ async fn a_file_whose_maker_died_is_begun_anew_and_the_dead_write_nothing(db: &T
     let id = ask(db, owner).await.unwrap();
     let mut first = db.store.claim_export().await.unwrap().unwrap();
     let piece = |text: &'static str| Some((0, Bytes::from_static(text.as_bytes())));
-    db.store.go_on_with_export(&mut first, piece("old")).await.unwrap();
+    db.store
+        .go_on_with_export(&mut first, piece("old"))
+        .await
+        .unwrap();
     db.pass(Duration::from_mins(1));
     let mut second = db.store.claim_export().await.unwrap().unwrap();
     assert_eq!((second.id, second.written), (id, 0));
-    assert!(!db.store.go_on_with_export(&mut first, piece("bad")).await.unwrap());
-    assert!(!db.store.finish_export(&first, Err("too late")).await.unwrap());
-    assert!(db.store.go_on_with_export(&mut second, piece("new")).await.unwrap());
+    assert!(
+        !db.store
+            .go_on_with_export(&mut first, piece("bad"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !db.store
+            .finish_export(&first, Err("too late"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        db.store
+            .go_on_with_export(&mut second, piece("new"))
+            .await
+            .unwrap()
+    );
     assert!(db.store.finish_export(&second, Ok(3)).await.unwrap());
     assert_eq!(db.store.export_piece(id, 0).await.unwrap().unwrap(), b"new");
 }
