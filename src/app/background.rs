@@ -1,14 +1,19 @@
 //! What goes on beside requests and deliveries, until the program stops.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::downloads::Maker;
+use super::links::Keys;
 use super::resending::Resending;
 use super::{Roles, tagging};
 use crate::clock::Clock;
+use crate::config::Settings;
+use crate::delivery::{Running, Worker};
+use crate::domain::bounce_address::BounceTokens;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -36,4 +41,31 @@ pub(super) fn start(
         };
         tokio::spawn(maker.run(stop.clone()));
     }
+}
+
+/// Starts what sends, where the process has that role.
+pub(super) async fn worker(
+    settings: &Settings,
+    roles: Roles,
+    (store, clock, metrics, woken): (&Store, &Clock, &Arc<Metrics>, &Arc<Notify>),
+    (keys, address): (&Keys, SocketAddr),
+    tokens: &BounceTokens,
+) -> anyhow::Result<Option<Running>> {
+    if !roles.worker {
+        return Ok(None);
+    }
+    let worker = Worker {
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        woken: Arc::clone(woken),
+        settings: settings.delivery_in_force(),
+        rules: settings.rules(),
+        retention: settings.feedback.retention(),
+        name: clock.new_uuid(clock.now()).to_string(),
+        links: keys.links(settings, address),
+        tracking_links: keys.tracking_links(settings, address),
+    };
+    let transports = transports(settings, clock, Some(tokens)).await?;
+    Ok(Some(worker.start(transports)))
 }

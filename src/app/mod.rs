@@ -45,7 +45,7 @@ use operations::Operations;
 use crate::api::{self, Api, Limits};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::delivery::{Running, Worker};
+use crate::delivery::Running;
 use crate::feedback::sns::{Certificates, Verifier};
 use crate::feedback::subscriptions;
 use crate::feedback::webhook::{self, Webhook};
@@ -136,18 +136,9 @@ impl App {
         let woken = Arc::new(Notify::new());
         let keys = Box::pin(links::keys(&settings, &store)).await?;
         let trust = Box::pin(bounces::trust(&settings, &store)).await?;
-        let worker = if roles.worker {
-            let worker = worker(
-                &settings,
-                (&store, &clock, &metrics, &woken),
-                &keys,
-                address,
-            );
-            let transports = transports(&settings, &clock, Some(&trust.tokens));
-            Some(worker.start(Box::pin(transports).await?))
-        } else {
-            None
-        };
+        let (parts, links) = ((&store, &clock, &metrics, &woken), (&keys, address));
+        let worker = background::worker(&settings, roles, parts, links, &trust.tokens);
+        let worker = Box::pin(worker).await?;
         let events = send_webhooks(&settings, roles, &store, &clock, &metrics)?;
         let inbox = inbox(&settings, overrides, &store, &clock, &metrics)?;
         let queues = Box::pin(queues::read(&settings, roles, &inbox, &woken)).await?;
@@ -260,26 +251,6 @@ impl App {
             warn!("the database's connections did not close in time");
         }
         sent && read && told
-    }
-}
-
-fn worker(
-    settings: &Settings,
-    (store, clock, metrics, woken): (&Store, &Clock, &Arc<Metrics>, &Arc<Notify>),
-    keys: &links::Keys,
-    address: SocketAddr,
-) -> Worker {
-    Worker {
-        store: store.clone(),
-        clock: clock.clone(),
-        metrics: Arc::clone(metrics),
-        woken: Arc::clone(woken),
-        settings: settings.delivery_in_force(),
-        rules: settings.rules(),
-        retention: settings.feedback.retention(),
-        name: clock.new_uuid(clock.now()).to_string(),
-        links: keys.links(settings, address),
-        tracking_links: keys.tracking_links(settings, address),
     }
 }
 
