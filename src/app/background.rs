@@ -66,6 +66,6 @@ pub(super) async fn worker(
         links: keys.links(settings, address),
         tracking_links: keys.tracking_links(settings, address),
     };
-    let transports = transports(settings, clock, Some(tokens)).await?;
+    let transports = super::transports(settings, clock, Some(tokens)).await?;
     Ok(Some(worker.start(transports)))
 }
