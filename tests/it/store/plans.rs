@@ -126,11 +126,11 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
-    visits(db, ids[0]).await;
-    of_people(db).await;
+    of_people(db, ids[0]).await;
 }
 
-async fn of_people(db: &TestDb) {
+async fn of_people(db: &TestDb, id: NotificationId) {
+    visits(db, id).await;
     super::staff::everything(db).await;
     super::exports::everything(db).await;
     super::browse::everything(db).await;

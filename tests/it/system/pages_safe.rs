@@ -73,16 +73,16 @@ async fn hostile_texts_are_shown_as_text_everywhere(db: &TestDb) {
     ] {
         pages.push(browser.get(&path).await.html);
     }
+    let mut showing = 0;
     for html in pages {
         for tag in ["<script>", "<img", "<u>"] {
             assert!(!html.contains(tag), "{tag} in {html}");
         }
-        assert!(
-            html.contains("script&#62;") || html.contains("script&#"),
-            "not shown: {html}"
-        );
-        assert!(!html.contains("49}}") && !html.contains(">49<"));
+        showing += usize::from(html.contains("&#60;script&#62;"));
+        assert!(!html.contains("'49"), "a template of a template: {html}");
     }
+    // Those of which the address alone has it show nothing of it.
+    assert!(showing >= 6, "{showing} pages show the text");
     program.stop().await;
 }
 
