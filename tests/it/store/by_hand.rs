@@ -63,10 +63,11 @@ async fn client(db: &TestDb, id: &str, location: &str) {
 }
 
 async fn entered(db: &TestDb, contact: &Contact<'_>) -> NotificationId {
-    match db.store.enter_contact(contact).await.unwrap() {
-        Entered::New(id) => id,
-        other => panic!("{other:?}"),
-    }
+    let entered = db.store.enter_contact(contact).await.unwrap();
+    let Entered::New(id) = entered else {
+        panic!("{entered:?}")
+    };
+    id
 }
 
 fn asker(staff_id: &str) -> Asker<'_> {

@@ -84,11 +84,13 @@ impl Browser {
         let cookie = self.cookie.clone().unwrap_or_default();
         let response = request.header(COOKIE, cookie).send().await.unwrap();
         let headers = response.headers().clone();
-        if let Some(set) = headers.get(SET_COOKIE) {
-            let set = set.to_str().unwrap();
+        let sets = headers.get_all(SET_COOKIE).iter();
+        for set in sets.map(|set| set.to_str().unwrap()) {
             assert!(set.contains("; HttpOnly; SameSite=Lax"), "{set}");
             let pair = set.split(';').next().unwrap();
-            self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
+            if pair.starts_with("sendtrail=") {
+                self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
+            }
         }
         let location = headers
             .get(LOCATION)
