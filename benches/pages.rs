@@ -176,7 +176,7 @@ async fn one(filled: &Filled, read: Read) -> anyhow::Result<()> {
                 .store
                 .find_clients(BUSINESS, &Sight::All, "grace c")
                 .await?;
-            ensure!(!found.is_empty(), "nobody was found");
+            ensure!(!found.clients.is_empty(), "nobody was found");
             return Ok(());
         }
     };
