@@ -79,6 +79,16 @@ impl Database {
         Ok(database)
     }
 
+    /// One that somebody else has filled, and will drop.
+    pub(crate) fn given(url: &str) -> Self {
+        Self {
+            kind: Kind::Postgres,
+            url: url.to_owned(),
+            name: String::new(),
+            server: None,
+        }
+    }
+
     pub(crate) async fn store(&self, rig: &Rig) -> anyhow::Result<Store> {
         Ok(Store::open(&self.url, CONNECTIONS, rig.clock.clone()).await?)
     }
@@ -97,6 +107,7 @@ impl Database {
     /// Gives its disk space back.
     pub(crate) async fn discard(self, rig: &Rig) -> anyhow::Result<()> {
         match (self.kind, &rig.postgres) {
+            _ if self.name.is_empty() => Ok(()),
             (Kind::Postgres, Some(server)) => {
                 let mut admin = Raw::open(&server.url).await?;
                 admin

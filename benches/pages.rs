@@ -17,6 +17,8 @@ use crate::rig::Rig;
 const PAGE: usize = 50;
 /// Entries of the one client whose history is read, in both databases.
 const OF_CLIENT: usize = 10_000;
+/// URLs of the small and the large history, where `history.sql` has filled them before.
+const GIVEN: &str = "BENCH_HISTORIES";
 /// The client whose history is read.
 const CLIENT: &str = "C-0";
 /// At most this many times the time that the small history takes.
@@ -66,8 +68,19 @@ pub(crate) async fn measure(rig: &Rig, kind: Kind) -> anyhow::Result<Report> {
         return Ok(report);
     }
     let sizes = rig.sizes.histories;
-    let small = fill(rig, kind, sizes[0]).await?;
-    let large = fill(rig, kind, sizes[1]).await?;
+    #[expect(clippy::disallowed_methods, reason = "of this bench alone")]
+    let given = std::env::var(GIVEN);
+    let (small, large) = match given {
+        Ok(urls) => {
+            let (small, large) = urls.split_once(' ').context("two URLs, a space between")?;
+            let (small, large) = (Database::given(small), Database::given(large));
+            (opened(rig, small).await?, opened(rig, large).await?)
+        }
+        Err(_none) => (
+            fill(rig, kind, sizes[0]).await?,
+            fill(rig, kind, sizes[1]).await?,
+        ),
+    };
     let walked = [scans(&small).await?, scans(&large).await?];
     let mut millis = [Read::ALL.map(|_| Vec::new()), Read::ALL.map(|_| Vec::new())];
     // Interleaved, so that a slow second of the machine is everybody's.
@@ -127,6 +140,10 @@ async fn fill(rig: &Rig, kind: Kind, entries: usize) -> anyhow::Result<Filled> {
         raw.run(statement).await?;
     }
     drop(raw);
+    opened(rig, database).await
+}
+
+async fn opened(rig: &Rig, database: Database) -> anyhow::Result<Filled> {
     let store = database.store(rig).await?;
     let of_client = deep(&store, Some(CLIENT)).await?;
     let of_all = deep(&store, None).await?;

@@ -125,7 +125,7 @@ mod tests {
         ];
         let done = render_downloads_live(&page(done)).unwrap();
         assert!(
-            done.contains("4.8 MiB") && done.contains("It broke."),
+            done.contains("4.7 MiB") && done.contains("It broke."),
             "{done}"
         );
         assert!(!done.contains("data-busy"), "{done}");

@@ -2,6 +2,10 @@
 
 pub(crate) mod make;
 
+use sendtrail::domain::id::NotificationId;
+
+use crate::support::db::TestDb;
+
 mod alarms;
 mod browse;
 mod buried;
@@ -44,3 +48,16 @@ mod verify;
 mod view;
 mod webhooks;
 mod work;
+
+/// Every statement behind the pages of people, for `plans`.
+async fn of_people(db: &TestDb, id: NotificationId) {
+    plans::visits(db, id).await;
+    staff::everything(db).await;
+    exports::everything(db).await;
+    browse::everything(db).await;
+    find::everything(db).await;
+    tags::everything(db).await;
+    resend_runs::everything(db).await;
+    by_hand::everything(db).await;
+    staff_identities::everything(db).await;
+}

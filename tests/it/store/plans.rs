@@ -126,19 +126,7 @@ async fn everything(db: &TestDb) {
     pages(db).await;
     suppressions(db, &ids).await;
     webhooks(db).await;
-    of_people(db, ids[0]).await;
-}
-
-async fn of_people(db: &TestDb, id: NotificationId) {
-    visits(db, id).await;
-    super::staff::everything(db).await;
-    super::exports::everything(db).await;
-    super::browse::everything(db).await;
-    super::find::everything(db).await;
-    super::tags::everything(db).await;
-    super::resend_runs::everything(db).await;
-    super::by_hand::everything(db).await;
-    super::staff_identities::everything(db).await;
+    super::of_people(db, ids[0]).await;
 }
 
 async fn operators(db: &TestDb, ids: &[NotificationId]) {
@@ -307,7 +295,7 @@ async fn suppressions(db: &TestDb, ids: &[NotificationId]) {
     store.secret("a", "b").await.unwrap();
 }
 
-async fn visits(db: &TestDb, id: NotificationId) {
+pub(super) async fn visits(db: &TestDb, id: NotificationId) {
     let (store, now) = (&db.store, db.clock.now());
     let change = Change {
         tracking: vec![Tracked {

@@ -186,11 +186,13 @@ const PAGES: [Line; 34] = [
 const OTHERWISE_TESTED: (&str, &str) = ("/sign-in", "POST");
 
 /// The pages on which the contacts in sight are told.
-const TELL: [&str; 6] = [
+const TELL: [&str; 8] = [
     "/",
     "/live",
     "/clients/{id}",
     "/entries/{id}",
+    "/entries/{id}/description",
+    "/entries/{id}/tags",
     "/entries/{id}/resend",
     "/downloads/history.csv",
 ];

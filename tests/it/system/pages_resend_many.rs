@@ -40,7 +40,9 @@ async fn until(browser: &mut Browser, page: &str, word: &str) -> String {
     let started = Instant::now();
     loop {
         let html = browser.get(page).await.html;
-        let (_, rest) = html.split_once("role=\"status\">").unwrap();
+        let (_, rest) = html
+            .split_once("id=\"state-of-run\" role=\"status\">")
+            .unwrap();
         let heading = rest.split('<').next().unwrap();
         if heading.starts_with(word) {
             return html;
@@ -98,7 +100,7 @@ async fn many_are_counted_and_then_sent_again_once_each(db: &TestDb) {
     let program = start(db).await;
     let mut browser = member(db, &program, Role::ContactCentre).await;
     mishap(db, &program).await;
-    let query = "contact_type=Client+Notifications&status_match=any&staff=";
+    let query = "contact_type=Client+Notifications&match=any&staff_id=";
     let html = browser.get(&format!("/resend?{query}")).await.html;
     for line in [
         "<dt>Entries that match</dt><dd>251</dd>",
@@ -117,7 +119,7 @@ async fn many_are_counted_and_then_sent_again_once_each(db: &TestDb) {
     let wrong = browser.get("/resend?method=fax").await;
     assert_eq!(wrong.status, 422);
     assert!(
-        wrong.html.contains("method must be one of"),
+        wrong.html.contains("fax") && wrong.html.contains("cannot be used"),
         "{}",
         wrong.html
     );
