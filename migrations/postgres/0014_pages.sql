@@ -151,6 +151,7 @@ CREATE TABLE exports (
     format      text NOT NULL CHECK (format IN ('csv', 'xlsx', 'pdf')),
     filter      jsonb NOT NULL,
     written     bigint NOT NULL,
+    attempts    bigint NOT NULL,
     bytes       bigint,
     trouble     text,
     created_at  timestamptz NOT NULL,
@@ -163,6 +164,7 @@ CREATE INDEX exports_by_account ON exports (account_id, id DESC);
 CREATE INDEX exports_by_end ON exports (expires_at);
 COMMENT ON TABLE exports IS 'Histories that are written to a file, or are ready to be fetched (M7).';
 COMMENT ON COLUMN exports.written IS 'Entries written so far.';
+COMMENT ON COLUMN exports.attempts IS 'How often somebody began to write it.';
 COMMENT ON COLUMN exports.seen_at IS 'When whoever writes it was last at work; one that fell silent is begun anew.';
 
 CREATE TABLE export_chunks (

@@ -14,7 +14,7 @@ CREATE TABLE client_words (
 
 CREATE TRIGGER clients_added AFTER INSERT ON clients BEGIN
     INSERT OR IGNORE INTO client_words (business_id, word, client_uid)
-    SELECT new.business_id, substr(w.word, 1, 100), new.uid FROM (
+    SELECT DISTINCT new.business_id, substr(w.word, 1, 100), new.uid FROM (
         SELECT lower(new.client_id) AS word
         UNION ALL SELECT lower(new.email)
         UNION ALL SELECT substr(new.phone, 2)
@@ -49,7 +49,7 @@ CREATE TRIGGER clients_changed AFTER UPDATE OF client_id, name, email, phone ON 
                 WHERE value <> '' LIMIT 12) n
         ) w WHERE w.word <> '');
     INSERT OR IGNORE INTO client_words (business_id, word, client_uid)
-    SELECT new.business_id, substr(w.word, 1, 100), new.uid FROM (
+    SELECT DISTINCT new.business_id, substr(w.word, 1, 100), new.uid FROM (
         SELECT lower(new.client_id) AS word
         UNION ALL SELECT lower(new.email)
         UNION ALL SELECT substr(new.phone, 2)
@@ -153,6 +153,8 @@ CREATE TABLE exports (
     filter      TEXT NOT NULL,
     -- Entries written so far.
     written     INTEGER NOT NULL,
+    -- How often somebody began to write it.
+    attempts    INTEGER NOT NULL,
     bytes       INTEGER,
     trouble     TEXT,
     created_at  INTEGER NOT NULL,

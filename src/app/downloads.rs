@@ -1,7 +1,7 @@
 //! Files that staff asked for, made in the background: one at a time in each process, begun anew by
 //! another when a process dies over one.
 
-use std::io::{Cursor, Seek as _, SeekFrom};
+use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +11,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::pages::asked::Asked;
+use super::resending::Order;
 use crate::clock::Clock;
-use crate::export::{About, Format, Pdf, Row, Sheet};
+use crate::export::{self, About, Format, Pdf, Row, Sheet};
+use crate::store::browse::Browse;
 use crate::store::exports::Export;
 use crate::store::history::{Filter, PAGE_MAX};
 use crate::store::{self, Store};
 
 /// How often a process looks for files that another has left.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often a file is begun: a database that restarts is no reason to give it up.
+const ATTEMPTS_MAX: i64 = 3;
 /// A piece of a file: one row of the database, small beside its memory.
 const PIECE_BYTES: usize = 1024 * 1024;
 
@@ -36,7 +40,7 @@ enum Trouble {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
-    Export(#[from] crate::export::Error),
+    Export(#[from] export::Error),
     #[error("its writing ended before its time: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -75,31 +79,38 @@ impl Maker {
         };
         let result = match self.make(&mut export).await {
             Ok(Some(bytes)) => Ok(bytes),
-            // Another has taken it over.
+            // Another has taken it over, or it was given up.
             Ok(None) => return Ok(true),
-            // The database is away: whoever finds it back begins anew.
-            Err(Trouble::Store(failed)) => return Err(failed.into()),
+            // The database may be away: whoever finds it back begins anew, a few times.
+            Err(Trouble::Store(failed)) if export.attempts < ATTEMPTS_MAX => {
+                return Err(failed.into());
+            }
             Err(failed) => {
                 error!(error = %failed, export = %export.id, "a file for staff could not be made");
-                Err("It could not be written. Ask for it again; the log says more.")
+                Err("It could not be written. Narrow the filter and ask again; the log says more.")
             }
         };
         self.store.finish_export(&export, result).await?;
-        info!(export = %export.id, entries = export.written, format = export.format, "a file for staff is ready");
+        let (entries, format) = (export.written, &export.format);
+        info!(export = %export.id, entries, format, "a file for staff is done with");
         Ok(true)
     }
 
-    /// How long the file is; `None` when another has taken it over.
+    /// How long the file is; `None` when there is nothing more to say of it.
     async fn make(&self, export: &mut Export) -> Result<Option<i64>, Trouble> {
-        // Who asked may have lost the right meanwhile: the file holds what the account sees now.
         let account = self.store.staff_account(export.account).await?;
-        let Some(account) = account.filter(|account| account.business == export.business) else {
-            return Ok(self
-                .give_up(export, "The account of whoever asked is closed.")
-                .await?);
+        let account = account.filter(|account| account.business == export.business);
+        let order = Order::read(&export.filter);
+        let (Some(account), Some(order)) = (account, order) else {
+            let why = "The account of whoever asked is closed.";
+            return Ok(self.give_up(export, why).await?);
         };
-        let asked = Asked::read(export.filter.as_str());
-        let filter = asked.filter(account.sight());
+        if account.sight() != order.sight {
+            let why = "Whose clients you see has changed since. Ask again.";
+            return Ok(self.give_up(export, why).await?);
+        }
+        let asked = Asked::read(Some(&order.query));
+        let filter = asked.filter(order.sight);
         let about = About {
             title: asked.title(),
             business: account.business_name.clone(),
@@ -129,25 +140,20 @@ impl Maker {
         about: &About,
     ) -> Result<Option<Vec<u8>>, Trouble> {
         let mut sheet = Sheet::new(about)?;
-        let mut pages = Pages::new(
-            &self.store,
-            &export.business,
-            filter,
-            Format::Xlsx.rows_max(),
-        );
+        let (business, most) = (export.business.clone(), Format::Xlsx.rows_max());
+        let mut pages = Pages::new(&self.store, &business, filter, most);
         while let Some(rows) = pages.next().await? {
             sheet.add(&rows)?;
             if !self.note(export, rows.len()).await? {
                 return Ok(None);
             }
         }
-        let written = tokio::task::spawn_blocking(move || {
+        let finish = move || {
             let mut file = Cursor::new(Vec::new());
             sheet.finish(&mut file)?;
-            file.seek(SeekFrom::Start(0))?;
-            Ok::<_, crate::export::Error>(file.into_inner())
-        });
-        Ok(Some(written.await??))
+            Ok(file.into_inner())
+        };
+        self.finished(export, finish).await
     }
 
     async fn document(
@@ -157,20 +163,34 @@ impl Maker {
         about: About,
     ) -> Result<Option<Vec<u8>>, Trouble> {
         let mut document = Pdf::new(about)?;
-        let mut pages = Pages::new(
-            &self.store,
-            &export.business,
-            filter,
-            Format::Pdf.rows_max(),
-        );
+        let (business, most) = (export.business.clone(), Format::Pdf.rows_max());
+        let mut pages = Pages::new(&self.store, &business, filter, most);
         while let Some(rows) = pages.next().await? {
             document.add(&rows)?;
             if !self.note(export, rows.len()).await? {
                 return Ok(None);
             }
         }
-        let written = tokio::task::spawn_blocking(move || document.finish());
-        Ok(Some(written.await??))
+        self.finished(export, move || document.finish()).await
+    }
+
+    /// What ends a file may take a while; meanwhile nobody else takes it over.
+    async fn finished(
+        &self,
+        export: &mut Export,
+        finish: impl FnOnce() -> Result<Vec<u8>, export::Error> + Send + 'static,
+    ) -> Result<Option<Vec<u8>>, Trouble> {
+        let mut task = tokio::task::spawn_blocking(finish);
+        loop {
+            tokio::select! {
+                file = &mut task => return Ok(Some(file??)),
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    if !self.note(export, 0).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
     }
 
     async fn note(&self, export: &mut Export, more: usize) -> Result<bool, store::Error> {
@@ -199,43 +219,42 @@ impl Maker {
 /// The entries of a selection, page by page.
 pub(super) struct Pages<'a> {
     store: &'a Store,
-    business: String,
-    filter: Filter,
+    business: &'a str,
+    browse: Browse,
     /// How many may still come.
     left: usize,
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(store: &'a Store, business: &str, filter: Filter, most: usize) -> Self {
+    pub(super) fn new(store: &'a Store, business: &'a str, filter: Filter, most: usize) -> Self {
         let filter = Filter {
             limit: PAGE_MAX,
             ..filter
         };
         Self {
             store,
-            business: business.to_owned(),
-            filter,
+            business,
+            browse: Browse {
+                filter,
+                ..Browse::default()
+            },
             left: most,
         }
     }
 
+    /// As far as one look reaches, which may be without an entry; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, store::Error> {
         if self.left == 0 {
             return Ok(None);
         }
-        let page = self.store.history(&self.business, &self.filter).await?;
-        let Some(last) = page.entries.last() else {
-            return Ok(None);
-        };
-        self.filter.after = Some(last.id);
-        let mut rows: Vec<Row> = page.entries.iter().map(Row::from).collect();
+        let looked = self.store.browse(self.business, &self.browse).await?;
+        let mut rows: Vec<Row> = looked.entries.iter().map(Row::from).collect();
         rows.truncate(self.left);
-        self.left = if page.more { self.left - rows.len() } else { 0 };
+        self.left = match looked.next {
+            Some(_) => self.left - rows.len(),
+            None => 0,
+        };
+        self.browse.after = looked.next;
         Ok(Some(rows))
-    }
-
-    /// What is still to be read; `None` when that was all.
-    pub(super) fn rest(self) -> Option<Filter> {
-        (self.left > 0).then_some(self.filter)
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use super::pages::asked::Asked as Selection;
 use crate::api::again::{Again, Obstacle};
@@ -17,13 +18,14 @@ use crate::api::ways;
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
 use crate::domain::method::Priority;
-use crate::domain::role::Sight;
+use crate::domain::role::{Right, Sight};
 use crate::domain::suppression::is_bulk;
 use crate::metrics::Metrics;
 use crate::store::bars::Asked;
+use crate::store::browse::{Browse, Position};
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification};
 use crate::store::history::{Entry, Filter};
-use crate::store::resend_runs::{Batch, Run};
+use crate::store::resend_runs::{Batch, Run, key_of};
 use crate::store::{Error, Store};
 
 /// Entries that one run takes: what a mishap of a day leaves behind, and few enough that the preview
@@ -42,6 +44,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Resend,
+    /// It was sent again before.
+    Again,
     /// Its address is suppressed.
     Suppressed,
     /// It cannot be sent again, or its address is none.
@@ -67,7 +71,7 @@ impl Order {
         json!({"query": self.query, "sight": sight})
     }
 
-    fn read(kept: &Json) -> Option<Self> {
+    pub(super) fn read(kept: &Json) -> Option<Self> {
         let query = kept.get("query")?.as_str()?.to_owned();
         let sight = kept.get("sight")?;
         let sight = if sight == "all" {
@@ -142,19 +146,26 @@ impl Resending {
         let done = usize::try_from(run.sent + run.left_out).unwrap_or(usize::MAX);
         let left = RUN_MAX.saturating_sub(done);
         let filter = Order::read(&run.filter).and_then(Order::filter);
-        let (None, Some(filter), 1..) = (run.stopped_at, filter, left) else {
+        // Whoever ordered it may have lost the right meanwhile.
+        let account = self.store.staff_account(run.account).await?;
+        let may = account.is_some_and(|account| account.may(Right::ResendMany));
+        let (None, Some(filter), 1.., true) = (run.stopped_at, filter, left, may) else {
             return self.store.move_resend_run(run, ended).await;
         };
-        let filter = Filter {
-            after: Some(run.reached),
-            limit: BATCH.min(left),
-            ..filter
+        let browse = Browse {
+            filter: Filter {
+                limit: BATCH.min(left),
+                ..filter
+            },
+            after: Some(Position::of(run.reached)),
+            ..Browse::default()
         };
-        let page = self.store.history(&run.business, &filter).await?;
-        let Some(last) = page.entries.last() else {
+        let page = self.store.browse(&run.business, &browse).await?;
+        let next = page.next.as_ref().map(|next| next.id);
+        let Some(last) = next.or(page.entries.last().map(|last| last.id)) else {
             return self.store.move_resend_run(run, ended).await;
         };
-        let fates = fates(&self.store, &run.business, &page.entries).await?;
+        let fates = fates(&self.store, &run.business, &page.entries, Some(run.id)).await?;
         let wanted = page.entries.iter().zip(fates);
         let wanted = wanted.filter(|(_, fate)| *fate == Fate::Resend);
         let new: Vec<NewNotification> = wanted
@@ -162,10 +173,10 @@ impl Resending {
             .collect();
         let sent = self.send(run, new).await?;
         let batch = Batch {
-            reached: last.id,
+            reached: last,
             sent,
             left_out: page.entries.len() - sent,
-            ends: !page.more || left <= page.entries.len(),
+            ends: next.is_none() || left <= page.entries.len(),
         };
         self.store.move_resend_run(run, batch).await
     }
@@ -206,7 +217,7 @@ fn again(run: &Run, entry: &Entry) -> Again {
     Again {
         to: None,
         staff_id: Some(run.staff_id.clone()),
-        key: Some(format!("run:{}:{}", run.id, entry.id)),
+        key: Some(key_of(run.id, &entry.id.to_string())),
     }
 }
 
@@ -215,7 +226,10 @@ pub(super) async fn fates(
     store: &Store,
     business: &str,
     entries: &[Entry],
+    run: Option<Uuid>,
 ) -> Result<Vec<Fate>, Error> {
+    let ids: Vec<NotificationId> = entries.iter().map(|entry| entry.id).collect();
+    let again = store.sent_again(business, &ids, run).await?;
     let resendable = entries.iter().filter(|entry| Obstacle::of(entry).is_none());
     let addresses: BTreeMap<NotificationId, Address> = resendable
         .filter_map(|entry| {
@@ -239,6 +253,7 @@ pub(super) async fn fates(
     let standing = store.standing(&asked).await?;
     let fate = |entry: &Entry| match (addresses.get(&entry.id), standing.get(&entry.id)) {
         (None, _) => Fate::Not,
+        _ if again.contains(&entry.id) => Fate::Again,
         (Some(_), Some(_)) => Fate::Suppressed,
         (Some(_), None) => Fate::Resend,
     };

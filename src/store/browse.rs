@@ -83,6 +83,14 @@ pub enum Bound {
     NewestSorted,
 }
 
+impl Position {
+    /// In the order of dates.
+    pub fn of(id: NotificationId) -> Self {
+        let value = String::new();
+        Self { id, value }
+    }
+}
+
 impl Store {
     pub async fn browse(&self, business: &str, wanted: &Browse) -> Result<Looked, Error> {
         if wanted.sort.by == Column::Date {
@@ -119,10 +127,7 @@ impl Store {
         };
         Ok(Looked {
             entries: self.entries(business, &ids).await?,
-            next: last.map(|id| Position {
-                id,
-                value: String::new(),
-            }),
+            next: last.map(Position::of),
             bound,
         })
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Stmt, sql};
 use super::{Error, Store};
@@ -23,6 +24,8 @@ pub struct Export {
     pub filter: Json,
     /// Entries written so far.
     pub written: i64,
+    /// How often somebody began to write it.
+    pub attempts: i64,
     /// How long the file is.
     pub bytes: Option<i64>,
     /// Why there will be none.
@@ -45,8 +48,8 @@ pub struct NewExport<'a> {
 
 /// Files of one account that may be in the making at once: more would wait for each other anyway.
 pub const OPEN_MAX: i64 = 5;
-/// Files of one account that are shown: those of the day.
-const SHOWN_MAX: i64 = 20;
+/// Files of one account that are shown, and kept: a new one takes the place of the oldest.
+const KEPT_MAX: i64 = 20;
 /// How long a file is kept: somebody may fetch it the next day.
 const KEPT: Duration = Duration::from_hours(24);
 /// A writer that is not heard of for so long is gone.
@@ -55,7 +58,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 const DROPPED_MAX: i64 = 5;
 
 const COLUMNS: &str = "SELECT e.id, e.business_id, e.account_id, e.format, e.filter, e.written, \
-    e.bytes, e.trouble, e.created_at, e.seen_at, e.ready_at, e.expires_at FROM exports e WHERE ";
+    e.attempts, e.bytes, e.trouble, e.created_at, e.seen_at, e.ready_at, e.expires_at FROM exports e WHERE ";
 
 impl Store {
     /// `None` when the account has [`OPEN_MAX`] in the making.
@@ -69,9 +72,16 @@ impl Store {
         if open.transpose()?.unwrap_or(0) >= OPEN_MAX {
             return Ok(None);
         }
+        let oldest = sql("SELECT id FROM exports WHERE ready_at IS NOT NULL AND account_id = ")
+            .bind(new.account)
+            .push(" ORDER BY id DESC LIMIT ")
+            .bind(DROPPED_MAX)
+            .push(" OFFSET ")
+            .bind(KEPT_MAX - 1);
+        drop_these(&mut tx, oldest).await?;
         let id = self.clock.new_uuid(now);
         let stmt = sql(
-            "INSERT INTO exports (id, business_id, account_id, format, filter, written, \
+            "INSERT INTO exports (id, business_id, account_id, format, filter, written, attempts, \
              created_at, seen_at, expires_at) VALUES (",
         )
         .bind(id)
@@ -83,7 +93,7 @@ impl Store {
         .bind(new.format)
         .push(", ")
         .bind(new.filter.clone())
-        .push(", 0, ")
+        .push(", 0, 0, ")
         .bind(now)
         .push(", ")
         // Nobody is at it.
@@ -101,7 +111,7 @@ impl Store {
         let mut tx = self.db.read().await?;
         let stmt = owned(business, account)
             .push(" ORDER BY e.id DESC LIMIT ")
-            .bind(SHOWN_MAX);
+            .bind(KEPT_MAX);
         tx.all(stmt).await?.iter().map(export).collect()
     }
 
@@ -131,7 +141,7 @@ impl Store {
         let mut found = export(&row)?;
         let stmt = sql("DELETE FROM export_chunks WHERE export_id = ").bind(found.id);
         tx.execute(stmt).await?;
-        let stmt = sql("UPDATE exports SET written = 0, seen_at = ")
+        let stmt = sql("UPDATE exports SET written = 0, attempts = attempts + 1, seen_at = ")
             .bind(now)
             .push(" WHERE id = ")
             .bind(found.id);
@@ -139,6 +149,7 @@ impl Store {
         tx.commit().await?;
         found.seen_at = now;
         found.written = 0;
+        found.attempts += 1;
         Ok(Some(found))
     }
 
@@ -214,28 +225,33 @@ impl Store {
     /// Drops files whose time is over; `true` when there may be more.
     pub async fn drop_old_exports(&self) -> Result<bool, Error> {
         let mut tx = self.db.write().await?;
-        let stmt = sql("SELECT id FROM exports WHERE expires_at < ")
+        let old = sql("SELECT id FROM exports WHERE expires_at < ")
             .bind(self.clock.now())
             .push(" ORDER BY expires_at LIMIT ")
             .bind(DROPPED_MAX);
-        let rows = tx.all(stmt).await?;
-        let mut ids = Vec::new();
-        for row in &rows {
-            ids.push(row.id("id")?);
-        }
-        if ids.is_empty() {
-            return Ok(false);
-        }
-        for table in [
-            "DELETE FROM export_chunks WHERE export_id IN ",
-            "DELETE FROM exports WHERE id IN ",
-        ] {
-            tx.execute(sql(table).bind_list(ids.iter().copied()))
-                .await?;
-        }
+        let dropped = drop_these(&mut tx, old).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(dropped)
     }
+}
+
+/// `false` when there are none.
+async fn drop_these(tx: &mut Tx, which: Stmt) -> Result<bool, Error> {
+    let mut ids = Vec::new();
+    for row in tx.all(which).await? {
+        ids.push(row.id("id")?);
+    }
+    if ids.is_empty() {
+        return Ok(false);
+    }
+    for table in [
+        "DELETE FROM export_chunks WHERE export_id IN ",
+        "DELETE FROM exports WHERE id IN ",
+    ] {
+        tx.execute(sql(table).bind_list(ids.iter().copied()))
+            .await?;
+    }
+    Ok(true)
 }
 
 fn owned(business: &str, account: Uuid) -> Stmt {
@@ -261,6 +277,7 @@ fn export(row: &Row) -> Result<Export, Error> {
         format: row.text("format")?,
         filter: row.opt_json("filter")?.unwrap_or_default(),
         written: row.int("written")?,
+        attempts: row.int("attempts")?,
         bytes: row.opt_int("bytes")?,
         trouble: row.opt_text("trouble")?,
         created_at: row.time("created_at")?,

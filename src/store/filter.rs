@@ -9,6 +9,7 @@ use super::history::{Filter, Match, Order};
 use super::sight;
 use super::stmt::{Dialect, Stmt, sql};
 use crate::domain::id::NotificationId;
+use crate::domain::role::Sight;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 
@@ -115,6 +116,8 @@ impl Filter {
             || self.channel.is_some()
             || !self.statuses.is_empty()
             || self.search.is_some()
+            // A location may have few clients, whose entries lie apart.
+            || matches!(self.sight, Sight::Locations(_))
     }
 }
 

@@ -1,11 +1,13 @@
 //! Runs: the entries that match a filter, sent again one batch after the other. How far a run has come
 //! is moved on only from where it was, so that of two processes at one run each batch counts once.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::row::Row;
-use super::stmt::{Stmt, sql};
+use super::stmt::{Rows, Stmt, sql};
 use super::{Error, Store};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
@@ -28,6 +30,8 @@ pub struct NewRun<'a> {
 pub struct Run {
     pub id: Uuid,
     pub business: String,
+    /// Of whoever ordered it.
+    pub account: Uuid,
     pub staff_id: String,
     /// The staff member's name.
     pub user: String,
@@ -54,7 +58,7 @@ pub struct Batch {
 
 macro_rules! columns {
     () => {
-        "SELECT r.id, r.business_id, r.staff_id, coalesce(s.name, r.staff_id) AS name, r.filter, \
+        "SELECT r.id, r.business_id, r.account_id, r.staff_id, coalesce(s.name, r.staff_id) AS name, r.filter, \
          r.total, r.sent, r.left_out, r.reached, r.created_at, r.finished_at, r.stopped_at \
          FROM resend_runs r LEFT JOIN staff s ON s.business_id = r.business_id \
          AND s.staff_id = r.staff_id WHERE "
@@ -112,7 +116,7 @@ impl Store {
     pub async fn open_resend_runs(&self, limit: usize) -> Result<Vec<Run>, Error> {
         let stmt = sql(concat!(
             columns!(),
-            "r.finished_at IS NULL ORDER BY r.id LIMIT "
+            "r.finished_at IS NULL ORDER BY r.created_at, r.id LIMIT "
         ));
         self.runs(stmt.bind(int(limit))).await
     }
@@ -152,11 +156,43 @@ impl Store {
         Ok(stopped)
     }
 
+    /// Which of these entries were sent again, otherwise than by this run.
+    pub async fn sent_again(
+        &self,
+        business: &str,
+        ids: &[NotificationId],
+        run: Option<Uuid>,
+    ) -> Result<BTreeSet<NotificationId>, Error> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let key = run.map_or_else(|| "no run".to_owned(), |run| key_of(run, ""));
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT DISTINCT l.resend_of AS id FROM ")
+            .rows(Rows::of_ids(ids.iter().map(|id| id.uuid())))
+            .push(" JOIN contact_log l ON l.resend_of = b.id WHERE l.business_id = ")
+            .bind(business)
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM idempotency_keys k WHERE k.business_id = l.business_id \
+                 AND k.notification_id = l.id AND k.key = ",
+            )
+            .bind(key)
+            .push(" || CAST(l.resend_of AS text))");
+        let rows = tx.all(stmt).await?;
+        let ids = rows.iter().map(|row| row.id("id").map(NotificationId::new));
+        ids.collect()
+    }
+
     async fn runs(&self, stmt: Stmt) -> Result<Vec<Run>, Error> {
         let mut tx = self.db.read().await?;
         let rows = tx.all(stmt).await?;
         rows.iter().map(run).collect()
     }
+}
+
+/// Under which a run sends an entry again: the same whoever works at the run, and however often.
+pub fn key_of(run: Uuid, entry: &str) -> String {
+    format!("run:{run}:{entry}")
 }
 
 fn int(number: usize) -> i64 {
@@ -168,6 +204,7 @@ fn run(row: &Row) -> Result<Run, Error> {
     Ok(Run {
         id: row.id("id")?,
         business: row.text("business_id")?,
+        account: row.id("account_id")?,
         staff_id: row.text("staff_id")?,
         user: row.text("name")?,
         filter: row.opt_json("filter")?.unwrap_or_default(),

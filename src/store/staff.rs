@@ -338,9 +338,10 @@ async fn read(tx: &mut Tx, id: Uuid) -> Result<Option<Account>, Error> {
     tx.optional(stmt).await?.as_ref().map(account).transpose()
 }
 
-/// The form in which addresses are unique.
+/// The form in which addresses are unique. English letters alone: others have small letters that look
+/// like them (U+212A becomes k), and an address of somebody else must not become this one.
 fn compared(email: &str) -> String {
-    email.trim().to_lowercase()
+    email.trim().to_ascii_lowercase()
 }
 
 pub(super) fn account(row: &Row) -> Result<Account, Error> {

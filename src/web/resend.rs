@@ -91,6 +91,8 @@ pub struct Prospect {
     /// There are more than one run takes.
     pub more: bool,
     pub resendable: usize,
+    /// Sent again before.
+    pub again: usize,
     pub suppressed: usize,
     pub not_resendable: usize,
 }

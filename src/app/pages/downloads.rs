@@ -1,6 +1,7 @@
 //! Histories to take away (M7): CSV as it is read, Excel and PDF made in the background.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Form, Path, RawQuery, State};
@@ -10,13 +11,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, http::HeaderValue};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::Value as Json;
+use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;
 
 use super::asked::Asked;
 use super::{Pages, Trouble};
 use crate::app::downloads::Pages as Entries;
+use crate::app::resending::Order;
 use crate::domain::time::Timestamp;
 use crate::export::{Csv, Format};
 use crate::store::Store;
@@ -62,7 +64,8 @@ async fn view(pages: &Pages, visitor: &Visitor) -> Result<Downloads, Trouble> {
 }
 
 fn download(export: &Export) -> Download {
-    let asked = Asked::read(export.filter.as_str());
+    let order = Order::read(&export.filter);
+    let asked = Asked::read(order.as_ref().map(|order| order.query.as_str()));
     Download {
         id: export.id,
         title: asked.title(),
@@ -97,7 +100,11 @@ pub(super) async fn ask(
         Some(Format::Xlsx | Format::Pdf) => {}
     }
     let account = &visitor.account;
-    let filter = Json::String(asked.query);
+    let order = Order {
+        query: asked.query,
+        sight: account.sight(),
+    };
+    let filter = order.to_json();
     let new = NewExport {
         business: &account.business,
         account: account.id,
@@ -123,6 +130,11 @@ pub(super) async fn fetch(
         .store
         .export(&account.business, account.id, id)
         .await?;
+    // What was seen when it was asked for may be out of sight by now.
+    let seen = |export: &Export| {
+        Order::read(&export.filter).is_some_and(|order| order.sight == account.sight())
+    };
+    let found = found.filter(seen);
     let ready = found.and_then(|export| Some((export.bytes?, export)));
     let (bytes, export) = ready.ok_or(Trouble::NotFound)?;
     let store = pages.store.clone();
@@ -146,20 +158,28 @@ pub(super) async fn csv(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let filter = Asked::read(query.as_deref()).filter(visitor.account.sight());
-    let business = visitor.account.business.clone();
     let turn = Arc::clone(&pages.csv_turns).try_acquire_owned();
     let turn = turn.map_err(|_closed_or_full| {
         Trouble::Refused("Several histories are being sent at the moment. Try again in a minute.")
     })?;
-    let reading = Reading {
-        store: pages.store.clone(),
-        business,
-        filter: Some(filter),
-        begun: false,
-        _turn: turn,
-    };
-    let pieces = stream::try_unfold(reading, Reading::next);
+    let filter = Asked::read(query.as_deref()).filter(visitor.account.sight());
+    let (store, business) = (pages.store.clone(), visitor.account.business.clone());
+    let (pieces, taken) = mpsc::channel(PIECES_AHEAD);
+    tokio::spawn(async move {
+        // Given back when the file is read, or its reader has not taken any for a while.
+        let _turn = turn;
+        if let Err(failed) = read_out(&store, &business, filter, &pieces).await {
+            error!(error = %failed, "a history as CSV was cut off");
+        }
+    });
+    let pieces = stream::unfold(Some(taken), async |taken| {
+        let mut taken = taken?;
+        match taken.recv().await {
+            Some(Some(piece)) => Some((Ok(piece), Some(taken))),
+            Some(None) => None,
+            None => Some((Err(std::io::Error::other("cut off")), None)),
+        }
+    });
     Ok(file(
         Format::Csv,
         pages.clock.now(),
@@ -167,33 +187,37 @@ pub(super) async fn csv(
     ))
 }
 
-struct Reading {
-    store: Store,
-    business: String,
-    /// What is still to be read.
-    filter: Option<Filter>,
-    begun: bool,
-    _turn: tokio::sync::OwnedSemaphorePermit,
-}
+/// Pieces of a CSV that are read before somebody takes them.
+const PIECES_AHEAD: usize = 2;
+/// A reader who takes nothing for so long makes place for others.
+const READER_SLEEPS: Duration = Duration::from_secs(30);
 
-impl Reading {
-    async fn next(mut self) -> Result<Option<(Vec<u8>, Self)>, std::io::Error> {
-        if !self.begun {
-            self.begun = true;
-            let head = Csv::headings().map_err(std::io::Error::other)?;
-            return Ok(Some((head, self)));
+/// A part of the file; none: that was all. Without that word it was cut off.
+type Piece = Option<Vec<u8>>;
+
+async fn read_out(
+    store: &Store,
+    business: &str,
+    filter: Filter,
+    pieces: &mpsc::Sender<Piece>,
+) -> anyhow::Result<()> {
+    let mut entries = Entries::new(store, business, filter, Format::Csv.rows_max());
+    let mut piece = Csv::headings()?;
+    loop {
+        if !piece.is_empty()
+            && pieces
+                .send_timeout(Some(piece), READER_SLEEPS)
+                .await
+                .is_err()
+        {
+            // Gone, or asleep.
+            return Ok(());
         }
-        let Some(filter) = self.filter.take() else {
-            return Ok(None);
+        let Some(rows) = entries.next().await? else {
+            pieces.send_timeout(None, READER_SLEEPS).await.ok();
+            return Ok(());
         };
-        let mut entries = Entries::new(&self.store, &self.business, filter, usize::MAX);
-        let rows = entries.next().await.inspect_err(broken);
-        let rows = rows.map_err(std::io::Error::other)?;
-        let rest = entries.rest();
-        let Some(rows) = rows else { return Ok(None) };
-        self.filter = rest;
-        let text = Csv::rows(&rows).map_err(std::io::Error::other)?;
-        Ok(Some((text, self)))
+        piece = Csv::rows(&rows)?;
     }
 }
 

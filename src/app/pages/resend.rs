@@ -159,12 +159,13 @@ impl Shown<'_> {
         {
             return Ok(refused);
         }
+        let attempt = self.enqueue(new).await?;
         if given.card == "yes"
-            && let Some(to) = &corrected
+            && let (Attempt::Sent(_), Some(to)) = (&attempt, &corrected)
         {
             self.correct_card(to).await?;
         }
-        self.enqueue(new).await
+        Ok(attempt)
     }
 
     /// The other address, where one was asked for.

@@ -11,13 +11,17 @@ use super::asked::Asked;
 use super::history::line;
 use super::{Pages, Trouble};
 use crate::app::resending::{Fate, Order, RUN_MAX, fates};
-use crate::store::history::{Filter, PAGE_MAX};
+use crate::domain::role::Sight;
+use crate::store::browse::Browse;
+use crate::store::history::{Entry, Filter, PAGE_MAX};
 use crate::store::resend_runs::{self, NewRun};
 use crate::web::staff::Visitor;
 use crate::web::{self, Line, Preview, Prospect, Run, RunState};
 
 /// Entries that the preview shows.
 const SHOWN: usize = 10;
+/// Looks at the history for one preview: with all of them somebody waits a few seconds.
+const LOOKS_MAX: usize = 60;
 /// Runs before that it names.
 const RUNS: usize = 10;
 
@@ -76,6 +80,7 @@ pub(super) async fn progress(
     let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
     let business = &visitor.account.business;
     let run = pages.store.resend_run(business, id).await?;
+    let run = run.filter(|run| may_see(&visitor, run));
     let run = run.ok_or(Trouble::NotFound)?;
     let page = web::render_run(&visitor.head(""), &shown(&run))?;
     Ok(web::html(&request, page))
@@ -87,8 +92,11 @@ pub(super) async fn stop(
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
-    // One that is at its end already shows so.
     let business = &visitor.account.business;
+    let run = pages.store.resend_run(business, id).await?;
+    let run = run.filter(|run| may_see(&visitor, run));
+    run.ok_or(Trouble::NotFound)?;
+    // One that is at its end already shows so.
     pages.store.stop_resend_run(business, id).await?;
     Ok(Redirect::to(&format!("/resend/{id}")).into_response())
 }
@@ -113,7 +121,11 @@ async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Respo
         refused,
         counts: found.counts,
         lines: found.lines,
-        runs: runs.iter().map(shown).collect(),
+        runs: runs
+            .iter()
+            .filter(|run| may_see(visitor, run))
+            .map(shown)
+            .collect(),
     };
     let page = web::html(&HeaderMap::new(), web::render_preview(&view)?);
     Ok((status, page).into_response())
@@ -126,41 +138,51 @@ struct Found {
     lines: Vec<Line>,
 }
 
-/// Goes through what matches, as the run would, up to what one run takes.
+/// Goes through what matches, as the run would, up to what one run takes; no further than somebody
+/// waits.
 async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<Found, Trouble> {
     let (store, business) = (&pages.store, &visitor.account.business);
     let mut found = Found::default();
-    let mut filter = Filter {
-        limit: PAGE_MAX,
-        ..filter
+    let mut browse = Browse {
+        filter,
+        ..Browse::default()
     };
-    loop {
-        filter.limit = PAGE_MAX.min(RUN_MAX - found.counts.matching);
-        let page = store.history(business, &filter).await?;
-        let counts = &mut found.counts;
-        counts.matching += page.entries.len();
-        for (entry, fate) in page
-            .entries
-            .iter()
-            .zip(fates(store, business, &page.entries).await?)
-        {
-            match fate {
-                Fate::Resend => {
-                    counts.resendable += 1;
-                    if found.lines.len() < SHOWN {
-                        found.lines.push(line(entry));
-                    }
-                }
-                Fate::Suppressed => counts.suppressed += 1,
-                Fate::Not => counts.not_resendable += 1,
-            }
+    for _ in 0..LOOKS_MAX {
+        browse.filter.limit = PAGE_MAX.min(RUN_MAX - found.counts.matching);
+        let page = store.browse(business, &browse).await?;
+        found.counts.matching += page.entries.len();
+        let fates = fates(store, business, &page.entries, None).await?;
+        for (entry, fate) in page.entries.iter().zip(fates) {
+            found.count(entry, fate);
         }
-        counts.more = page.more;
-        filter.after = page.entries.last().map(|last| last.id);
-        if !page.more || counts.matching >= RUN_MAX {
-            return Ok(found);
+        browse.after = page.next;
+        found.counts.more = browse.after.is_some();
+        if !found.counts.more || found.counts.matching >= RUN_MAX {
+            break;
         }
     }
+    Ok(found)
+}
+
+impl Found {
+    fn count(&mut self, entry: &Entry, fate: Fate) {
+        match fate {
+            Fate::Resend => {
+                self.counts.resendable += 1;
+                if self.lines.len() < SHOWN {
+                    self.lines.push(line(entry));
+                }
+            }
+            Fate::Again => self.counts.again += 1,
+            Fate::Suppressed => self.counts.suppressed += 1,
+            Fate::Not => self.counts.not_resendable += 1,
+        }
+    }
+}
+
+/// Whether a run may be looked at and stopped: one's own, and by whoever sees all clients.
+fn may_see(visitor: &Visitor, run: &resend_runs::Run) -> bool {
+    run.account == visitor.account.id || visitor.account.sight() == Sight::All
 }
 
 fn shown(run: &resend_runs::Run) -> Run {

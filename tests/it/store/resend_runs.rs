@@ -1,18 +1,20 @@
 //! Runs that send many again: begun once, moved on by one at a time, stopped; and what stands in the way
 //! of what they send.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::method::Method;
 use sendtrail::domain::suppression::Reason;
 use sendtrail::store::bars::Asked;
-use sendtrail::store::resend_runs::{Batch, NewRun, Run};
+use sendtrail::store::enqueue::NewNotification;
+use sendtrail::store::resend_runs::{Batch, NewRun, Run, key_of};
 use sendtrail::store::suppressions::NewSuppression;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::make::{BUSINESS, address, suppressed};
+use super::make::{BUSINESS, address, email, enqueued, keyed, suppressed};
 use crate::support::db::{TestDb, both};
 
 both! {
@@ -20,6 +22,7 @@ both! {
     of_two_at_one_batch_one_moves_the_run_on,
     a_run_that_is_stopped_stays_open_until_its_batch_is_done,
     all_that_stands_in_the_way_of_a_message_is_found,
+    what_was_sent_again_is_known_and_a_run_does_not_count_its_own,
 }
 
 const ID: Uuid = Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001);
@@ -188,11 +191,35 @@ async fn all_that_stands_in_the_way_of_a_message_is_found(db: &TestDb) {
 }
 
 /// Every function here, for the plans.
+async fn what_was_sent_again_is_known_and_a_run_does_not_count_its_own(db: &TestDb) {
+    let store = &db.store;
+    let ids = enqueued(store, vec![email("C-1"), email("C-2"), email("C-3")]).await;
+    let by_hand = NewNotification {
+        resend_of: Some(ids[0]),
+        ..email("C-1")
+    };
+    let by_run = NewNotification {
+        resend_of: Some(ids[1]),
+        ..email("C-2")
+    };
+    let by_run = keyed(by_run, &key_of(ID, &ids[1].to_string()), 1);
+    enqueued(store, vec![by_hand, by_run]).await;
+    let known = async |business, run| store.sent_again(business, &ids, run).await.unwrap();
+    let both = BTreeSet::from([ids[0], ids[1]]);
+    assert_eq!(known(BUSINESS, None).await, both);
+    assert_eq!(known(BUSINESS, Some(Uuid::from_u128(3))).await, both);
+    assert_eq!(known(BUSINESS, Some(ID)).await, BTreeSet::from([ids[0]]));
+    assert!(known("other", None).await.is_empty());
+}
+
 pub(super) async fn everything(db: &TestDb) {
     let store = &db.store;
     store.begin_resend_run(new(ID)).await.unwrap();
     let seen = run(db).await;
     store.resend_runs(BUSINESS, 10).await.unwrap();
+    for run in [None, Some(ID)] {
+        store.sent_again(BUSINESS, &[entry(1)], run).await.unwrap();
+    }
     store.open_resend_runs(10).await.unwrap();
     store.stop_resend_run(BUSINESS, ID).await.unwrap();
     store

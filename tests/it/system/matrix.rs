@@ -156,7 +156,7 @@ const PAGES: [Line; 34] = [
     get("/resend", MANY, About::Nothing, 200),
     post("/resend", MANY, About::Nothing, &[], 200),
     get("/resend/{id}", MANY, About::Nothing, 404),
-    post("/resend/{id}/stop", MANY, About::Nothing, &[], 303),
+    post("/resend/{id}/stop", MANY, About::Nothing, &[], 404),
     get("/tasks", CONTACTS, About::Nothing, 200),
     post("/tasks/{id}/done", CONTACTS, About::Task, &[], 303),
     post("/tasks/{id}/reopen", CONTACTS, About::Task, &[], 303),
