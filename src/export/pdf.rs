@@ -114,7 +114,7 @@ impl Pdf {
         Ok(pdf)
     }
 
-    /// What comes after [`ROWS_MAX`] has no place.
+    /// What comes after [`rows_max`](super::Format::rows_max) has no place.
     pub fn add(&mut self, rows: &[Row]) -> Result<(), Error> {
         for row in rows.iter().take(ROWS_MAX.saturating_sub(self.rows)) {
             self.row(row)?;

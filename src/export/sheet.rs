@@ -58,7 +58,7 @@ impl Sheet {
         })
     }
 
-    /// What comes after [`ROWS_MAX`] has no place.
+    /// What comes after [`rows_max`](super::Format::rows_max) has no place.
     pub fn add(&mut self, rows: &[Row]) -> Result<(), Error> {
         let place = ROWS_MAX.saturating_sub(self.rows);
         let sheet = self.workbook.worksheet_from_index(0)?;
