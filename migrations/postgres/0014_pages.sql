@@ -82,13 +82,13 @@ CREATE TABLE entry_changes (
     notification_id uuid NOT NULL,
     staff_id        text NOT NULL,
     changed_at      timestamptz NOT NULL,
-    kind            text NOT NULL CHECK (kind IN ('description', 'tags')),
+    kind            text NOT NULL CHECK (kind IN ('description', 'tags', 'card')),
     before          text,
     after           text
 );
 CREATE INDEX entry_changes_by_entry ON entry_changes (notification_id, id);
 COMMENT ON TABLE entry_changes IS 'What people changed of an entry, with what stood there before (M8); append-only.';
-COMMENT ON COLUMN entry_changes.before IS 'The description, or the tags as JSON.';
+COMMENT ON COLUMN entry_changes.before IS 'The description, the tags as JSON, or what the card of the client said.';
 
 CREATE TABLE follow_up_tasks (
     id          uuid PRIMARY KEY,

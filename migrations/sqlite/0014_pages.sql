@@ -84,7 +84,7 @@ CREATE TABLE entry_changes (
     notification_id TEXT NOT NULL,
     staff_id        TEXT NOT NULL,
     changed_at      INTEGER NOT NULL,
-    kind            TEXT NOT NULL CHECK (kind IN ('description', 'tags')),
+    kind            TEXT NOT NULL CHECK (kind IN ('description', 'tags', 'card')),
     -- The description, or the tags as JSON.
     before          TEXT,
     after           TEXT
