@@ -1,5 +1,5 @@
-//! What people change of an entry: its description and its tags. What stood there before is kept, with
-//! who changed it and when (M2, M8).
+//! What people change of an entry: its description, its tags, and the card of its client when they send
+//! it again to a corrected address. What stood there before is kept, with who changed it and when (M2, M8).
 
 use serde_json::Value as Json;
 
@@ -8,6 +8,7 @@ use super::row::Row;
 use super::stmt::{Stmt, sql};
 use super::{Error, Store, tags};
 use crate::domain::id::NotificationId;
+use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
 
 /// A change as somebody asks for it. `before` is what was shown.
@@ -20,6 +21,12 @@ pub enum Edit {
     Tags {
         before: Vec<String>,
         after: Vec<String>,
+    },
+    /// Of the address on the card of the entry's client.
+    Card {
+        method: Method,
+        before: Option<String>,
+        after: Option<String>,
     },
 }
 
@@ -54,6 +61,7 @@ impl Edit {
         match self {
             Self::Description { .. } => "description",
             Self::Tags { .. } => "tags",
+            Self::Card { .. } => "card",
         }
     }
 
@@ -61,7 +69,9 @@ impl Edit {
     fn texts(&self) -> (Option<String>, Option<String>) {
         let json = |tags: &Vec<String>| Some(Json::from(tags.clone()).to_string());
         match self {
-            Self::Description { before, after } => (before.clone(), after.clone()),
+            Self::Description { before, after } | Self::Card { before, after, .. } => {
+                (before.clone(), after.clone())
+            }
             Self::Tags { before, after } => (json(before), json(after)),
         }
     }
@@ -78,11 +88,14 @@ impl Store {
     ) -> Result<Edited, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let stmt = sql("SELECT description, tags FROM contact_log WHERE id = ")
-            .bind(id.uuid())
-            .push(" AND business_id = ")
-            .bind(business)
-            .push(tx.dialect().lock(" FOR UPDATE"));
+        let stmt = sql(
+            "SELECT l.description, l.tags, c.email, c.phone FROM contact_log l \
+             JOIN clients c ON c.uid = l.client_uid WHERE l.id = ",
+        )
+        .bind(id.uuid())
+        .push(" AND l.business_id = ")
+        .bind(business)
+        .push(tx.dialect().lock(" FOR UPDATE"));
         let Some(row) = tx.optional(stmt).await? else {
             return Ok(Edited::Nothing);
         };
@@ -111,8 +124,7 @@ impl Store {
         .bind(after)
         .push(")");
         tx.execute(stmt).await?;
-        tx.execute(set(edit).push(" WHERE id = ").bind(id.uuid()))
-            .await?;
+        tx.execute(set(edit, id)).await?;
         tx.commit().await?;
         Ok(Edited::Done)
     }
@@ -169,6 +181,14 @@ fn obstacle(row: &Row, edit: &Edit) -> Result<Option<Edited>, Error> {
             let now = tags::read(row)?;
             (now == *after, now == *before)
         }
+        Edit::Card {
+            method,
+            before,
+            after,
+        } => {
+            let now = row.opt_text(on_card(*method))?;
+            (now == *after, now == *before)
+        }
     };
     Ok(match (is_so, was_shown) {
         (true, _) => Some(Edited::Same),
@@ -177,26 +197,49 @@ fn obstacle(row: &Row, edit: &Edit) -> Result<Option<Edited>, Error> {
     })
 }
 
-fn set(edit: &Edit) -> Stmt {
+/// Where the card has an address of this method.
+const fn on_card(method: Method) -> &'static str {
+    match method {
+        Method::Email => "email",
+        Method::Sms | Method::Push | Method::InPerson | Method::Mail | Method::Phone => "phone",
+    }
+}
+
+fn set(edit: &Edit, id: NotificationId) -> Stmt {
+    let entry = |stmt: Stmt| stmt.push(" WHERE id = ").bind(id.uuid());
     match edit {
         Edit::Description { after, .. } => {
-            sql("UPDATE contact_log SET description = ").bind(after.clone())
+            entry(sql("UPDATE contact_log SET description = ").bind(after.clone()))
         }
         Edit::Tags { after, .. } => {
-            sql("UPDATE contact_log SET tags = ").bind(Json::from(after.clone()))
+            entry(sql("UPDATE contact_log SET tags = ").bind(Json::from(after.clone())))
         }
+        Edit::Card { method, after, .. } => sql("UPDATE clients SET ")
+            .push(on_card(*method))
+            .push(" = ")
+            .bind(after.clone())
+            .push(" WHERE uid = (SELECT client_uid FROM contact_log WHERE id = ")
+            .bind(id.uuid())
+            .push(")"),
     }
 }
 
 fn changed(row: &Row) -> Result<Changed, Error> {
     let (before, after) = (row.opt_text("before")?, row.opt_text("after")?);
-    let edit = if row.text("kind")? == "tags" {
-        Edit::Tags {
+    let edit = match row.text("kind")?.as_str() {
+        "tags" => Edit::Tags {
             before: list(before)?,
             after: list(after)?,
-        }
-    } else {
-        Edit::Description { before, after }
+        },
+        "card" => Edit::Card {
+            method: match &after {
+                Some(after) if after.contains('@') => Method::Email,
+                _ => Method::Sms,
+            },
+            before,
+            after,
+        },
+        _ => Edit::Description { before, after },
     };
     Ok(Changed {
         at: row.time("changed_at")?,

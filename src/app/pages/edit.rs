@@ -99,7 +99,7 @@ async fn change(
 ) -> Result<Response, Trouble> {
     let account = &visitor.account;
     let is_so = match &edit {
-        Edit::Description { before, after } => before == after,
+        Edit::Description { before, after } | Edit::Card { before, after, .. } => before == after,
         Edit::Tags { before, after } => before == after,
     };
     let edited = if is_so {

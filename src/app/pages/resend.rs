@@ -19,7 +19,7 @@ use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
 use crate::domain::method::Method;
-use crate::store::clients::{Change, Changes};
+use crate::store::changes::Edit;
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification, Why};
 use crate::store::history::Entry;
 use crate::store::suppressions::Suppression;
@@ -226,24 +226,22 @@ impl Shown<'_> {
     }
 
     async fn correct_card(&self, to: &Address) -> Result<(), Trouble> {
-        let to_it = Change::To(to.as_str().to_owned());
-        let changes = if to.method() == Method::Email {
-            Changes {
-                email: to_it,
-                ..Changes::default()
-            }
-        } else {
-            Changes {
-                phone: to_it,
-                ..Changes::default()
-            }
+        let account = &self.visitor.account;
+        let (store, business) = (&self.pages.store, &account.business);
+        let client = store.client(business, &self.entry.client_id).await?;
+        let client = client.ok_or(Trouble::NotFound)?;
+        let method = to.method();
+        let edit = Edit::Card {
+            method,
+            before: if method == Method::Email {
+                client.email
+            } else {
+                client.phone
+            },
+            after: Some(to.as_str().to_owned()),
         };
-        let business = &self.visitor.account.business;
-        let client = &self.entry.client_id;
-        self.pages
-            .store
-            .change_client(business, client, &changes)
-            .await?;
+        let (entry, staff_id) = (self.entry.id, &account.staff_id);
+        store.edit_entry(business, entry, staff_id, &edit).await?;
         Ok(())
     }
 

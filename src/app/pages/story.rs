@@ -34,6 +34,10 @@ fn change(changed: &Changed) -> Step {
             };
             (format!("{user} {verb}"), before.clone(), after.clone())
         }
+        Edit::Card { before, after, .. } => {
+            let sentence = format!("{user} corrected the client's card");
+            (sentence, before.clone(), after.clone())
+        }
         Edit::Tags { before, after } => {
             let list = |tags: &[String]| (!tags.is_empty()).then(|| tags.join(", "));
             let sentence = format!("{user} changed the tags");

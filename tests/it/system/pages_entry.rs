@@ -304,6 +304,8 @@ async fn a_corrected_address_is_checked_and_goes_to_the_card_where_asked_for(db:
     }
     let page = browser.get(&format!("/entries/{first}")).await.html;
     assert!(page.contains("To opened@simulator.test"), "{page}");
+    let told = page.matches("corrected the client&#39;s card").count();
+    assert_eq!(told, 1, "with the former address: {page}");
     program.stop().await;
 }
 
