@@ -35,34 +35,27 @@ RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
     ) AS words WHERE w <> ''
 $$;
 
-CREATE FUNCTION sendtrail_clients_added() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION sendtrail_clients_written() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM client_words x USING (
+            SELECT b.business_id, w, b.uid FROM before b, sendtrail_client_words(b.client_id, b.name, b.email, b.phone) AS w
+            EXCEPT
+            SELECT a.business_id, w, a.uid FROM after a, sendtrail_client_words(a.client_id, a.name, a.email, a.phone) AS w
+        ) AS gone (business_id, word, uid)
+        WHERE x.business_id = gone.business_id AND x.word = gone.word AND x.client_uid = gone.uid;
+    END IF;
     INSERT INTO client_words (business_id, word, client_uid)
-    SELECT a.business_id, w, a.uid FROM added a, sendtrail_client_words(a.client_id, a.name, a.email, a.phone) AS w
+    SELECT a.business_id, w, a.uid FROM after a, sendtrail_client_words(a.client_id, a.name, a.email, a.phone) AS w
     ORDER BY 1, 2, 3
     ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION sendtrail_clients_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    DELETE FROM client_words x USING (
-        SELECT b.business_id, w, b.uid FROM before b, sendtrail_client_words(b.client_id, b.name, b.email, b.phone) AS w
-        EXCEPT
-        SELECT a.business_id, w, a.uid FROM added a, sendtrail_client_words(a.client_id, a.name, a.email, a.phone) AS w
-    ) AS gone (business_id, word, uid)
-    WHERE x.business_id = gone.business_id AND x.word = gone.word AND x.client_uid = gone.uid;
-    INSERT INTO client_words (business_id, word, client_uid)
-    SELECT a.business_id, w, a.uid FROM added a, sendtrail_client_words(a.client_id, a.name, a.email, a.phone) AS w
-    ORDER BY 1, 2, 3
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END $$;
-
-CREATE TRIGGER clients_added AFTER INSERT ON clients REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION sendtrail_clients_added();
-CREATE TRIGGER clients_changed AFTER UPDATE ON clients REFERENCING OLD TABLE AS before NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION sendtrail_clients_changed();
+CREATE TRIGGER clients_added AFTER INSERT ON clients REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION sendtrail_clients_written();
+CREATE TRIGGER clients_changed AFTER UPDATE ON clients REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION sendtrail_clients_written();
 
 INSERT INTO client_words (business_id, word, client_uid)
 SELECT c.business_id, w, c.uid FROM clients c, sendtrail_client_words(c.client_id, c.name, c.email, c.phone) AS w;

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::order::Order;
 use super::pages::asked::Asked;
-use super::resending::Order;
 use crate::clock::Clock;
 use crate::export::{self, About, Format, Pdf, Row, Sheet};
 use crate::store::browse::Browse;
@@ -57,18 +57,11 @@ impl Maker {
                 Ok(false) => {}
                 Err(failed) => error!(error = %failed, "a file for staff could not be made"),
             }
-            let rest = tokio::time::sleep(LOOK_EVERY);
             tokio::select! {
                 () = self.asked.notified() => {}
-                () = rest => self.drop_old().await,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = stop.cancelled() => return,
             }
-        }
-    }
-
-    async fn drop_old(&self) {
-        if let Err(failed) = self.store.drop_old_exports().await {
-            error!(error = %failed, "old files of staff could not be dropped");
         }
     }
 

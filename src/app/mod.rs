@@ -8,6 +8,7 @@ mod cached;
 mod downloads;
 mod links;
 mod operations;
+mod order;
 mod pages;
 mod queues;
 mod resending;

@@ -6,20 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use super::pages::asked::Asked as Selection;
+use super::order::Order;
 use crate::api::again::{Again, Obstacle};
 use crate::api::ways;
+use crate::delivery::slept;
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
-use crate::domain::method::Priority;
-use crate::domain::role::{Right, Sight};
-use crate::domain::suppression::is_bulk;
+use crate::domain::role::Right;
 use crate::metrics::Metrics;
 use crate::store::bars::Asked;
 use crate::store::browse::{Browse, Position};
@@ -52,46 +50,6 @@ pub(super) enum Fate {
     Not,
 }
 
-/// What a run is about, as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    /// The filter as the address of a page has it.
-    pub(super) query: String,
-    /// Whose clients whoever ordered it saw then.
-    pub(super) sight: Sight,
-}
-
-impl Order {
-    pub(super) fn to_json(&self) -> Json {
-        let sight = match &self.sight {
-            Sight::All => json!("all"),
-            Sight::Locations(locations) => json!({ "locations": locations }),
-            Sight::Own(staff_id) => json!({ "own": staff_id }),
-        };
-        json!({"query": self.query, "sight": sight})
-    }
-
-    pub(super) fn read(kept: &Json) -> Option<Self> {
-        let query = kept.get("query")?.as_str()?.to_owned();
-        let sight = kept.get("sight")?;
-        let sight = if sight == "all" {
-            Sight::All
-        } else if let Some(own) = sight.get("own") {
-            Sight::Own(own.as_str()?.to_owned())
-        } else {
-            let texts = sight.get("locations")?.as_array()?.iter();
-            let texts: Option<Vec<String>> =
-                texts.map(|it| it.as_str().map(str::to_owned)).collect();
-            Sight::Locations(texts?)
-        };
-        Some(Self { query, sight })
-    }
-
-    fn filter(self) -> Option<Filter> {
-        Selection::read(Some(&self.query)).strictly(self.sight).ok()
-    }
-}
-
 /// What works at the runs.
 #[derive(Clone, Debug)]
 pub(super) struct Resending {
@@ -104,11 +62,7 @@ impl Resending {
     /// Until the program stops.
     pub(super) async fn work(self, stop: CancellationToken) {
         let mut pause = PAUSE;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+        while slept(pause, &stop).await {
             pause = match self.round().await {
                 Ok(true) => PAUSE,
                 Ok(false) => LOOK_EVERY,
@@ -239,16 +193,7 @@ pub(super) async fn fates(
         .collect();
     let asked: Vec<Asked<'_>> = entries
         .iter()
-        .filter_map(|entry| {
-            let usual = Priority::usual_for(&entry.contact_type);
-            Some(Asked {
-                id: entry.id,
-                business,
-                to: addresses.get(&entry.id)?,
-                contact_type: &entry.contact_type,
-                is_bulk: is_bulk(usual, &entry.contact_type),
-            })
-        })
+        .filter_map(|entry| Some(Asked::again(business, entry, addresses.get(&entry.id)?)))
         .collect();
     let standing = store.standing(&asked).await?;
     let fate = |entry: &Entry| match (addresses.get(&entry.id), standing.get(&entry.id)) {
@@ -258,34 +203,4 @@ pub(super) async fn fates(
         (Some(_), None) => Fate::Resend,
     };
     Ok(entries.iter().map(fate).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_is_kept_with_the_sight_of_who_gave_it() {
-        for sight in [
-            Sight::All,
-            Sight::Own("S-1".to_owned()),
-            Sight::Locations(vec!["Lisbon".to_owned()]),
-            Sight::Locations(Vec::new()),
-        ] {
-            let order = Order {
-                query: "status=Failed&client=C-1".to_owned(),
-                sight: sight.clone(),
-            };
-            assert_eq!(Order::read(&order.to_json()), Some(order.clone()));
-            let filter = order.filter().unwrap();
-            assert_eq!((filter.sight, filter.statuses.len()), (sight, 1));
-        }
-        for wrong in [
-            json!({}),
-            json!({"query": "x"}),
-            json!({"query": "x", "sight": {}}),
-        ] {
-            assert_eq!(Order::read(&wrong), None, "{wrong}");
-        }
-    }
 }

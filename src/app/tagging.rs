@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::delivery::slept;
 use crate::domain::tags;
 use crate::store::tags::{Tagged, Untagged};
 use crate::store::{Error, Store};
@@ -20,11 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Finds them, a batch at a time, until the program stops.
 pub(super) async fn tag(store: Store, stop: CancellationToken) {
     let mut pause = PAUSE;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+    while slept(pause, &stop).await {
         pause = match batch(&store).await {
             Ok(BATCH..) => PAUSE,
             Ok(_) => LOOK_EVERY,

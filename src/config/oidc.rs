@@ -93,19 +93,13 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let variables = variables.iter();
-        let variables = variables.map(|(k, v)| (format!("SENDTRAIL__{k}"), (*v).to_owned()));
-        Settings::load(None, Some(variables.collect())).map_err(|error| error.to_string())
-    }
+    use crate::config::tests::set;
 
     #[test]
     fn there_is_no_single_sign_on_unless_it_is_set_up() {
-        let none = load(&[]).unwrap();
+        let none = set(&[]).unwrap();
         assert_eq!((none.oidc.issuer(), none.oidc.client_id()), (None, None));
-        let set = load(&[
+        let set = set(&[
             ("OIDC__ISSUER", "https://login.example.com/tenant"),
             ("OIDC__CLIENT_ID", "sendtrail"),
             ("OIDC__CLIENT_SECRET", ""),
@@ -153,10 +147,10 @@ mod tests {
             ),
             (&[good, id, ("OIDC__LABEL", " ")], "oidc.label"),
         ] {
-            let error = load(given).unwrap_err();
+            let error = set(given).unwrap_err();
             assert!(error.contains(words), "{words} in {error}");
         }
-        let local = load(&[("OIDC__ISSUER", "http://127.0.0.1:9000"), id]);
+        let local = set(&[("OIDC__ISSUER", "http://127.0.0.1:9000"), id]);
         assert!(local.is_ok(), "{local:?}");
     }
 }

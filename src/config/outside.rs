@@ -117,13 +117,7 @@ fn is_mailbox(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn load(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let variables = variables.iter();
-        let variables = variables.map(|(k, v)| (format!("SENDTRAIL__{k}"), (*v).to_owned()));
-        Settings::load(None, Some(variables.collect())).map_err(|error| error.to_string())
-    }
+    use crate::config::tests::set;
 
     #[test]
     fn a_public_address_is_one_of_the_web_and_ends_without_a_slash() {
@@ -132,7 +126,7 @@ mod tests {
             ("https://example.com/notify/", "https://example.com/notify"),
             ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
         ] {
-            let settings = load(&[("HTTP__PUBLIC_URL", given)]).unwrap();
+            let settings = set(&[("HTTP__PUBLIC_URL", given)]).unwrap();
             assert_eq!(settings.public_url(), Some(read));
             assert_eq!(settings.missing_outside(), None);
         }
@@ -146,7 +140,7 @@ mod tests {
             "https://example.com/>\u{e9}",
             &format!("https://example.com/{}", "p".repeat(500)),
         ] {
-            let error = load(&[("HTTP__PUBLIC_URL", wrong)]).unwrap_err();
+            let error = set(&[("HTTP__PUBLIC_URL", wrong)]).unwrap_err();
             assert!(
                 error.contains("http.public_url is not an address"),
                 "{wrong}: {error}"
@@ -156,17 +150,17 @@ mod tests {
 
     #[test]
     fn the_header_of_the_proxy_is_named_or_there_is_none() {
-        let named = load(&[("HTTP__CLIENT_ADDRESS_HEADER", "X-Forwarded-For")]).unwrap();
+        let named = set(&[("HTTP__CLIENT_ADDRESS_HEADER", "X-Forwarded-For")]).unwrap();
         let header = named.client_address_header().unwrap();
         assert_eq!(header.as_str(), "x-forwarded-for");
-        assert_eq!(load(&[]).unwrap().client_address_header(), None);
-        let error = load(&[("HTTP__CLIENT_ADDRESS_HEADER", "two words")]).unwrap_err();
+        assert_eq!(set(&[]).unwrap().client_address_header(), None);
+        let error = set(&[("HTTP__CLIENT_ADDRESS_HEADER", "two words")]).unwrap_err();
         assert!(error.contains("http.client_address_header"), "{error}");
     }
 
     #[test]
     fn production_asks_for_https_and_short_secrets_are_refused() {
-        let error = load(&[
+        let error = set(&[
             ("ENVIRONMENT", "production"),
             ("HTTP__PUBLIC_URL", "http://notify.example.com"),
             ("WEB__UNSUBSCRIBE_SECRET", "short"),
@@ -185,12 +179,12 @@ mod tests {
 
     #[test]
     fn without_an_address_it_is_said_that_bulk_email_has_no_link() {
-        let warnings = load(&[]).unwrap().warnings();
+        let warnings = set(&[]).unwrap().warnings();
         assert!(warnings.len() == 1 && warnings[0].contains("http.public_url"));
-        let empty = load(&[("HTTP__PUBLIC_URL", "")]).unwrap();
+        let empty = set(&[("HTTP__PUBLIC_URL", "")]).unwrap();
         assert_eq!(empty.public_url(), None);
         for no_need in [("SANDBOX__ENABLED", "true"), ("EMAIL__PROVIDERS", "")] {
-            assert_eq!(load(&[no_need]).unwrap().missing_outside(), None);
+            assert_eq!(set(&[no_need]).unwrap().missing_outside(), None);
         }
     }
 }

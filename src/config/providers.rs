@@ -114,12 +114,7 @@ fn of_ones_own(settings: &Settings) -> Vec<(&'static str, Vec<Problem>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Error;
-
-    fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Settings::load(None, Some(variables.iter().map(owned).collect()))
-    }
+    use crate::config::tests::load;
 
     #[test]
     fn a_section_is_checked_where_its_provider_is_chosen() {

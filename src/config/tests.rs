@@ -2,12 +2,20 @@
 
 use super::*;
 
-fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
+/// What the environment makes of the defaults.
+pub(super) fn load(variables: &[(&str, &str)]) -> Result<Settings, Error> {
     let variables = variables
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
         .collect();
     Settings::load(None, Some(variables))
+}
+
+/// The same, by the names without their prefix, and with what is wrong in words.
+pub(super) fn set(settings: &[(&str, &str)]) -> Result<Settings, String> {
+    let variables = settings.iter();
+    let variables = variables.map(|(k, v)| (format!("SENDTRAIL__{k}"), (*v).to_owned()));
+    Settings::load(None, Some(variables.collect())).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub use pace::Limits;
 pub use policy::{OnUnknown, Policy};
 use route::Route;
 use serving::Serving;
+pub(crate) use upkeep::slept;
 use watchdog::keep_running;
 
 use crate::clock::Clock;

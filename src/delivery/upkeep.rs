@@ -30,7 +30,7 @@ const PRUNE_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_PAUSE: Duration = Duration::from_millis(100);
 
 /// `false` when the token was cancelled first.
-pub(super) async fn slept(span: Duration, stop: &CancellationToken) -> bool {
+pub(crate) async fn slept(span: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(span) => true,
@@ -133,14 +133,16 @@ pub(super) async fn listen(worker: Worker, news: Arc<Notify>, stop: Cancellation
     }
 }
 
-/// Deletes old feedback and the sessions that are over, a batch at a time.
+/// Deletes old feedback, the sessions that are over and the files of staff whose time is over, a batch at
+/// a time.
 pub(super) async fn prune(worker: Worker, stop: CancellationToken) {
     let mut pause = PRUNE_PAUSE;
     while slept(pause, &stop).await {
         let feedback = worker.store.prune_feedback(worker.retention).await;
         let sessions = worker.store.prune_staff_sessions().await;
+        let files = worker.store.drop_old_exports().await;
         pause = PRUNE_EVERY;
-        for pruned in [feedback, sessions] {
+        for pruned in [feedback, sessions, files] {
             match pruned {
                 Ok(true) => pause = PRUNE_PAUSE,
                 Ok(false) => {}

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::db::Tx;
+use super::history::Entry;
 use super::stmt::{Kind, Rows, sql};
 use super::suppressions::{Suppression, suppression};
 use super::{Error, Store};
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
-use crate::domain::suppression::Reason;
+use crate::domain::method::Priority;
+use crate::domain::suppression::{Reason, is_bulk};
 use crate::domain::time::Timestamp;
 
 /// A message about to be sent.
@@ -20,6 +22,20 @@ pub struct Asked<'a> {
     pub to: &'a Address,
     pub contact_type: &'a str,
     pub is_bulk: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Of an entry that is to be sent again to this address.
+    pub fn again(business: &'a str, entry: &'a Entry, to: &'a Address) -> Self {
+        let contact_type = &entry.contact_type;
+        Self {
+            id: entry.id,
+            business,
+            to,
+            contact_type,
+            is_bulk: is_bulk(Priority::usual_for(contact_type), contact_type),
+        }
+    }
 }
 
 /// What of the list stands in the way of a message `b`.

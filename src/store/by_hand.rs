@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::db::Tx;
 use super::stmt::{sql, storable};
 use super::tasks::{self, FollowUp};
-use super::{Error, Store};
+use super::{Error, Store, choices};
 use crate::domain::event_key;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method, Priority};
@@ -118,15 +118,7 @@ impl Store {
     /// The contact types of the business, its own and those of every business, by name.
     pub async fn contact_types(&self, business: &str) -> Result<Vec<String>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT name FROM contact_types WHERE business_id = ")
-            .bind(business)
-            .push(" ORDER BY name LIMIT ")
-            .bind(CHOICES_MAX);
-        tx.all(stmt)
-            .await?
-            .iter()
-            .map(|row| row.text("name"))
-            .collect()
+        choices::contact_types(&mut tx, business, CHOICES_MAX).await
     }
 
     /// The staff of the business whose account, if they have one, is active; by name.

@@ -1,5 +1,6 @@
 //! What people choose from when they filter a contact history: the business's own words.
 
+use super::db::Tx;
 use super::stmt::sql;
 use super::{Error, Store};
 
@@ -19,14 +20,7 @@ const STAFF_MAX: i64 = 500;
 impl Store {
     pub async fn choices(&self, business: &str) -> Result<Choices, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT name FROM contact_types WHERE business_id = ")
-            .bind(business)
-            .push(" ORDER BY name LIMIT ")
-            .bind(CONTACT_TYPES_MAX);
-        let mut contact_types = Vec::new();
-        for row in tx.all(stmt).await? {
-            contact_types.push(row.text("name")?);
-        }
+        let mut contact_types = contact_types(&mut tx, business, CONTACT_TYPES_MAX).await?;
         let stmt = sql("SELECT staff_id, name FROM staff WHERE business_id = ")
             .bind(business)
             .push(" ORDER BY staff_id LIMIT ")
@@ -43,4 +37,18 @@ impl Store {
             staff,
         })
     }
+}
+
+/// Those of the business, its own and those of every business, by name.
+pub(super) async fn contact_types(
+    tx: &mut Tx,
+    business: &str,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
+    let stmt = sql("SELECT name FROM contact_types WHERE business_id = ")
+        .bind(business)
+        .push(" ORDER BY name LIMIT ")
+        .bind(limit);
+    let rows = tx.all(stmt).await?;
+    rows.iter().map(|row| row.text("name")).collect()
 }

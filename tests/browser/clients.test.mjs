@@ -1,17 +1,10 @@
 // Finding a client, entering a contact by hand, and what is to be done about it.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { anEmail, calm, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
+import { test } from "node:test";
+import { anEmail, calm, signedIn, staged, until } from "./demo.mjs";
 
-let demo, browser;
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const [demo, browser] = await staged();
 
 test("a client is found as one types, by name, phone, email, UID and client id", async () => {
   const { client } = await anEmail(demo, {

@@ -10,6 +10,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { after } from "node:test";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -71,6 +72,16 @@ export async function startBrowser() {
   const executablePath = BROWSERS.find((path) => path && existsSync(path));
   assert.ok(executablePath, "Chromium is needed: apt-get install chromium, or set CHROMIUM");
   return chromium.launch({ executablePath, args: ["--no-sandbox"] });
+}
+
+/** Both, for the tests of a file, and gone after them. */
+export async function staged() {
+  const [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
+  after(async () => {
+    await browser.close();
+    await demo.stop();
+  });
+  return [demo, browser];
 }
 
 /** A page of one member of the sample staff, whose errors fail the test. */

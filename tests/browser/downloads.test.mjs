@@ -5,22 +5,15 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { anEmail, calm, signedIn, startBrowser, startDemo } from "./demo.mjs";
+import { after, test } from "node:test";
+import { anEmail, calm, signedIn, staged } from "./demo.mjs";
 
 const PYTHON = process.env.SENDTRAIL_PEERS_PYTHON ?? "python3";
-let demo, browser, folder;
+const [demo, browser] = await staged();
+const folder = mkdtempSync(join(tmpdir(), "sendtrail-downloads-"));
+after(() => rmSync(folder, { recursive: true }));
 const names = ["Zoë Ångström", "=HYPERLINK(\"http://example.com\")", "Жанна Ω"];
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-  folder = mkdtempSync(join(tmpdir(), "sendtrail-downloads-"));
-  for (const name of names) await anEmail(demo, { client: { name }, type: "Download me" });
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-  if (folder) rmSync(folder, { recursive: true });
-});
+for (const name of names) await anEmail(demo, { client: { name }, type: "Download me" });
 
 async function take(page, format) {
   await page.goto("/?search=Download+me");

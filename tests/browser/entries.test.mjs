@@ -3,17 +3,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { after, before, test } from "node:test";
-import { anEmail, calm, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
+import { test } from "node:test";
+import { anEmail, calm, signedIn, staged, until } from "./demo.mjs";
 
-let demo, browser;
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const [demo, browser] = await staged();
 
 test("the message is shown as it was sent, and its pictures only when asked for", async (t) => {
   const asked = [];

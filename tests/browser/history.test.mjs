@@ -1,17 +1,10 @@
 // The contact history and the report: what staff look at all day.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { anEmail, calm, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
+import { test } from "node:test";
+import { anEmail, calm, signedIn, staged, until } from "./demo.mjs";
 
-let demo, browser;
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const [demo, browser] = await staged();
 
 const rowOf = (page, id) => page.locator(`tr[id="${id}"]`);
 

@@ -2,8 +2,8 @@
 // a phone.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { accessible, anEmail, calm, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
+import { test } from "node:test";
+import { accessible, anEmail, calm, signedIn, staged, until } from "./demo.mjs";
 
 /** Of a page's HTML. */
 const PAGE_BYTES_MAX = 100 * 1024;
@@ -11,18 +11,11 @@ const PAGE_BYTES_MAX = 100 * 1024;
 const READY_MS_MAX = 200;
 const PHONE = { width: 390, height: 844 };
 
-let demo, browser, places;
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-  const { client, entry } = await anEmail(demo, { to: "opened-then-bounced@simulator.test" });
-  await until(async () => (await demo.get(`/v1/notifications/${entry}`)).statuses.length === 2, "both statuses");
-  places = ["/", "/?status=Bounced&search=nothing+like+this", `/clients/${client}`, "/clients?q=tess", `/clients/${client}/contacts/new`,
-    `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/staff", "/account"];
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const [demo, browser] = await staged();
+const { client, entry } = await anEmail(demo, { to: "opened-then-bounced@simulator.test" });
+await until(async () => (await demo.get(`/v1/notifications/${entry}`)).statuses.length === 2, "both statuses");
+const places = ["/", "/?status=Bounced&search=nothing+like+this", `/clients/${client}`, "/clients?q=tess", `/clients/${client}/contacts/new`,
+  `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/staff", "/account"];
 
 for (const colorScheme of ["light", "dark"]) {
   for (const viewport of [{ width: 1280, height: 900 }, PHONE]) {

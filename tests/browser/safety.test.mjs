@@ -1,17 +1,10 @@
 // Hostile texts, hostile forms, hostile guessing.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { anEmail, calm, PASSWORD, signedIn, startBrowser, startDemo, until } from "./demo.mjs";
+import { test } from "node:test";
+import { anEmail, calm, PASSWORD, signedIn, staged, until } from "./demo.mjs";
 
-let demo, browser;
-before(async () => {
-  [demo, browser] = await Promise.all([startDemo(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await demo?.stop();
-});
+const [demo, browser] = await staged();
 
 // Ways to run a script or to leave the place of a text (OWASP, XSS filter evasion).
 const HOSTILE = [

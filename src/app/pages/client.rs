@@ -5,11 +5,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::Pages;
 use super::asked::Asked;
 use super::history;
-use super::{Pages, Trouble};
 use crate::store::clients::Client;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Card};
 
 pub(super) async fn show(
@@ -18,25 +18,29 @@ pub(super) async fn show(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let asked = Asked {
         client: Some(id),
         ..Asked::read(query.as_deref())
     };
-    let page = history::view(&pages, &visitor, &asked).await?;
+    let page = history::whole(&pages, &visitor, &asked).await?;
     Ok(web::html(&request, page.render()?))
 }
 
-/// The card of a client in sight; what is out of it is answered as what does not exist.
-pub(super) async fn card(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Card, Trouble> {
+pub(super) async fn card(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Card, Notice> {
+    in_sight(pages, visitor, id).await.map(shown)
+}
+
+/// A client in sight; what is out of it is answered as what does not exist.
+pub(super) async fn in_sight(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Client, Notice> {
     let account = &visitor.account;
     let sight = account.sight();
     let sees = pages.store.sees_client(&account.business, &sight, id);
     if !sees.await? {
-        return Err(Trouble::NotFound);
+        return Err(Notice::NotFound);
     }
     let client = pages.store.client(&account.business, id).await?;
-    client.map(shown).ok_or(Trouble::NotFound)
+    client.ok_or(Notice::NotFound)
 }
 
 pub(super) fn shown(client: Client) -> Card {

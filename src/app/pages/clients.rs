@@ -5,9 +5,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::Pages;
 use super::client::shown;
-use super::{Pages, Trouble};
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Clients};
 
 pub(super) async fn show(
@@ -15,7 +15,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let page = view(&pages, &visitor, query.as_deref()).await?;
     Ok(web::html(&request, page.render()?))
 }
@@ -25,12 +25,12 @@ pub(super) async fn found(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let page = view(&pages, &visitor, query.as_deref()).await?;
     Ok(web::html(&request, page.render_found()?))
 }
 
-async fn view(pages: &Pages, visitor: &Visitor, query: Option<&str>) -> Result<Clients, Trouble> {
+async fn view(pages: &Pages, visitor: &Visitor, query: Option<&str>) -> Result<Clients, Notice> {
     let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let text = pairs.find(|(name, _)| name == "q");
     let text = text.map_or(String::new(), |(_, text)| text.into_owned());

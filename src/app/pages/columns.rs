@@ -4,15 +4,15 @@ use axum::Extension;
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::{Pages, Trouble};
+use super::Pages;
 use crate::domain::column::Column;
-use crate::web::staff::{self, Visitor};
+use crate::web::staff::{self, Notice, Visitor};
 
 pub(super) async fn choose(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Form(given): Form<Vec<(String, String)>>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let is_shown = |column: &Column| {
         let mut fields = given.iter();
         fields.any(|(name, value)| name == "show" && value == column.as_str())

@@ -7,21 +7,22 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use uuid::Uuid;
 
-use super::{Pages, Trouble};
+use super::Pages;
+use super::client::in_sight;
 use crate::domain::by_hand::{self, DESCRIPTION_LENGTH_MAX, NAME_LENGTH_MAX};
 use crate::domain::method::{Channel, Method};
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{Contact, Entered, Member};
 use crate::store::clients::Client;
 use crate::store::tasks::FollowUp;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, ContactForm, TypedContact as Typed};
 
 pub(super) async fn show(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Path(client_id): Path<String>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let around = Around::read(&pages, &visitor, &client_id).await?;
     let now = pages.clock.now();
     let own = &visitor.account.staff_id;
@@ -41,7 +42,7 @@ pub(super) async fn enter(
     Extension(visitor): Extension<Visitor>,
     Path(client_id): Path<String>,
     Form(typed): Form<Typed>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let around = Around::read(&pages, &visitor, &client_id).await?;
     let now = pages.clock.now();
     let read = match Read::of(&typed, &around, now) {
@@ -73,7 +74,7 @@ pub(super) async fn enter(
                 Some(before.to_string()),
             )
         }
-        Entered::NoClient => Err(Trouble::NotFound),
+        Entered::NoClient => Err(Notice::NotFound),
     }
 }
 
@@ -86,19 +87,9 @@ struct Around {
 }
 
 impl Around {
-    /// A client out of sight is answered like one that does not exist.
-    async fn read(pages: &Pages, visitor: &Visitor, client_id: &str) -> Result<Self, Trouble> {
+    async fn read(pages: &Pages, visitor: &Visitor, client_id: &str) -> Result<Self, Notice> {
         let business = &visitor.account.business;
-        let sight = visitor.account.sight();
-        let client = pages.store.client(business, client_id).await?;
-        let client = client.ok_or(Trouble::NotFound)?;
-        if !pages
-            .store
-            .sees_client(business, &sight, &client.id)
-            .await?
-        {
-            return Err(Trouble::NotFound);
-        }
+        let client = in_sight(pages, visitor, client_id).await?;
         Ok(Self {
             head: visitor.head(""),
             client,
@@ -113,7 +104,7 @@ impl Around {
         typed: Typed,
         faults: Vec<(&'static str, String)>,
         entered_before: Option<String>,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, Notice> {
         let name = self.client.name.filter(|name| !name.is_empty());
         let staff = self.staff.into_iter();
         let form = ContactForm {

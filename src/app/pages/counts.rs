@@ -5,12 +5,12 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::Pages;
 use super::asked::Asked;
 use super::client::card;
-use super::{Pages, Trouble};
 use crate::domain::status::Status;
 use crate::store::browse::Reach;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Count, Counts};
 
 pub(super) async fn show(
@@ -18,7 +18,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let asked = Asked::read(query.as_deref());
     if let Some(id) = &asked.client {
         card(&pages, &visitor, id).await?;

@@ -15,16 +15,16 @@ use tokio::sync::mpsc;
 use tracing::error;
 use uuid::Uuid;
 
+use super::Pages;
 use super::asked::Asked;
-use super::{Pages, Trouble};
 use crate::app::downloads::Pages as Entries;
-use crate::app::resending::Order;
+use crate::app::order::Order;
 use crate::domain::time::Timestamp;
 use crate::export::{Csv, Format};
 use crate::store::Store;
 use crate::store::exports::{Export, NewExport};
 use crate::store::history::Filter;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Download, DownloadState, Downloads};
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ pub(super) async fn show(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let view = view(&pages, &visitor).await?;
     Ok(web::html(&request, web::render_downloads(&view)?))
 }
@@ -49,12 +49,12 @@ pub(super) async fn live(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let view = view(&pages, &visitor).await?;
     Ok(web::html(&request, web::render_downloads_live(&view)?))
 }
 
-async fn view(pages: &Pages, visitor: &Visitor) -> Result<Downloads, Trouble> {
+async fn view(pages: &Pages, visitor: &Visitor) -> Result<Downloads, Notice> {
     let account = &visitor.account;
     let found = pages.store.exports(&account.business, account.id).await?;
     Ok(Downloads {
@@ -90,9 +90,9 @@ pub(super) async fn ask(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Form(asked): Form<Ask>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     match Format::parse(&asked.format) {
-        None => return Err(Trouble::Refused("Choose CSV, Excel or PDF.")),
+        None => return Err(Notice::Refused("Choose CSV, Excel or PDF.")),
         Some(Format::Csv) => {
             let to = format!("/downloads/history.csv?{}", asked.query);
             return Ok(Redirect::to(&to).into_response());
@@ -113,7 +113,7 @@ pub(super) async fn ask(
     };
     if pages.store.add_export(new).await?.is_none() {
         let text = "Five of your files are being made already. Wait for one of them to be ready.";
-        return Err(Trouble::Refused(text));
+        return Err(Notice::Refused(text));
     }
     pages.exports_asked.notify_one();
     Ok(Redirect::to("/downloads").into_response())
@@ -124,7 +124,7 @@ pub(super) async fn fetch(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<Uuid>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let account = &visitor.account;
     let found = pages
         .store
@@ -136,7 +136,7 @@ pub(super) async fn fetch(
     };
     let found = found.filter(seen);
     let ready = found.and_then(|export| Some((export.bytes?, export)));
-    let (bytes, export) = ready.ok_or(Trouble::NotFound)?;
+    let (bytes, export) = ready.ok_or(Notice::NotFound)?;
     let store = pages.store.clone();
     let pieces = stream::try_unfold((store, 0), move |(store, number)| async move {
         let piece = store.export_piece(id, number).await.inspect_err(broken)?;
@@ -157,10 +157,10 @@ pub(super) async fn csv(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let turn = Arc::clone(&pages.csv_turns).try_acquire_owned();
     let turn = turn.map_err(|_closed_or_full| {
-        Trouble::Refused("Several histories are being sent at the moment. Try again in a minute.")
+        Notice::Refused("Several histories are being sent at the moment. Try again in a minute.")
     })?;
     let filter = Asked::read(query.as_deref()).filter(visitor.account.sight());
     let (store, business) = (pages.store.clone(), visitor.account.business.clone());

@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
+use super::Pages;
 use super::entry::{in_sight, refused};
-use super::{Pages, Trouble};
 use crate::domain::tags;
 use crate::store::changes::{Edit, Edited};
 use crate::store::history::Entry;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 
 /// A page of text, so that a note of a long talk fits.
 const DESCRIPTION_LENGTH_MAX: usize = 4_000;
@@ -43,7 +43,7 @@ pub(super) async fn description(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Form(given): Form<Description>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let entry = in_sight(&pages, &visitor, &id).await?;
     // Browsers send the ends of lines as two characters.
     let text = given.description.replace("\r\n", "\n").trim().to_owned();
@@ -75,7 +75,7 @@ pub(super) async fn tags(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Form(given): Form<Tags>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let entry = in_sight(&pages, &visitor, &id).await?;
     let after = match tags::typed(&given.tags) {
         Ok(tags) => tags,
@@ -96,7 +96,7 @@ async fn change(
     visitor: &Visitor,
     entry: &Entry,
     (edit, is_as_shown): (Edit, bool),
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let account = &visitor.account;
     let is_so = match &edit {
         Edit::Description { before, after } | Edit::Card { before, after, .. } => before == after,
@@ -117,7 +117,7 @@ async fn change(
         Edited::Done | Edited::Same => {
             Ok(Redirect::to(&format!("/entries/{}", entry.id)).into_response())
         }
-        Edited::Nothing => Err(Trouble::NotFound),
+        Edited::Nothing => Err(Notice::NotFound),
         Edited::Meanwhile => {
             let entry = in_sight(pages, visitor, &entry.id.to_string()).await?;
             let why = "Somebody else changed it after this page was shown, so your change was not \

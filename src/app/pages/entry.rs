@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use super::edit::mark;
 use super::history::line;
-use super::{Pages, Trouble, story};
+use super::{Pages, story};
 use crate::api::again::Obstacle;
 use crate::domain::id::NotificationId;
 use crate::domain::message::{Attachment, Content};
 use crate::domain::method::Method;
 use crate::store::history::{Entry, Story};
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Editable, File, Kin, Message, Pictures, Reason, Show};
 
 /// Which side of the message is asked for.
@@ -30,7 +30,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Query(side): Query<Side>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let entry = in_sight(&pages, &visitor, &id).await?;
     let view = view(&pages, &visitor, &entry, &side).await?;
     let pictures = view.message.as_ref().map(|it| it.pictures);
@@ -48,7 +48,7 @@ pub(super) async fn refused(
     visitor: &Visitor,
     entry: &Entry,
     (status, why): (StatusCode, String),
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let mut view = view(pages, visitor, entry, &Side::default()).await?;
     view.refused = Some(why);
     let page = web::render_entry(&view)?;
@@ -57,16 +57,16 @@ pub(super) async fn refused(
 }
 
 /// The entry of the visitor's business, if its client is in sight.
-pub(super) async fn in_sight(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Entry, Trouble> {
-    let id = NotificationId::parse(id).ok_or(Trouble::NotFound)?;
+pub(super) async fn in_sight(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Entry, Notice> {
+    let id = NotificationId::parse(id).ok_or(Notice::NotFound)?;
     let business = &visitor.account.business;
     let entry = pages.store.entry(business, id).await?;
-    let entry = entry.ok_or(Trouble::NotFound)?;
+    let entry = entry.ok_or(Notice::NotFound)?;
     let sight = visitor.account.sight();
     let sees = pages.store.sees_client(business, &sight, &entry.client_id);
     if !sees.await? {
         // As if it were another business's.
-        return Err(Trouble::NotFound);
+        return Err(Notice::NotFound);
     }
     Ok(entry)
 }
@@ -76,7 +76,7 @@ async fn view(
     visitor: &Visitor,
     entry: &Entry,
     side: &Side,
-) -> Result<web::Entry, Trouble> {
+) -> Result<web::Entry, Notice> {
     let (kept, business) = (&pages.store, &visitor.account.business);
     let story = kept.story(entry.id).await?;
     let changes = kept.entry_changes(business, entry.id).await?;

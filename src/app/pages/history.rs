@@ -7,9 +7,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::Pages;
 use super::asked::{Asked, label, sort_word};
 use super::client::card;
-use super::{Pages, Trouble};
 use crate::domain::column::Column;
 use crate::domain::line;
 use crate::domain::method::{Channel, Method};
@@ -18,7 +18,7 @@ use crate::domain::status::Status;
 use crate::store::browse::{Bound, Looked, Reach, Sort};
 use crate::store::choices::Choices;
 use crate::store::history::Entry;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Badge, Chip, Choice, Form, Heading, Hint, Line, Page};
 
 /// Lines of one page: it stays under 100 KB with them.
@@ -31,12 +31,12 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let asked = Asked::read(query.as_deref());
     if asked.client.is_some() {
         return Ok(Redirect::to(&asked.here()).into_response());
     }
-    let page = view(&pages, &visitor, &asked).await?;
+    let page = whole(&pages, &visitor, &asked).await?;
     Ok(web::html(&request, page.render()?))
 }
 
@@ -46,20 +46,35 @@ pub(super) async fn live(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let asked = Asked::read(query.as_deref());
-    let page = view(&pages, &visitor, &asked).await?;
+    // An open page asks every second; of what people choose from, it shows a name of staff at most.
+    let choices = if asked.staff_id.is_some() {
+        pages.store.choices(&visitor.account.business).await?
+    } else {
+        Choices::default()
+    };
+    let page = view(&pages, &visitor, &asked, &choices).await?;
     Ok(web::html(&request, page.render_live()?))
 }
 
-/// The history that is asked for. `NotFound` when its client is out of sight.
-pub(super) async fn view(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Page, Trouble> {
+/// The whole page of the history that is asked for. `NotFound` when its client is out of sight.
+pub(super) async fn whole(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Page, Notice> {
+    let choices = pages.store.choices(&visitor.account.business).await?;
+    view(pages, visitor, asked, &choices).await
+}
+
+async fn view(
+    pages: &Pages,
+    visitor: &Visitor,
+    asked: &Asked,
+    choices: &Choices,
+) -> Result<Page, Notice> {
     let (store, account) = (&pages.store, &visitor.account);
     let client = match &asked.client {
         Some(id) => Some(card(pages, visitor, id).await?),
         None => None,
     };
-    let choices = store.choices(&account.business).await?;
     let browse = asked.browse(account.sight(), LINES);
     let looked = store.browse(&account.business, &browse).await?;
     let next = looked.next.as_ref();
@@ -67,8 +82,8 @@ pub(super) async fn view(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Res
     let unfiltered = asked.address(&[], asked.sort, None);
     Ok(Page {
         head: visitor.head(if client.is_some() { "" } else { "/" }),
-        form: form(asked, &choices),
-        chips: chips(asked, &choices),
+        form: form(asked, choices),
+        chips: chips(asked, choices),
         wrong: asked.wrong.clone(),
         notes: notes(&looked),
         headings: headings(asked, &account.hidden_columns),

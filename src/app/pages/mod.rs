@@ -21,10 +21,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Notify, Semaphore};
-use tracing::error;
 
 use super::account_list::account_list;
 use super::{samples, sign_on};
@@ -33,9 +31,9 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::role::Right;
 use crate::metrics::Metrics;
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::web;
-use crate::web::staff::{self, Cookies, Guarded, Hasher, Notice, Rule, Staff};
+use crate::web::staff::{self, Cookies, Guarded, Hasher, Rule, Staff};
 
 #[derive(Clone)]
 struct Pages {
@@ -170,40 +168,4 @@ fn files(guarded: Guarded<Pages>) -> Guarded<Pages> {
         .page("/downloads/live", POLLED, get(downloads::live))
         .page("/downloads/history.csv", CONTACTS, get(downloads::csv))
         .page("/downloads/{id}", CONTACTS, get(downloads::fetch))
-}
-
-/// Why a page cannot be shown.
-enum Trouble {
-    Store(store::Error),
-    Render(askama::Error),
-    NotFound,
-    /// What was asked for is not done, and why.
-    Refused(&'static str),
-}
-
-impl From<store::Error> for Trouble {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<askama::Error> for Trouble {
-    fn from(error: askama::Error) -> Self {
-        Self::Render(error)
-    }
-}
-
-impl IntoResponse for Trouble {
-    fn into_response(self) -> Response {
-        let notice = match self {
-            Self::Store(failed) => Notice::from(failed),
-            Self::Render(failed) => {
-                error!(error = %failed, "a page cannot be written");
-                Notice::Failed
-            }
-            Self::NotFound => Notice::NotFound,
-            Self::Refused(why) => Notice::Refused(why),
-        };
-        notice.into_response()
-    }
 }

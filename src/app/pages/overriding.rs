@@ -3,18 +3,18 @@
 
 use tracing::warn;
 
+use super::Pages;
 use super::resend::NOTE_LENGTH_MAX;
-use super::{Pages, Trouble};
 use crate::api::auth::OPERATORS;
 use crate::api::lifting::{Unlifted, off_account_list};
 use crate::domain::address::Address;
-use crate::domain::method::{Method, Priority};
+use crate::domain::method::Method;
 use crate::domain::role::Right;
-use crate::domain::suppression::{Reason, is_bulk};
+use crate::domain::suppression::Reason;
 use crate::store::bars::Asked;
 use crate::store::history::Entry;
 use crate::store::suppressions::{Lift, Suppression};
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{BarReason, Barred, Way};
 
 /// What stands in the way of this entry, sent again to that address.
@@ -23,17 +23,8 @@ pub(super) async fn standing(
     visitor: &Visitor,
     entry: &Entry,
     to: &Address,
-) -> Result<Vec<Suppression>, Trouble> {
-    let asked = Asked {
-        id: entry.id,
-        business: &visitor.account.business,
-        to,
-        contact_type: &entry.contact_type,
-        is_bulk: is_bulk(
-            Priority::usual_for(&entry.contact_type),
-            &entry.contact_type,
-        ),
-    };
+) -> Result<Vec<Suppression>, Notice> {
+    let asked = Asked::again(&visitor.account.business, entry, to);
     let mut found = pages.store.standing(&[asked]).await?;
     Ok(found.remove(&entry.id).unwrap_or_default())
 }
@@ -82,7 +73,7 @@ pub(super) async fn lift(
     visitor: &Visitor,
     (to, standing): (&Address, &[Suppression]),
     note: &str,
-) -> Result<Overridden, Trouble> {
+) -> Result<Overridden, Notice> {
     let refused = |why: &str| Ok(Overridden::Refused(why.to_owned()));
     match way(visitor, standing) {
         Way::Override => {}
@@ -128,7 +119,7 @@ async fn off_their_list(
     pages: &Pages,
     standing: &[Suppression],
     lift: Lift<'_>,
-) -> Result<Option<String>, Trouble> {
+) -> Result<Option<String>, Notice> {
     let is_theirs = |entry: &Suppression| {
         entry.method == Method::Email && matches!(entry.reason, Reason::Bounce | Reason::Complaint)
     };

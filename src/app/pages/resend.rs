@@ -9,10 +9,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Pages;
 use super::entry::{in_sight, refused};
 use super::history::line;
 use super::overriding::{self, Overridden};
-use super::{Pages, Trouble};
 use crate::api::again::{Again, Obstacle};
 use crate::api::ways;
 use crate::domain::address::Address;
@@ -23,7 +23,7 @@ use crate::store::changes::Edit;
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification, Why};
 use crate::store::history::Entry;
 use crate::store::suppressions::Suppression;
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Resend, Typed};
 
 /// Characters of the text that the form shows: enough to see which message it is.
@@ -70,7 +70,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let entry = in_sight(&pages, &visitor, &id).await?;
     if let Some(obstacle) = Obstacle::of(&entry) {
         let why = (StatusCode::CONFLICT, obstacle.to_string());
@@ -91,7 +91,7 @@ pub(super) async fn send(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Form(given): Form<Given>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let entry = in_sight(&pages, &visitor, &id).await?;
     if let Some(obstacle) = Obstacle::of(&entry) {
         let why = (StatusCode::CONFLICT, obstacle.to_string());
@@ -133,7 +133,7 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    async fn attempt(&self, given: &Given) -> Result<Attempt, Trouble> {
+    async fn attempt(&self, given: &Given) -> Result<Attempt, Notice> {
         let (pages, entry) = (self.pages, self.entry);
         let account = &self.visitor.account;
         let Ok(key) = Uuid::try_parse(&given.key) else {
@@ -148,7 +148,7 @@ impl Shown<'_> {
             staff_id: Some(account.staff_id.clone()),
             key: Some(format!("page:resend:{key}")),
         };
-        let new = again.of(entry).map_err(|_obstacle| Trouble::NotFound)?;
+        let new = again.of(entry).map_err(|_obstacle| Notice::NotFound)?;
         let asked = new.idempotency.iter().collect::<Vec<_>>();
         let before = pages
             .store
@@ -185,7 +185,7 @@ impl Shown<'_> {
         &self,
         new: &NewNotification,
         given: &Given,
-    ) -> Result<Option<Attempt>, Trouble> {
+    ) -> Result<Option<Attempt>, Notice> {
         let to = new.to.clone();
         let conflict = |why: String| {
             Ok(Some(Attempt::Refused(
@@ -218,18 +218,18 @@ impl Shown<'_> {
         }
     }
 
-    async fn is_deactivated(&self) -> Result<bool, Trouble> {
+    async fn is_deactivated(&self) -> Result<bool, Notice> {
         let business = &self.visitor.account.business;
         let client = self.pages.store.client(business, &self.entry.client_id);
         let client = client.await?;
         Ok(client.is_some_and(|client| client.deactivated_at.is_some()))
     }
 
-    async fn correct_card(&self, to: &Address) -> Result<(), Trouble> {
+    async fn correct_card(&self, to: &Address) -> Result<(), Notice> {
         let account = &self.visitor.account;
         let (store, business) = (&self.pages.store, &account.business);
         let client = store.client(business, &self.entry.client_id).await?;
-        let client = client.ok_or(Trouble::NotFound)?;
+        let client = client.ok_or(Notice::NotFound)?;
         let method = to.method();
         let edit = Edit::Card {
             method,
@@ -245,7 +245,7 @@ impl Shown<'_> {
         Ok(())
     }
 
-    async fn enqueue(&self, new: NewNotification) -> Result<Attempt, Trouble> {
+    async fn enqueue(&self, new: NewNotification) -> Result<Attempt, Notice> {
         let request = Enqueue {
             business: self.visitor.account.business.clone(),
             notifications: vec![new],
@@ -254,7 +254,7 @@ impl Shown<'_> {
             Enqueued::Done(tickets) => {
                 let fresh = tickets.iter().filter(|ticket| !ticket.duplicate).count();
                 self.pages.enqueued(fresh);
-                let ticket = tickets.first().ok_or(Trouble::NotFound)?;
+                let ticket = tickets.first().ok_or(Notice::NotFound)?;
                 Attempt::Sent(ticket.id)
             }
             Enqueued::Refused(refusals) => {
@@ -274,7 +274,7 @@ impl Shown<'_> {
         to: Option<&Address>,
         typed: Typed,
         refused: Option<String>,
-    ) -> Result<Resend, Trouble> {
+    ) -> Result<Resend, Notice> {
         let (pages, entry) = (self.pages, self.entry);
         let business = &self.visitor.account.business;
         let content = pages.store.content(business, entry.id).await?;

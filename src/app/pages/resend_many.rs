@@ -7,15 +7,16 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::Pages;
 use super::asked::Asked;
 use super::history::line;
-use super::{Pages, Trouble};
-use crate::app::resending::{Fate, Order, RUN_MAX, fates};
+use crate::app::order::Order;
+use crate::app::resending::{Fate, RUN_MAX, fates};
 use crate::domain::role::Sight;
 use crate::store::browse::Browse;
 use crate::store::history::{Entry, Filter, PAGE_MAX};
 use crate::store::resend_runs::{self, NewRun};
-use crate::web::staff::Visitor;
+use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Line, Preview, Prospect, Run, RunState};
 
 /// Entries that the preview shows.
@@ -35,7 +36,7 @@ pub(super) async fn preview(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     answer(&pages, &visitor, &Asked::read(query.as_deref())).await
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn begin(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
     Form(given): Form<Given>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let asked = Asked::read(query.as_deref());
     let sight = visitor.account.sight();
     let (Ok(id), Ok(filter)) = (Uuid::try_parse(&given.id), asked.strictly(sight.clone())) else {
@@ -76,12 +77,12 @@ pub(super) async fn progress(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
-    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
+) -> Result<Response, Notice> {
+    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Notice::NotFound)?;
     let business = &visitor.account.business;
     let run = pages.store.resend_run(business, id).await?;
     let run = run.filter(|run| may_see(&visitor, run));
-    let run = run.ok_or(Trouble::NotFound)?;
+    let run = run.ok_or(Notice::NotFound)?;
     let page = web::render_run(&visitor.head(""), &shown(&run))?;
     Ok(web::html(&request, page))
 }
@@ -90,18 +91,18 @@ pub(super) async fn stop(
     State(pages): State<Pages>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
-) -> Result<Response, Trouble> {
-    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Trouble::NotFound)?;
+) -> Result<Response, Notice> {
+    let id = Uuid::try_parse(&id).map_err(|_not_an_id| Notice::NotFound)?;
     let business = &visitor.account.business;
     let run = pages.store.resend_run(business, id).await?;
     let run = run.filter(|run| may_see(&visitor, run));
-    run.ok_or(Trouble::NotFound)?;
+    run.ok_or(Notice::NotFound)?;
     // One that is at its end already shows so.
     pages.store.stop_resend_run(business, id).await?;
     Ok(Redirect::to(&format!("/resend/{id}")).into_response())
 }
 
-async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Response, Trouble> {
+async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Response, Notice> {
     let (mut status, mut refused) = (StatusCode::OK, None);
     let mut found = Found::default();
     match asked.strictly(visitor.account.sight()) {
@@ -140,7 +141,7 @@ struct Found {
 
 /// Goes through what matches, as the run would, up to what one run takes; no further than somebody
 /// waits.
-async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<Found, Trouble> {
+async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<Found, Notice> {
     let (store, business) = (&pages.store, &visitor.account.business);
     let mut found = Found::default();
     let mut browse = Browse {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Pages, Trouble};
+use super::Pages;
 use crate::domain::by_hand::DUE_SOON;
 use crate::domain::role::Right;
 use crate::domain::time::Timestamp;
@@ -39,7 +39,7 @@ pub(super) async fn show(
     Extension(visitor): Extension<Visitor>,
     Query(asked): Query<Asked>,
     request: HeaderMap,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let (by, leads) = (asker(&visitor), visitor.account.may(Right::SeeAllTasks));
     let own = by.staff_id;
     let of = if asked.of == own { "" } else { &asked.of };
@@ -99,7 +99,7 @@ pub(super) async fn finish(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Form(from): Form<From>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let id = markable(&pages, &visitor, &id).await?;
     let marked = pages.store.finish_task(&asker(&visitor), id).await?;
     back(&from, marked.as_ref())
@@ -110,27 +110,27 @@ pub(super) async fn reopen(
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Form(from): Form<From>,
-) -> Result<Response, Trouble> {
+) -> Result<Response, Notice> {
     let id = markable(&pages, &visitor, &id).await?;
     let marked = pages.store.reopen_task(&asker(&visitor), id).await?;
     back(&from, marked.as_ref())
 }
 
 /// Whoever must do a task marks it, and whoever leads. To others it is not there.
-async fn markable(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Uuid, Trouble> {
-    let id = Uuid::try_parse(id).map_err(|_no_id| Trouble::NotFound)?;
+async fn markable(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Uuid, Notice> {
+    let id = Uuid::try_parse(id).map_err(|_no_id| Notice::NotFound)?;
     let task = pages.store.task(&asker(visitor), id).await?;
-    let task = task.ok_or(Trouble::NotFound)?;
+    let task = task.ok_or(Notice::NotFound)?;
     let is_own = task.assignee == visitor.account.staff_id;
     if is_own || visitor.account.may(Right::SeeAllTasks) {
         Ok(id)
     } else {
-        Err(Trouble::NotFound)
+        Err(Notice::NotFound)
     }
 }
 
-fn back(from: &From, marked: Option<&Task>) -> Result<Response, Trouble> {
-    let id = marked.ok_or(Trouble::NotFound)?.id.to_string();
+fn back(from: &From, marked: Option<&Task>) -> Result<Response, Notice> {
+    let id = marked.ok_or(Notice::NotFound)?.id.to_string();
     let to = tasks_address(&from.of, &from.show, Some(("marked", &id)));
     Ok(Redirect::to(&to).into_response())
 }

@@ -108,6 +108,13 @@ impl From<Error> for Notice {
     }
 }
 
+impl From<askama::Error> for Notice {
+    fn from(failed: askama::Error) -> Self {
+        error!(error = %failed, "a page cannot be written");
+        Self::Failed
+    }
+}
+
 impl From<Unhashed> for Notice {
     fn from(why: Unhashed) -> Self {
         match why {

@@ -45,6 +45,15 @@ pub(super) fn email(client: &str, to: &str) -> Value {
     })
 }
 
+/// The program with an email that it was asked to send, and a member at its pages.
+pub(super) async fn with_an_email(db: &TestDb, role: Role, to: &str) -> (Program, Browser, String) {
+    let program = start(db).await;
+    let browser = member(db, &program, role).await;
+    let ids = program.client.enqueue(&[email("C-1", to)]).await;
+    let id = ids.into_iter().next().unwrap();
+    (program, browser, id)
+}
+
 /// The value of a hidden field.
 pub(super) fn field(html: &str, name: &str) -> String {
     let begin = format!("name=\"{name}\" value=\"");
@@ -61,13 +70,8 @@ pub(super) fn mark(html: &str, path: &str) -> String {
 }
 
 async fn an_entry_is_renamed_and_what_stood_there_stays_on_record(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::Admin).await;
-    let id = program
-        .client
-        .enqueue(&[email("C-1", "delivered@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, id) =
+        with_an_email(db, Role::Admin, "delivered@simulator.test").await;
     let (page, token) = (format!("/entries/{id}"), browser.token().await);
     let shown = browser.get(&page).await.html;
     let rename = format!("{page}/description");
@@ -121,13 +125,8 @@ async fn an_entry_is_renamed_and_what_stood_there_stays_on_record(db: &TestDb) {
 }
 
 async fn an_entry_is_tagged_by_its_content_and_by_people(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::Admin).await;
-    let id = program
-        .client
-        .enqueue(&[email("C-1", "delivered@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, id) =
+        with_an_email(db, Role::Admin, "delivered@simulator.test").await;
     let (page, token) = (format!("/entries/{id}"), browser.token().await);
     let shown = browser.get(&page).await.html;
     assert!(shown.contains("<li>yoga class</li>"), "{shown}");
@@ -153,13 +152,8 @@ async fn an_entry_is_tagged_by_its_content_and_by_people(db: &TestDb) {
 }
 
 async fn a_message_is_shown_from_each_side_and_its_pictures_only_when_asked_for(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::Admin).await;
-    let id = program
-        .client
-        .enqueue(&[email("C-1", "delivered@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, id) =
+        with_an_email(db, Role::Admin, "delivered@simulator.test").await;
     program
         .client
         .until(&id, |entry| entry["status"] != "Awaiting Send")
@@ -207,13 +201,8 @@ async fn a_message_is_shown_from_each_side_and_its_pictures_only_when_asked_for(
 }
 
 async fn an_entry_is_sent_again_once_however_often_the_form_is_sent(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::Admin).await;
-    let first = program
-        .client
-        .enqueue(&[email("C-1", "delivered@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, first) =
+        with_an_email(db, Role::Admin, "delivered@simulator.test").await;
     let (path, token) = (format!("/entries/{first}/resend"), browser.token().await);
     let form = browser.get(&path).await.html;
     assert!(form.contains("See you on Monday, Yuki.") && form.contains("delivered@simulator.test"));
@@ -265,13 +254,8 @@ async fn an_entry_is_sent_again_once_however_often_the_form_is_sent(db: &TestDb)
 }
 
 async fn a_corrected_address_is_checked_and_goes_to_the_card_where_asked_for(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::ContactCentre).await;
-    let first = program
-        .client
-        .enqueue(&[email("C-1", "bounced@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, first) =
+        with_an_email(db, Role::ContactCentre, "bounced@simulator.test").await;
     let (path, token) = (format!("/entries/{first}/resend"), browser.token().await);
     for (to, card, status) in [
         ("not an address", "", 422),

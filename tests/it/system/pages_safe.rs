@@ -6,7 +6,7 @@ use sendtrail::domain::role::Role;
 use sendtrail::domain::suppression::Reason;
 use serde_json::{Value, json};
 
-use super::pages_entry::{email, field, mark, member, suppress};
+use super::pages_entry::{field, mark, member, suppress, with_an_email};
 use super::staff::start;
 use crate::store::make;
 use crate::support::db::{TestDb, both};
@@ -87,13 +87,8 @@ async fn hostile_texts_are_shown_as_text_everywhere(db: &TestDb) {
 }
 
 async fn nothing_deletes_an_entry(db: &TestDb) {
-    let program = start(db).await;
-    let mut browser = member(db, &program, Role::Admin).await;
-    let id = program
-        .client
-        .enqueue(&[email("C-1", "delivered@simulator.test")])
-        .await
-        .remove(0);
+    let (program, mut browser, id) =
+        with_an_email(db, Role::Admin, "delivered@simulator.test").await;
     program
         .client
         .until(&id, |entry| entry["status"] != "Awaiting Send")
