@@ -35,9 +35,9 @@ SELECT bench_id(n), 'default', md5('client ' || client)::uuid, to_timestamp(1767
 FROM (SELECT n, CASE WHEN n % :every = 0 THEN 0 ELSE 1 + (n * 7919) % (:clients - 1) END AS client
       FROM generate_series(0::bigint, :entries - 1) AS n) AS e;
 
-INSERT INTO delivery_facts (notification_id, sent_at, provider, opens_tracked, delivered_at, opened_first_at,
+INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, opens_tracked, delivered_at, opened_first_at,
                             opened_last_at, opened_count, clicked_count)
-SELECT bench_id(n), sent, 'ses', true, sent, opened, opened, CASE WHEN opened IS NULL THEN 0 ELSE 1 END, 0
+SELECT bench_id(n), sent, bench_id(n), 'ses', true, sent, opened, opened, CASE WHEN opened IS NULL THEN 0 ELSE 1 END, 0
 FROM (SELECT n, to_timestamp(1767225600 + n) AS sent,
              CASE WHEN n % 3 = 0 THEN to_timestamp(1767312000 + n) END AS opened
       FROM generate_series(0::bigint, :entries - 1) AS n) AS e;

@@ -25,7 +25,8 @@ use crate::store::history::{Filter, Match, Order, PAGE_MAX};
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct History {
     entries: Vec<EntryJson>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last. One request looks at a limited number of entries: a
+    /// page may be shorter than `limit`, or empty, and still have a next one.
     next: Option<String>,
 }
 
@@ -83,8 +84,7 @@ async fn page(shared: &Shared, business: &str, filter: Filter) -> Result<Json<Hi
     let turn = shared.histories.acquire().await;
     let page = shared.api.store.history(business, &filter).await?;
     drop(turn);
-    let last = page.entries.last().filter(|_| page.more);
-    let next = last.map(|entry| cursor(filter.order, entry.id));
+    let next = page.next.map(|last| cursor(filter.order, last));
     let entries = page.entries.into_iter().map(EntryJson::brief).collect();
     Ok(Json(History { entries, next }))
 }

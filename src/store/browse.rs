@@ -93,14 +93,9 @@ impl Position {
 
 impl Store {
     pub async fn browse(&self, business: &str, wanted: &Browse) -> Result<Looked, Error> {
-        if wanted.sort.by == Column::Date {
-            self.by_date(business, wanted).await
-        } else {
-            self.by_value(business, wanted).await
+        if wanted.sort.by != Column::Date {
+            return self.by_value(business, wanted).await;
         }
-    }
-
-    async fn by_date(&self, business: &str, wanted: &Browse) -> Result<Looked, Error> {
         let filter = Filter {
             order: if wanted.sort.descending {
                 Order::NewestFirst
@@ -110,9 +105,19 @@ impl Store {
             after: wanted.after.as_ref().map(|after| after.id),
             ..wanted.filter.clone()
         };
+        self.by_date(business, &filter, wanted.reach).await
+    }
+
+    /// In the order of the filter.
+    pub(super) async fn by_date(
+        &self,
+        business: &str,
+        filter: &Filter,
+        reach: Reach,
+    ) -> Result<Looked, Error> {
         let mut tx = self.db.read().await?;
-        let edge = edge(&mut tx, business, &filter, wanted.reach).await?;
-        let stmt = filter::page(business, &filter, edge, tx.dialect());
+        let edge = edge(&mut tx, business, filter, reach).await?;
+        let stmt = filter::page(business, filter, edge, tx.dialect());
         let mut ids = Vec::new();
         for row in tx.all(stmt).await? {
             ids.push(NotificationId::new(row.id("id")?));

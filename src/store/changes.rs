@@ -1,5 +1,5 @@
-//! What people change of an entry: its description, its tags, and the card of its client when they send
-//! it again to a corrected address. What stood there before is kept, with who changed it and when (M2, M8).
+//! What people change of an entry: its description, its tags, and, when they send it again, the card of
+//! its client and what stands in the way. What was before is kept, with who changed it and when (M2, M8).
 
 use serde_json::Value as Json;
 
@@ -28,6 +28,8 @@ pub enum Edit {
         before: Option<String>,
         after: Option<String>,
     },
+    /// It was sent again to an address that had to be taken off the suppression list for it.
+    Override { why: String },
 }
 
 /// What came of it.
@@ -62,6 +64,7 @@ impl Edit {
             Self::Description { .. } => "description",
             Self::Tags { .. } => "tags",
             Self::Card { .. } => "card",
+            Self::Override { .. } => "override",
         }
     }
 
@@ -73,6 +76,7 @@ impl Edit {
                 (before.clone(), after.clone())
             }
             Self::Tags { before, after } => (json(before), json(after)),
+            Self::Override { why } => (None, Some(why.clone())),
         }
     }
 }
@@ -124,7 +128,9 @@ impl Store {
         .bind(after)
         .push(")");
         tx.execute(stmt).await?;
-        tx.execute(set(edit, id)).await?;
+        if let Some(stmt) = set(edit, id) {
+            tx.execute(stmt).await?;
+        }
         tx.commit().await?;
         Ok(Edited::Done)
     }
@@ -189,6 +195,7 @@ fn obstacle(row: &Row, edit: &Edit) -> Result<Option<Edited>, Error> {
             let now = row.opt_text(on_card(*method))?;
             (now == *after, now == *before)
         }
+        Edit::Override { .. } => return Ok(None),
     };
     Ok(match (is_so, was_shown) {
         (true, _) => Some(Edited::Same),
@@ -205,9 +212,10 @@ const fn on_card(method: Method) -> &'static str {
     }
 }
 
-fn set(edit: &Edit, id: NotificationId) -> Stmt {
+/// What is to be written beside the record of the change.
+fn set(edit: &Edit, id: NotificationId) -> Option<Stmt> {
     let entry = |stmt: Stmt| stmt.push(" WHERE id = ").bind(id.uuid());
-    match edit {
+    Some(match edit {
         Edit::Description { after, .. } => {
             entry(sql("UPDATE contact_log SET description = ").bind(after.clone()))
         }
@@ -221,7 +229,8 @@ fn set(edit: &Edit, id: NotificationId) -> Stmt {
             .push(" WHERE uid = (SELECT client_uid FROM contact_log WHERE id = ")
             .bind(id.uuid())
             .push(")"),
-    }
+        Edit::Override { .. } => return None,
+    })
 }
 
 fn changed(row: &Row) -> Result<Changed, Error> {
@@ -238,6 +247,9 @@ fn changed(row: &Row) -> Result<Changed, Error> {
             },
             before,
             after,
+        },
+        "override" => Edit::Override {
+            why: after.unwrap_or_default(),
         },
         _ => Edit::Description { before, after },
     };

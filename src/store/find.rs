@@ -14,7 +14,7 @@ use crate::domain::role::Sight;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     pub clients: Vec<Client>,
-    /// There are more; a longer text finds them.
+    /// There are more, or there may be: a longer text finds them.
     pub more: bool,
 }
 
@@ -45,13 +45,21 @@ impl Store {
             return Ok(Found::default());
         }
         let mut tx = self.db.read().await?;
-        let stmt = statement(business, sight, &wanted, tx.dialect());
+        let looked_at = wanted.looked_at(sight);
+        let stmt = statement(business, sight, &wanted, (tx.dialect(), looked_at));
         let rows = tx.all(stmt).await?;
-        drop(tx);
         let mut found = Found {
             clients: Vec::new(),
             more: i64::try_from(rows.len()).is_ok_and(|rows| rows >= ROWS_MAX),
         };
+        for beginning in wanted.beginnings() {
+            if !found.more {
+                let words = words(sql(""), business, beginning);
+                let stmt = words.push(" LIMIT 1 OFFSET ").bind(looked_at);
+                found.more = tx.optional(stmt).await?.is_some();
+            }
+        }
+        drop(tx);
         let mut seen = BTreeSet::new();
         for row in &rows {
             let client = clients::client(row)?;
@@ -114,6 +122,15 @@ impl Wanted {
         self.uid.is_none() && tokens.next().is_some_and(plain) && tokens.next().is_none()
     }
 
+    /// Words that are looked at for each beginning.
+    fn looked_at(&self, sight: &Sight) -> i64 {
+        if self.is_plain() && *sight == Sight::All {
+            ROWS_MAX
+        } else {
+            WORDS_LOOKED_AT
+        }
+    }
+
     /// The beginnings of words by which clients are looked for: of the longest word of each way.
     fn beginnings(&self) -> BTreeSet<&str> {
         let ways = self.ways.iter();
@@ -166,12 +183,24 @@ fn digits(word: &str) -> Option<String> {
     (is_number && digits.len() >= DIGITS_MIN).then(|| digits.to_owned())
 }
 
-fn statement(business: &str, sight: &Sight, wanted: &Wanted, dialect: Dialect) -> Stmt {
-    let looked_at = if wanted.is_plain() && *sight == Sight::All {
-        ROWS_MAX
-    } else {
-        WORDS_LOOKED_AT
-    };
+/// The words of the business that begin so, in their order.
+fn words(stmt: Stmt, business: &str, beginning: &str) -> Stmt {
+    stmt.push("SELECT w.word, w.client_uid FROM client_words w WHERE w.business_id = ")
+        .bind(business)
+        .push(" AND w.word >= ")
+        .bind(beginning)
+        .push(" AND w.word < ")
+        // Nothing that begins so comes after the last character there is.
+        .bind(format!("{beginning}{}", char::MAX))
+        .push(" ORDER BY w.word, w.client_uid")
+}
+
+fn statement(
+    business: &str,
+    sight: &Sight,
+    wanted: &Wanted,
+    (dialect, looked_at): (Dialect, i64),
+) -> Stmt {
     let mut stmt = sql(concat!(clients::columns!(), " FROM ("));
     if let Some(uid) = wanted.uid {
         stmt = stmt
@@ -182,16 +211,9 @@ fn statement(business: &str, sight: &Sight, wanted: &Wanted, dialect: Dialect) -
     for (i, beginning) in wanted.beginnings().into_iter().enumerate() {
         stmt = stmt
             .push(if i > 0 { " UNION ALL " } else { "" })
-            .push(
-                "SELECT * FROM (SELECT w.word, w.client_uid FROM client_words w WHERE w.business_id = ",
-            )
-            .bind(business)
-            .push(" AND w.word >= ")
-            .bind(beginning)
-            .push(" AND w.word < ")
-            // Nothing that begins so comes after the last character there is.
-            .bind(format!("{beginning}{}", char::MAX))
-            .push(" ORDER BY w.word, w.client_uid LIMIT ")
+            .push("SELECT * FROM (");
+        stmt = words(stmt, business, beginning)
+            .push(" LIMIT ")
             .bind(looked_at)
             .push(") AS begins");
     }

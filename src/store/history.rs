@@ -3,9 +3,10 @@
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use super::browse::Reach;
 use super::row::Row;
 use super::stmt::{Rows, sql};
-use super::{Error, Store, facts, feedback, filter, tags};
+use super::{Error, Store, facts, feedback, tags};
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -137,8 +138,9 @@ pub enum Order {
 #[derive(Clone, Debug)]
 pub struct Page {
     pub entries: Vec<Entry>,
-    /// There are more after the last of these.
-    pub more: bool,
+    /// After which the next page begins; none: there is nothing after this one. Where no index leads to
+    /// what is asked for, a page ends when so many were looked at, and may be short or empty.
+    pub next: Option<NotificationId>,
 }
 
 /// Events of one notification that a timeline shows; the ledger keeps them all.
@@ -265,21 +267,10 @@ impl Store {
 
     /// One page of the business's contact history.
     pub async fn history(&self, business: &str, filter: &Filter) -> Result<Page, Error> {
-        let limit = filter.page_size();
-        let mut tx = self.db.read().await?;
-        let mut ids = Vec::new();
-        for row in tx
-            .all(filter::page(business, filter, None, self.db.dialect()))
-            .await?
-        {
-            ids.push(NotificationId::new(row.id("id")?));
-        }
-        drop(tx);
-        let more = ids.len() > limit;
-        ids.truncate(limit);
+        let looked = self.by_date(business, filter, Reach::default()).await?;
         Ok(Page {
-            entries: self.entries(business, &ids).await?,
-            more,
+            entries: looked.entries,
+            next: looked.next.map(|position| position.id),
         })
     }
 }

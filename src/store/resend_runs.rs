@@ -44,6 +44,8 @@ pub struct Run {
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
+    /// The name of the staff member who stopped it.
+    pub stopped_by: Option<String>,
 }
 
 /// One batch of a run that was dealt with.
@@ -59,9 +61,10 @@ pub struct Batch {
 macro_rules! columns {
     () => {
         "SELECT r.id, r.business_id, r.account_id, r.staff_id, coalesce(s.name, r.staff_id) AS name, r.filter, \
-         r.total, r.sent, r.left_out, r.reached, r.created_at, r.finished_at, r.stopped_at \
-         FROM resend_runs r LEFT JOIN staff s ON s.business_id = r.business_id \
-         AND s.staff_id = r.staff_id WHERE "
+         r.total, r.sent, r.left_out, r.reached, r.created_at, r.finished_at, r.stopped_at, \
+         coalesce(b.name, r.stopped_by) AS stopped_by FROM resend_runs r \
+         LEFT JOIN staff s ON s.business_id = r.business_id AND s.staff_id = r.staff_id \
+         LEFT JOIN staff b ON b.business_id = r.business_id AND b.staff_id = r.stopped_by WHERE "
     };
 }
 
@@ -142,11 +145,19 @@ impl Store {
         Ok(moved)
     }
 
-    /// Has a run stop after the batch that is under way. `false`: it is at its end, or not there.
-    pub async fn stop_resend_run(&self, business: &str, id: Uuid) -> Result<bool, Error> {
+    /// Has a run stop after the batch that is under way, on record with the member who wants it.
+    /// `false`: it is at its end, or not there.
+    pub async fn stop_resend_run(
+        &self,
+        business: &str,
+        id: Uuid,
+        staff_id: &str,
+    ) -> Result<bool, Error> {
         let mut tx = self.db.write().await?;
         let stmt = sql("UPDATE resend_runs SET stopped_at = ")
             .bind(self.clock.now())
+            .push(", stopped_by = ")
+            .bind(staff_id)
             .push(" WHERE finished_at IS NULL AND stopped_at IS NULL AND id = ")
             .bind(id)
             .push(" AND business_id = ")
@@ -215,5 +226,6 @@ fn run(row: &Row) -> Result<Run, Error> {
         created_at: row.time("created_at")?,
         finished_at: row.opt_time("finished_at")?,
         stopped_at: row.opt_time("stopped_at")?,
+        stopped_by: row.opt_text("stopped_by")?,
     })
 }

@@ -25,9 +25,28 @@ pub struct Task {
     pub assignee_name: String,
     /// Empty when an application made it.
     pub created_by: String,
+    pub created_by_name: String,
     pub created_at: Timestamp,
     pub done_at: Option<Timestamp>,
     pub done_by: Option<String>,
+    /// The last time that it was opened again, and by whom; empty when an application did it.
+    pub reopened: Option<(Timestamp, String)>,
+}
+
+/// A task was marked as done, or opened again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskChange {
+    pub task: Uuid,
+    pub at: Timestamp,
+    /// The member's name; empty when an application did it.
+    pub user: String,
+    pub mark: Mark,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Done,
+    Reopened,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +104,21 @@ pub struct TaskPage {
 pub const TASKS_PAGE_MAX: usize = 200;
 /// Tasks of one contact that are shown with it.
 const OF_ENTRY_MAX: i64 = 50;
+/// Changes of these that are shown, the latest.
+const CHANGES_MAX: i64 = 100;
 /// Those due are counted so far: more are too many anyway.
 pub const DUE_COUNTED_MAX: i64 = 100;
 
 const COLUMNS: &str = "SELECT t.id, t.entry_id, t.title, t.description, t.due_at, t.assignee, \
-    coalesce(s.name, t.assignee) AS assignee_name, t.created_by, t.created_at, t.done_at, \
-    coalesce(d.name, t.done_by) AS done_by, c.client_id, c.name AS client_name \
+    coalesce(s.name, t.assignee) AS assignee_name, t.created_by, coalesce(m.name, t.created_by) AS created_by_name, t.created_at, t.done_at, \
+    coalesce(d.name, t.done_by) AS done_by, c.client_id, c.name AS client_name, \
+    r.changed_at AS reopened_at, coalesce(o.name, r.staff_id) AS reopened_by \
     FROM follow_up_tasks t \
+    LEFT JOIN task_changes r ON r.id = (SELECT x.id FROM task_changes x WHERE x.task_id = t.id \
+    AND x.kind = 'reopened' ORDER BY x.id DESC LIMIT 1) \
+    LEFT JOIN staff o ON o.business_id = t.business_id AND o.staff_id = r.staff_id \
     LEFT JOIN staff s ON s.business_id = t.business_id AND s.staff_id = t.assignee \
+    LEFT JOIN staff m ON m.business_id = t.business_id AND m.staff_id = t.created_by \
     LEFT JOIN staff d ON d.business_id = t.business_id AND d.staff_id = t.done_by \
     LEFT JOIN clients c ON c.uid = t.client_uid";
 
@@ -162,6 +188,36 @@ impl Store {
         tx.all(stmt).await?.iter().map(task).collect()
     }
 
+    /// When those were marked as done and opened again, and by whom, by time.
+    pub async fn task_changes_of_entry(
+        &self,
+        business: &str,
+        entry: NotificationId,
+    ) -> Result<Vec<TaskChange>, Error> {
+        let stmt = sql(
+            "SELECT x.task_id, x.changed_at, x.kind, coalesce(s.name, x.staff_id) AS name \
+             FROM follow_up_tasks t JOIN task_changes x ON x.task_id = t.id \
+             LEFT JOIN staff s ON s.business_id = x.business_id AND s.staff_id = x.staff_id \
+             WHERE t.business_id = ",
+        )
+        .bind(business)
+        .push(" AND t.entry_id = ")
+        .bind(entry.uuid())
+        .push(" ORDER BY x.id DESC LIMIT ")
+        .bind(CHANGES_MAX);
+        let mut tx = self.db.read().await?;
+        let mut changes = Vec::new();
+        for row in tx.all(stmt).await?.iter().rev() {
+            changes.push(TaskChange {
+                task: row.id("task_id")?,
+                at: row.time("changed_at")?,
+                user: row.text("name")?,
+                mark: row.word("kind", Mark::parse)?,
+            });
+        }
+        Ok(changes)
+    }
+
     /// A task that the asker may see: an own one, or one about a client in sight.
     pub async fn task(&self, asker: &Asker<'_>, id: Uuid) -> Result<Option<Task>, Error> {
         let mut tx = self.db.read().await?;
@@ -207,29 +263,63 @@ impl Store {
             .push(", done_by = ")
             .bind(asker.staff_id)
             .push(" WHERE done_at IS NULL AND id = ");
-        self.change_task(asker, id, change).await
+        self.change_task(asker, id, (Mark::Done, change)).await
     }
 
     /// The task is open again.
     pub async fn reopen_task(&self, asker: &Asker<'_>, id: Uuid) -> Result<Option<Task>, Error> {
-        let change = sql("UPDATE follow_up_tasks SET done_at = NULL, done_by = NULL WHERE id = ");
-        self.change_task(asker, id, change).await
+        let change = sql("UPDATE follow_up_tasks SET done_at = NULL, done_by = NULL \
+             WHERE done_at IS NOT NULL AND id = ");
+        self.change_task(asker, id, (Mark::Reopened, change)).await
     }
 
     async fn change_task(
         &self,
         asker: &Asker<'_>,
         id: Uuid,
-        change: Stmt,
+        (mark, change): (Mark, Stmt),
     ) -> Result<Option<Task>, Error> {
         let mut tx = self.db.write().await?;
         if read(&mut tx, asker, id).await?.is_none() {
             return Ok(None);
         }
-        tx.execute(change.bind(id)).await?;
+        if tx.execute(change.bind(id)).await? > 0 {
+            let now = self.clock.now();
+            let stmt = sql(
+                "INSERT INTO task_changes (id, business_id, task_id, staff_id, changed_at, kind) \
+                 VALUES (",
+            )
+            .bind(self.clock.new_uuid(now))
+            .push(", ")
+            .bind(asker.business)
+            .push(", ")
+            .bind(id)
+            .push(", ")
+            .bind(asker.staff_id)
+            .push(", ")
+            .bind(now)
+            .push(", ")
+            .bind(mark.as_str())
+            .push(")");
+            tx.execute(stmt).await?;
+        }
         let changed = read(&mut tx, asker, id).await?;
         tx.commit().await?;
         Ok(changed)
+    }
+}
+
+impl Mark {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Reopened => "reopened",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Done, Self::Reopened];
+        all.into_iter().find(|mark| mark.as_str() == text)
     }
 }
 
@@ -302,8 +392,12 @@ fn task(row: &Row) -> Result<Task, Error> {
         assignee: row.text("assignee")?,
         assignee_name: row.text("assignee_name")?,
         created_by: row.text("created_by")?,
+        created_by_name: row.text("created_by_name")?,
         created_at: row.time("created_at")?,
         done_at: row.opt_time("done_at")?,
         done_by: row.opt_text("done_by")?,
+        reopened: row
+            .opt_time("reopened_at")?
+            .zip(row.opt_text("reopened_by")?),
     })
 }

@@ -7,6 +7,7 @@ use askama::Template;
 use super::frame;
 use super::page::When;
 use super::staff::Head;
+use super::tasks::TaskLine;
 use super::view::{Badge, Line};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
@@ -33,6 +34,8 @@ pub struct Entry {
     pub resendable: bool,
     pub resend_of: Option<Kin>,
     pub resends: Vec<Kin>,
+    /// What is to be done after it.
+    pub tasks: Vec<TaskLine>,
 }
 
 /// A text that people may change.

@@ -107,6 +107,8 @@ pub struct Run {
     pub total: u64,
     pub sent: u64,
     pub left_out: u64,
+    /// When and by whom.
+    pub stopped: Option<(Timestamp, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +169,11 @@ impl Barred {
 impl Run {
     fn when(&self) -> When {
         When::new(self.begun)
+    }
+
+    fn stopped(&self) -> Option<(When, &str)> {
+        let (at, by) = self.stopped.as_ref()?;
+        Some((When::new(*at), by))
     }
 
     fn done(&self) -> u64 {

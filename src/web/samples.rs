@@ -7,6 +7,7 @@ use super::counts::{Count, Counts};
 use super::entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step};
 use super::history::{Chip, Choice, Form, Heading, Hint, Page};
 use super::staff::Head;
+use super::tasks::TaskLine;
 use super::view::{Badge, Line};
 use crate::domain::column::Column;
 use crate::domain::id::NotificationId;
@@ -305,6 +306,7 @@ impl Entry {
             resendable: true,
             resend_of: Some(kin(&lines[6])),
             resends: vec![kin(&lines[7]), kin(&lines[3])],
+            tasks: vec![TaskLine::sample("Call back")],
         };
         let sms = Self {
             line: lines[1].clone(),

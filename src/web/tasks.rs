@@ -38,6 +38,8 @@ pub struct TaskLine {
     pub urgency: Urgency,
     /// When, and by whom.
     pub done: Option<(Timestamp, String)>,
+    /// When it was opened again, and by whom.
+    pub reopened: Option<(Timestamp, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +112,7 @@ impl Urgency {
         }
     }
 
-    const fn class(self) -> &'static str {
+    pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Overdue => "overdue",
             Self::Soon => "soon",
@@ -121,12 +123,17 @@ impl Urgency {
 }
 
 impl TaskLine {
-    fn due(&self) -> When {
+    pub(super) fn due(&self) -> When {
         When::new(self.due_at)
     }
 
-    fn done(&self) -> Option<(When, &str)> {
+    pub(super) fn done(&self) -> Option<(When, &str)> {
         let (at, by) = self.done.as_ref()?;
+        Some((When::new(*at), by))
+    }
+
+    fn reopened(&self) -> Option<(When, &str)> {
+        let (at, by) = self.reopened.as_ref()?;
         Some((When::new(*at), by))
     }
 }
@@ -139,20 +146,34 @@ impl fmt::Debug for TaskLine {
 }
 
 #[cfg(test)]
+impl TaskLine {
+    /// Open, and about nobody in sight.
+    pub(crate) fn sample(title: &str) -> Self {
+        Self {
+            id: "0190a000-0000-7000-8000-000000000001".to_owned(),
+            title: title.to_owned(),
+            description: None,
+            client: None,
+            entry: Some("0190a000-0000-7000-8000-000000000002".to_owned()),
+            due_at: Timestamp::from_millis(1_798_794_000_000),
+            assignee: "Tom".to_owned(),
+            urgency: Urgency::Later,
+            done: None,
+            reopened: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn line(title: &str, urgency: Urgency) -> TaskLine {
         TaskLine {
-            id: "0190a000-0000-7000-8000-000000000001".to_owned(),
-            title: title.to_owned(),
             description: Some("<script>alert(1)</script>".to_owned()),
             client: Some(("C/1".to_owned(), "Ana <b>Ruiz</b>".to_owned())),
-            entry: Some("0190a000-0000-7000-8000-000000000002".to_owned()),
-            due_at: Timestamp::parse("2027-01-01T09:00:00Z").unwrap(),
-            assignee: "Tom".to_owned(),
             urgency,
-            done: None,
+            ..TaskLine::sample(title)
         }
     }
 

@@ -13,6 +13,7 @@ use super::counts::Counts;
 use super::entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step};
 use super::history::{Chip, Choice, Form, Hint, Page};
 use super::staff::Head;
+use super::tasks::TaskLine;
 use super::view::{Badge, Line};
 use super::{assets, entry_html, html, render_entry, secure_headers};
 
@@ -336,6 +337,7 @@ fn entry_of(text: &str) -> Entry {
         resendable: true,
         resend_of: entry.resend_of.map(|kin| Kin { to: text(), ..kin }),
         resends: Vec::new(),
+        tasks: vec![TaskLine::sample(&text())],
         metadata: vec![(text(), text())],
         reason: Some(Reason {
             sentence: text(),

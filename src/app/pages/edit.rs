@@ -101,6 +101,7 @@ async fn change(
     let is_so = match &edit {
         Edit::Description { before, after } | Edit::Card { before, after, .. } => before == after,
         Edit::Tags { before, after } => before == after,
+        Edit::Override { .. } => false,
     };
     let edited = if is_so {
         Edited::Same

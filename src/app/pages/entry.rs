@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::edit::mark;
 use super::history::line;
-use super::{Pages, story};
+use super::{Pages, story, tasks};
 use crate::api::again::Obstacle;
 use crate::domain::id::NotificationId;
 use crate::domain::message::{Attachment, Content};
@@ -85,6 +85,8 @@ async fn view(
         Some(first) => kept.entry(business, first).await?,
         None => None,
     };
+    let tasks = kept.tasks_of_entry(business, entry.id).await?;
+    let marks = kept.task_changes_of_entry(business, entry.id).await?;
     let content = kept.content(business, entry.id).await?;
     let metadata = entry.metadata.iter().flatten();
     let tags = entry.tags.join(", ");
@@ -93,7 +95,7 @@ async fn view(
         head: visitor.head(""),
         line: line(entry),
         to: entry.to.clone().unwrap_or_default(),
-        timeline: story::steps(entry, &story, &changes, &resends),
+        timeline: story::steps(entry, &story, &changes, &resends, (&tasks, &marks)),
         message: (!entry.manual).then(|| message(pages, entry, content, side)),
         metadata: metadata
             .map(|(key, value)| (key.clone(), value.to_string()))
@@ -111,6 +113,10 @@ async fn view(
         resendable: Obstacle::of(entry).is_none(),
         resend_of: first.as_ref().map(kin),
         resends: resends.iter().map(kin).collect(),
+        tasks: tasks
+            .into_iter()
+            .map(|task| tasks::line(task, pages.clock.now()))
+            .collect(),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::domain::method::Method;
 use crate::domain::role::Right;
 use crate::domain::suppression::Reason;
 use crate::store::bars::Asked;
+use crate::store::changes::Edit;
 use crate::store::history::Entry;
 use crate::store::suppressions::{Lift, Suppression};
 use crate::web::staff::{Notice, Visitor};
@@ -71,6 +72,7 @@ pub(super) enum Overridden {
 pub(super) async fn lift(
     pages: &Pages,
     visitor: &Visitor,
+    entry: &Entry,
     (to, standing): (&Address, &[Suppression]),
     note: &str,
 ) -> Result<Overridden, Notice> {
@@ -110,6 +112,10 @@ pub(super) async fn lift(
         };
         pages.store.lift(lift).await?;
     }
+    let (business, staff_id) = (&account.business, &account.staff_id);
+    let edit = Edit::Override { why: note.clone() };
+    let record = pages.store.edit_entry(business, entry.id, staff_id, &edit);
+    record.await?;
     Ok(Overridden::Done)
 }
 

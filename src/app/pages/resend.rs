@@ -211,7 +211,8 @@ impl Shown<'_> {
                 "The address is on the suppression list, so nothing was sent.".to_owned(),
             );
         }
-        let done = overriding::lift(self.pages, self.visitor, (address, &barred), &given.note);
+        let (barred, note) = ((address, barred.as_slice()), &given.note);
+        let done = overriding::lift(self.pages, self.visitor, self.entry, barred, note);
         match done.await? {
             Overridden::Done => Ok(None),
             Overridden::Refused(why) => conflict(format!("{why} Nothing was sent.")),

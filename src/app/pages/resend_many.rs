@@ -98,7 +98,8 @@ pub(super) async fn stop(
     let run = run.filter(|run| may_see(&visitor, run));
     run.ok_or(Notice::NotFound)?;
     // One that is at its end already shows so.
-    pages.store.stop_resend_run(business, id).await?;
+    let by = &visitor.account.staff_id;
+    pages.store.stop_resend_run(business, id, by).await?;
     Ok(Redirect::to(&format!("/resend/{id}")).into_response())
 }
 
@@ -201,5 +202,6 @@ fn shown(run: &resend_runs::Run) -> Run {
         total: run.total,
         sent: run.sent,
         left_out: run.left_out,
+        stopped: run.stopped_at.zip(run.stopped_by.clone()),
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::event::{Decision, What};
 use crate::store::changes::{Changed, Edit};
 use crate::store::history::{Entry, Story};
 use crate::store::story::{Happened, Moment};
+use crate::store::tasks::{Mark, Task, TaskChange};
 use crate::web::Step;
 
 /// By time.
@@ -13,11 +14,14 @@ pub(super) fn steps(
     story: &Story,
     changes: &[Changed],
     resends: &[Entry],
+    (tasks, marks): (&[Task], &[TaskChange]),
 ) -> Vec<Step> {
     let moments = story.moments(entry).into_iter();
     let mut steps: Vec<Step> = moments.map(|moment| step(entry, moment)).collect();
     steps.extend(changes.iter().map(change));
     steps.extend(resends.iter().map(resend));
+    steps.extend(tasks.iter().map(made));
+    steps.extend(marks.iter().map(|mark| marked(mark, tasks)));
     steps.sort_by_key(|step| step.at);
     steps
 }
@@ -38,6 +42,10 @@ fn change(changed: &Changed) -> Step {
             let sentence = format!("{user} corrected the client's card");
             (sentence, before.clone(), after.clone())
         }
+        Edit::Override { why } => {
+            let sentence = format!("{user} had it sent again although the address was suppressed");
+            (sentence, None, Some(why.clone()))
+        }
         Edit::Tags { before, after } => {
             let list = |tags: &[String]| (!tags.is_empty()).then(|| tags.join(", "));
             let sentence = format!("{user} changed the tags");
@@ -57,6 +65,38 @@ fn change(changed: &Changed) -> Step {
         sentence,
         detail,
         entry: None,
+    }
+}
+
+fn made(task: &Task) -> Step {
+    let (by, whose) = (who(&task.created_by_name), &task.assignee_name);
+    Step {
+        at: task.created_at,
+        sentence: format!("{by} made a follow-up task for {whose}"),
+        detail: Some(task.title.clone()),
+        entry: None,
+    }
+}
+
+fn marked(mark: &TaskChange, tasks: &[Task]) -> Step {
+    let did = match mark.mark {
+        Mark::Done => "marked the follow-up task as done",
+        Mark::Reopened => "opened the follow-up task again",
+    };
+    let task = tasks.iter().find(|task| task.id == mark.task);
+    Step {
+        at: mark.at,
+        sentence: format!("{} {did}", who(&mark.user)),
+        detail: task.map(|task| task.title.clone()),
+        entry: None,
+    }
+}
+
+fn who(name: &str) -> &str {
+    if name.is_empty() {
+        "An application"
+    } else {
+        name
     }
 }
 

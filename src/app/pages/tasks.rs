@@ -21,6 +21,8 @@ const TASKS: usize = 50;
 const ALL: &str = "all";
 /// In the address: those that are done.
 const DONE: &str = "done";
+/// Who did it, where nobody is named.
+pub(super) const APPLICATION: &str = "an application";
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -155,10 +157,17 @@ fn position(after: &str) -> Option<(Timestamp, Uuid)> {
     Some((at, Uuid::try_parse(id).ok()?))
 }
 
-fn line(task: Task, now: Timestamp) -> TaskLine {
+pub(super) fn line(task: Task, now: Timestamp) -> TaskLine {
+    let by = |name: String| {
+        if name.is_empty() {
+            APPLICATION.to_owned()
+        } else {
+            name
+        }
+    };
     let done = task
         .done_at
-        .map(|at| (at, task.done_by.unwrap_or_default()));
+        .map(|at| (at, by(task.done_by.unwrap_or_default())));
     let urgency = if done.is_some() {
         Urgency::Done
     } else if task.due_at < now {
@@ -183,6 +192,7 @@ fn line(task: Task, now: Timestamp) -> TaskLine {
         assignee: task.assignee_name,
         urgency,
         done,
+        reopened: task.reopened.map(|(at, name)| (at, by(name))),
     }
 }
 

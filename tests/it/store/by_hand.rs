@@ -9,7 +9,7 @@ use sendtrail::domain::time::Timestamp;
 use sendtrail::store::by_hand::{Contact, Entered};
 use sendtrail::store::clients::{Change, Changes};
 use sendtrail::store::history::Filter;
-use sendtrail::store::tasks::{Asker, DUE_COUNTED_MAX, FollowUp, Task, TaskFilter};
+use sendtrail::store::tasks::{Asker, DUE_COUNTED_MAX, FollowUp, Mark, Task, TaskFilter};
 use uuid::Uuid;
 
 use super::make::BUSINESS;
@@ -235,7 +235,20 @@ async fn a_task_is_listed_by_what_is_due_first_done_and_opened_again(db: &TestDb
     assert_eq!(tasks(db, &of("S-1", false)).await.len(), 1);
     assert_eq!(tasks(db, &of("S-1", true)).await.len(), 1);
     let opened = db.store.reopen_task(&asker("S-1"), first.id).await.unwrap();
-    assert_eq!(opened.as_ref(), Some(first));
+    let opened_again = Task {
+        reopened: Some((db.clock.now(), "S-1".to_owned())),
+        ..first.clone()
+    };
+    assert_eq!(opened, Some(opened_again));
+    db.pass(Duration::from_mins(1));
+    let again = db.store.reopen_task(&asker("S-4"), first.id).await.unwrap();
+    assert_eq!(again, opened, "and so does the first who did not");
+    let changes = db.store.task_changes_of_entry(BUSINESS, made[1]).await;
+    let changes = changes.unwrap();
+    let told: Vec<_> = changes.iter().map(|it| (it.mark, &*it.user)).collect();
+    assert_eq!(told, [(Mark::Done, "S-3"), (Mark::Reopened, "S-1")]);
+    let foreign = db.store.task_changes_of_entry("other", made[1]).await;
+    assert!(foreign.unwrap().is_empty());
     assert!(tasks(db, &of("S-1", true)).await.is_empty());
     let foreign = Asker {
         business: "other",
@@ -396,6 +409,7 @@ pub(super) async fn everything(db: &TestDb) {
     store.staff_members(BUSINESS).await.unwrap();
     let of_entry = store.tasks_of_entry(BUSINESS, id).await.unwrap();
     let task = &of_entry[0];
+    store.task_changes_of_entry(BUSINESS, id).await.unwrap();
     store
         .add_task(BUSINESS, "C-1", &follow_up("2027-01-02T09:00:00Z"))
         .await

@@ -76,7 +76,7 @@ async fn a_run_is_begun_once_and_belongs_to_its_business(db: &TestDb) {
     assert_eq!(db.count("resend_runs").await, 1);
     assert!(store.resend_run("b-2", ID).await.unwrap().is_none());
     assert!(store.resend_runs("b-2", 10).await.unwrap().is_empty());
-    assert!(!store.stop_resend_run("b-2", ID).await.unwrap());
+    assert!(!store.stop_resend_run("b-2", ID, "S-2").await.unwrap());
     let later = Uuid::from_u128(ID.as_u128() + 1);
     store.begin_resend_run(new(later)).await.unwrap();
     let latest = store.resend_runs(BUSINESS, 1).await.unwrap();
@@ -118,15 +118,15 @@ async fn of_two_at_one_batch_one_moves_the_run_on(db: &TestDb) {
             .unwrap()
     );
     assert!(store.open_resend_runs(10).await.unwrap().is_empty());
-    assert!(!store.stop_resend_run(BUSINESS, ID).await.unwrap());
+    assert!(!store.stop_resend_run(BUSINESS, ID, "S-2").await.unwrap());
 }
 
 async fn a_run_that_is_stopped_stays_open_until_its_batch_is_done(db: &TestDb) {
     let store = &db.store;
     store.begin_resend_run(new(ID)).await.unwrap();
     let seen = run(db).await;
-    assert!(store.stop_resend_run(BUSINESS, ID).await.unwrap());
-    assert!(!store.stop_resend_run(BUSINESS, ID).await.unwrap());
+    assert!(store.stop_resend_run(BUSINESS, ID, "S-2").await.unwrap());
+    assert!(!store.stop_resend_run(BUSINESS, ID, "S-3").await.unwrap());
     assert!(
         store.open_resend_runs(10).await.unwrap()[0]
             .stopped_at
@@ -141,6 +141,7 @@ async fn a_run_that_is_stopped_stays_open_until_its_batch_is_done(db: &TestDb) {
     let seen = run(db).await;
     assert_eq!(seen.sent, 2, "what was sent is counted");
     assert!(seen.stopped_at.is_some() && seen.finished_at.is_some());
+    assert_eq!(seen.stopped_by.as_deref(), Some("S-2"), "the first");
 }
 
 async fn all_that_stands_in_the_way_of_a_message_is_found(db: &TestDb) {
@@ -221,7 +222,7 @@ pub(super) async fn everything(db: &TestDb) {
         store.sent_again(BUSINESS, &[entry(1)], run).await.unwrap();
     }
     store.open_resend_runs(10).await.unwrap();
-    store.stop_resend_run(BUSINESS, ID).await.unwrap();
+    store.stop_resend_run(BUSINESS, ID, "S-2").await.unwrap();
     store
         .move_resend_run(&seen, batch(entry(9), true))
         .await

@@ -109,6 +109,9 @@ async fn a_change_keeps_what_stood_there_and_who_changed_it(db: &TestDb) {
             before: Vec::new(),
             after: words(&["vip"]),
         },
+        Edit::Override {
+            why: "She asked for it".to_owned(),
+        },
     ];
     for edit in &edits {
         let edited = store.edit_entry(BUSINESS, id, "S-1", edit).await.unwrap();

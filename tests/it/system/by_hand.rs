@@ -99,9 +99,22 @@ async fn a_contact_is_entered_as_it_was_typed_and_once_however_often_it_is_sent(
         entry.description.as_deref(),
         Some("Line one\nline <two>\u{1F600}")
     );
-    assert_eq!(browser.get(&added.location).await.status, 200);
     let tasks = db.store.tasks_of_entry("default", entry.id).await.unwrap();
     assert_eq!((tasks.len(), tasks[0].created_by.as_str()), (1, "S-1"));
+    let token = value(&browser.get(&added.location).await, "token");
+    for mark in ["done", "reopen"] {
+        let path = format!("/tasks/{}/{mark}", tasks[0].id);
+        let marked = browser.post(&path, &[("token", &token)]).await;
+        assert_eq!(marked.status, 303, "{}", marked.html);
+    }
+    let told = browser.get(&added.location).await.html;
+    for words in [
+        "made a follow-up task for",
+        "marked the follow-up task as done",
+        "opened the follow-up task again",
+    ] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
     fields[6] = ("contact_type", "Visit");
     let other = browser.post(FORM, &fields).await;
     assert_eq!(other.status, 409, "another contact by the same form");

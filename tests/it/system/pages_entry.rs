@@ -362,6 +362,12 @@ async fn a_suppressed_address_is_explained_and_overridden_by_those_who_may(db: &
     );
     let lifted = lifted(db).await;
     assert_eq!(lifted, 3, "two of ours, and that of the account");
+    let story = leader.get(&format!("/entries/{first}")).await.html;
+    assert!(
+        story.contains("had it sent again although the address was suppressed")
+            && story.contains(NOTE),
+        "{story}"
+    );
     program.stop().await;
 }
 
