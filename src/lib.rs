@@ -29,6 +29,8 @@ pub mod transport;
 
 pub mod smtpd;
 
+pub mod traces;
+
 pub mod metrics;
 
 pub mod store;

@@ -56,6 +56,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::{Options, Sandbox};
 use crate::store::Store;
 use crate::store::inbox::Reader;
+use crate::traces;
 use crate::web::staff::Rule;
 use crate::web::tracking::Recording;
 use crate::webhooks;
@@ -73,6 +74,7 @@ pub struct App {
     events: Option<webhooks::Running>,
     /// What records opens and clicks.
     visits: Option<Recording>,
+    traces: Option<traces::Running>,
     sandbox: Option<Sandbox>,
     page_rules: Vec<(&'static str, Rule)>,
     stop: CancellationToken,
@@ -130,6 +132,8 @@ impl App {
         let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
+        let traces = traces::start(&settings.traces, &store, &metrics)
+            .context("cannot send traces (traces.otlp_endpoint)")?;
         let (listener, address) = listen(settings.http.listen).await?;
         let bounces = bounces::bind(&settings, roles).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;
@@ -185,6 +189,7 @@ impl App {
             queues,
             events,
             visits,
+            traces,
             sandbox,
             page_rules,
             stop,
@@ -241,6 +246,9 @@ impl App {
             && !visits.stop(VISITS_END).await
         {
             warn!("some opens and clicks could not be recorded in time");
+        }
+        if let Some(traces) = self.traces {
+            traces.stop().await;
         }
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;

@@ -21,6 +21,7 @@ use crate::delivery::{
 use crate::feedback::bounce_mail::BounceSettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
+use crate::traces::TraceSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
 use crate::webhooks::WebhookSettings;
@@ -53,6 +54,7 @@ pub struct Settings {
     pub intake: Intake,
     pub delivery: DeliverySettings,
     pub webhooks: WebhookSettings,
+    pub traces: TraceSettings,
     pub sandbox: Sandbox,
     pub log: Log,
 }
@@ -251,6 +253,8 @@ impl Settings {
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
         let webhooks = self.webhooks.validate();
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
+        let traces = self.traces.validate();
+        wrong.extend(traces.iter().map(|problem| format!("traces.{problem}")));
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         wrong.extend(self.wrong_oidc());

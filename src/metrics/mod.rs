@@ -41,6 +41,7 @@ pub struct Metrics {
     feedback: Family<FeedbackLabels, Counter>,
     visits: Family<FeedbackLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
+    spans: Family<WebhookLabels, Counter>,
     unmatched: Gauge<i64, AtomicI64>,
     alarms: Family<AlarmLabels, Gauge<i64, AtomicI64>>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -87,6 +88,7 @@ impl Default for Metrics {
             feedback: Family::default(),
             visits: Family::default(),
             webhooks: Family::default(),
+            spans: Family::default(),
             unmatched: Gauge::default(),
             alarms: Family::default(),
             depth: Family::default(),
@@ -157,6 +159,12 @@ impl Metrics {
             "Attempts to send events to applications, by what became of them; and endpoints switched \
              off",
             self.webhooks.clone(),
+        );
+        registry.register(
+            "trace_spans",
+            "Spans for the collector of traces, by what became of them: sent, not_taken by it, dropped \
+             because it was behind",
+            self.spans.clone(),
         );
         registry.register(
             "database_up",
@@ -314,6 +322,11 @@ impl Metrics {
         let kind = kind.to_owned();
         let labels = FeedbackLabels { kind, result };
         self.visits.get_or_create(&labels).inc();
+    }
+
+    pub fn traced(&self, result: &'static str, spans: usize) {
+        let labels = WebhookLabels { result };
+        self.spans.get_or_create(&labels).inc_by(spans as u64);
     }
 
     pub fn webhook(&self, result: &'static str) {

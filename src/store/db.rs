@@ -12,10 +12,19 @@ use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqlitePool,
 use super::Error;
 use super::row::Row;
 use super::stmt::{Dialect, Stmt};
+use super::watch::Watch;
+use crate::domain::id::NotificationId;
+use crate::domain::trace::Step;
 
 /// Where the data is kept.
 #[derive(Clone, Debug)]
-pub(crate) enum Db {
+pub(crate) struct Db {
+    pub(crate) pools: Pools,
+    pub(crate) watch: Watch,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Pools {
     /// One writer, many readers: SQLite allows no more.
     Sqlite {
         writer: SqlitePool,
@@ -26,7 +35,15 @@ pub(crate) enum Db {
 
 /// One transaction. Dropped without `commit`, it is rolled back.
 #[derive(Debug)]
-pub(crate) enum Tx {
+pub(crate) struct Tx {
+    open: Open,
+    /// What its commit makes true, for whoever watches.
+    told: Vec<Step>,
+    watch: Watch,
+}
+
+#[derive(Debug)]
+enum Open {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
@@ -93,7 +110,7 @@ impl Db {
             .before_acquire(|connection, _| Box::pin(alive(connection)))
             .after_release(|connection, _| Box::pin(alive(connection)))
             .connect_lazy_with(options);
-        Ok(Self::Postgres(pool))
+        Ok(Self::of(Pools::Postgres(pool)))
     }
 
     async fn open_sqlite(path: &str) -> Result<Self, Error> {
@@ -116,69 +133,84 @@ impl Db {
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.read_only(true));
-        Ok(Self::Sqlite { writer, reader })
+        Ok(Self::of(Pools::Sqlite { writer, reader }))
     }
 
-    pub(crate) const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite { .. } => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
-        }
+    fn of(pools: Pools) -> Self {
+        let watch = Watch::default();
+        Self { pools, watch }
     }
 
     /// A snapshot to read from.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
-        Ok(match self {
-            Self::Sqlite { reader, .. } => Tx::Sqlite(in_time(reader.begin()).await?),
-            Self::Postgres(pool) => Tx::Postgres(in_time(pool.begin_with(SNAPSHOT)).await?),
-        })
+        Ok(self.transaction(match &self.pools {
+            Pools::Sqlite { reader, .. } => Open::Sqlite(in_time(reader.begin()).await?),
+            Pools::Postgres(pool) => Open::Postgres(in_time(pool.begin_with(SNAPSHOT)).await?),
+        }))
     }
 
     pub(crate) async fn write(&self) -> Result<Tx, Error> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => {
-                Tx::Sqlite(in_time(writer.begin_with("BEGIN IMMEDIATE")).await?)
+        Ok(self.transaction(match &self.pools {
+            Pools::Sqlite { writer, .. } => {
+                Open::Sqlite(in_time(writer.begin_with("BEGIN IMMEDIATE")).await?)
             }
-            Self::Postgres(pool) => Tx::Postgres(in_time(pool.begin()).await?),
-        })
+            Pools::Postgres(pool) => Open::Postgres(in_time(pool.begin()).await?),
+        }))
+    }
+
+    fn transaction(&self, open: Open) -> Tx {
+        Tx {
+            open,
+            told: Vec::new(),
+            watch: self.watch.clone(),
+        }
     }
 
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite { writer, reader } => {
+        match &self.pools {
+            Pools::Sqlite { writer, reader } => {
                 reader.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.close().await,
         }
     }
 }
 
 impl Tx {
     pub(crate) const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
+        match self.open {
+            Open::Sqlite(_) => Dialect::Sqlite,
+            Open::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// What whoever watches learns with the commit. Asked for only where the notification is traced.
+    pub(crate) fn tell(&mut self, of: NotificationId, step: impl FnOnce() -> Option<Step>) {
+        if self.watch.takes(of) {
+            self.told.extend(step());
         }
     }
 
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        match self {
-            Self::Sqlite(tx) => in_time(tx.commit()).await,
-            Self::Postgres(tx) => in_time(tx.commit()).await,
+        match self.open {
+            Open::Sqlite(tx) => in_time(tx.commit()).await?,
+            Open::Postgres(tx) => in_time(tx.commit()).await?,
         }
+        self.watch.tell(self.told);
+        Ok(())
     }
 
     /// Runs a statement; gives the number of rows it changed.
     pub(crate) async fn execute(&mut self, stmt: Stmt) -> Result<u64, Error> {
-        Ok(match self {
-            Self::Sqlite(tx) => {
+        Ok(match &mut self.open {
+            Open::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
                 let keep = text.len() <= KEPT_TEXT_MAX;
                 let query = sqlx::query_with(AssertSqlSafe(text), args).persistent(keep);
                 in_time(query.execute(&mut **tx)).await?.rows_affected()
             }
-            Self::Postgres(tx) => {
+            Open::Postgres(tx) => {
                 let (text, args) = stmt.for_postgres()?;
                 let query = sqlx::query_with(AssertSqlSafe(text), args);
                 in_time(query.execute(&mut **tx)).await?.rows_affected()
@@ -188,15 +220,15 @@ impl Tx {
 
     /// All rows; the statement itself must bound their number.
     pub(crate) async fn all(&mut self, stmt: Stmt) -> Result<Vec<Row>, Error> {
-        Ok(match self {
-            Self::Sqlite(tx) => {
+        Ok(match &mut self.open {
+            Open::Sqlite(tx) => {
                 let (text, args) = stmt.for_sqlite()?;
                 let keep = text.len() <= KEPT_TEXT_MAX;
                 let query = sqlx::query_with(AssertSqlSafe(text), args).persistent(keep);
                 let rows = in_time(query.fetch_all(&mut **tx)).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(tx) => {
+            Open::Postgres(tx) => {
                 let (text, args) = stmt.for_postgres()?;
                 let query = sqlx::query_with(AssertSqlSafe(text), args);
                 let rows = in_time(query.fetch_all(&mut **tx)).await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::clients::{self, Card, CardKey};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
-use super::stmt::{Kind, Rows, sql, storable};
+use super::stmt::{Dialect, Kind, Rows, sql, storable};
 use super::{Error, Store, WAKE_CHANNEL};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
@@ -17,6 +17,7 @@ use crate::domain::id::NotificationId;
 use crate::domain::message::{Content, TemplateRef};
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
+use crate::domain::trace::{Stage as Traced, Step};
 
 pub use super::clients::ClientRef;
 
@@ -171,7 +172,7 @@ pub(super) async fn commit(
     batch: &[Enqueue],
 ) -> Result<Vec<Enqueued>, Error> {
     let mut tx = db.write().await?;
-    if let Tx::Postgres(_) = tx {
+    if tx.dialect() == Dialect::Postgres {
         tx.execute(sql(LOCK_WAIT)).await?;
     }
     let now = clock.now();
@@ -188,6 +189,18 @@ pub(super) async fn commit(
         clients::write(&mut tx, &stage.cards, now).await?;
         entries::write(&mut tx, &stage.staged, now).await?;
         super::notify(&mut tx, WAKE_CHANNEL).await?;
+        for staged in &stage.staged {
+            tx.tell(staged.id, || {
+                Some(Step {
+                    notification: staged.id,
+                    began_at: now,
+                    ended_at: clock.now(),
+                    what: Traced::Enqueued {
+                        method: staged.new.method,
+                    },
+                })
+            });
+        }
     }
     tx.commit().await?;
     Ok(answers)

@@ -13,6 +13,7 @@ use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
+use crate::domain::trace::Step;
 
 /// When it was first shown that a message went, or null, from its facts row `f`.
 pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_first_at, \
@@ -32,6 +33,9 @@ pub(super) async fn merge(
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
     let mut new = append(tx, events, now).await?;
+    for event in new.values().flatten() {
+        tx.tell(event.notification, || Step::of_event(event, now));
+    }
     let happened = new
         .values()
         .flatten()

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, SqlSafeStr as _};
 
 use super::Error;
-use super::db::{Db, in_time};
+use super::db::{Db, Pools, in_time};
 use super::stmt::sql;
 
 /// Version, name, SQLite's text, PostgreSQL's text.
@@ -105,14 +105,14 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
 /// transaction that holds the write lock from its start.
 pub(super) async fn run(db: &Db) -> Result<(), Error> {
-    match db {
-        Db::Sqlite { writer, .. } => {
+    match &db.pools {
+        Pools::Sqlite { writer, .. } => {
             let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
             let migrator = migrator(|m| m.2);
             migrator.run(&mut *tx).await.map_err(failed)?;
             tx.commit().await?;
         }
-        Db::Postgres(pool) => {
+        Pools::Postgres(pool) => {
             // On a connection of its own: a step may take longer than a statement may elsewhere.
             let options = pool.connect_options();
             let options = (*options).clone().options([("statement_timeout", "0")]);

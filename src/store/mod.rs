@@ -63,6 +63,7 @@ pub mod tracking;
 mod turns;
 pub mod unmatched;
 pub mod verify;
+pub mod watch;
 pub mod webhook_queue;
 pub mod webhooks;
 
@@ -74,12 +75,13 @@ use sqlx::postgres::PgListener;
 pub use error::Error;
 
 use crate::clock::Clock;
-use db::{Db, Tx};
+use db::{Db, Pools, Tx};
 use enqueue::{Enqueue, Enqueued};
 use feedback::{Incoming, Kept};
 use group::{Gather, Group};
-use stmt::sql;
+use stmt::{Dialect, sql};
 use turns::Turns;
+use watch::Watcher;
 
 /// An open database. Cheap to clone; clones share their connections and their group commits.
 #[derive(Clone, Debug)]
@@ -107,9 +109,9 @@ impl Store {
     /// Opens the database; does not touch its schema (see [`Store::migrate`]).
     pub async fn open(url: &str, connections_max: u32, clock: Clock) -> Result<Self, Error> {
         let db = Db::open(url, connections_max).await?;
-        let committers = match &db {
-            Db::Sqlite { .. } => 1,
-            Db::Postgres(_) => 2,
+        let committers = match &db.pools {
+            Pools::Sqlite { .. } => 1,
+            Pools::Postgres(_) => 2,
         };
         let (a, b) = ((db.clone(), clock.clone()), (db.clone(), clock.clone()));
         let enqueues = Group::start(
@@ -143,6 +145,11 @@ impl Store {
         })
     }
 
+    /// Has what becomes of notifications told as it is committed. Of several watchers the first stays.
+    pub fn watch(&self, watcher: Watcher) {
+        self.db.watch.begin(watcher);
+    }
+
     /// Brings the schema up to date. Safe to run from several processes at once.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate::run(&self.db).await
@@ -172,9 +179,9 @@ impl Store {
     /// Listens for work enqueued and orders given by other processes; `None` on SQLite, which has only
     /// one process.
     pub async fn listen(&self) -> Result<Option<Wakes>, Error> {
-        match &self.db {
-            Db::Sqlite { .. } => Ok(None),
-            Db::Postgres(pool) => {
+        match &self.db.pools {
+            Pools::Sqlite { .. } => Ok(None),
+            Pools::Postgres(pool) => {
                 let mut listener = PgListener::connect_with(pool).await?;
                 let channels = [WAKE_CHANNEL, PROVIDERS_CHANNEL];
                 listener.listen_all(channels).await?;
@@ -186,7 +193,7 @@ impl Store {
 
 /// Tells the other processes when the transaction commits. SQLite has only one, which looks by itself.
 async fn notify(tx: &mut Tx, channel: &'static str) -> Result<(), Error> {
-    if let Tx::Postgres(_) = tx {
+    if tx.dialect() == Dialect::Postgres {
         let stmt = sql("SELECT pg_notify(").bind(channel).push(", '')");
         tx.execute(stmt).await?;
     }

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::time::Timestamp;
+use crate::domain::trace;
 use crate::fault::{self, Step};
 
 /// What became of one claimed job.
@@ -220,6 +221,7 @@ async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
     let mut rows = attempt_rows();
     for done in mine {
         let Some(tried) = &done.tried else { continue };
+        tx.tell(done.job.id, || Some(step(done, tried)));
         let next_at = match done.then {
             Then::Again { due_at } => Some(due_at),
             Then::Sent { .. }
@@ -242,6 +244,19 @@ async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
         ]);
     }
     insert_attempts(tx, rows).await
+}
+
+fn step(done: &Done, tried: &Tried) -> trace::Step {
+    trace::Step {
+        notification: done.job.id,
+        began_at: tried.started_at,
+        ended_at: tried.finished_at,
+        what: trace::Stage::Attempted {
+            number: done.job.attempts + 1,
+            provider: tried.provider,
+            outcome: tried.outcome,
+        },
+    }
 }
 
 fn attempt_rows() -> Rows {

@@ -45,11 +45,6 @@ impl Store {
     /// Compares the first `limit` notifications of the span of which anything is known.
     pub async fn verify(&self, span: Span, limit: usize) -> Result<Verified, Error> {
         let mut tx = self.db.read().await?;
-        if let Tx::Postgres(_) = tx {
-            // All statements see one moment; on SQLite they do anyhow.
-            tx.execute(sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-                .await?;
-        }
         let ids = known(&mut tx, span, limit).await?;
         let last = ids.last().copied();
         let mut differences = Vec::new();

@@ -77,6 +77,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
     ("sandbox", Some(&["domain", "smtpd"])),
     // It counts what the store reports; the store itself never counts.
     ("metrics", Some(&["domain", "store"])),
+    ("traces", Some(&["domain", "store", "metrics"])),
     (
         "delivery",
         Some(&["domain", "store", "transport", "metrics"]),
@@ -105,6 +106,7 @@ const LAYERS: &[(&str, Option<&[&str]>)] = &[
         Some(&[
             "domain",
             "delivery",
+            "traces",
             "webhooks",
             "feedback",
             "transport",
@@ -219,6 +221,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["src/web/staff/oidc"]),
     ("html5gum", &["src/template", "src/transport/tracked"]),
     ("stop_words", &["src/domain/tags.rs"]),
+    ("opentelemetry", &["src/traces.rs"]),
     ("anyhow", &["src/main.rs", "src/cli", "src/app"]),
 ];
 

@@ -43,6 +43,7 @@ mod sqs;
 mod sqs_queue;
 mod staff;
 mod stories;
+mod traces;
 mod tracking;
 mod twilio;
 mod typed_password;

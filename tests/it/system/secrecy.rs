@@ -1,12 +1,13 @@
-//! What must not be in the logs: addresses, numbers, words of messages, keys, passwords.
+//! What must not be in logs, metrics and traces: addresses, numbers, words of messages, keys, passwords.
 
 use serde_json::{Value, json};
 
 use super::child::{Child, Variables};
 use super::client::Client;
+use super::traces::Collector;
 use crate::support::db::{TestDb, both};
 
-both!(the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret);
+both!(the_logs_metrics_and_traces_of_a_busy_program_hold_no_personal_data_and_no_secret);
 
 /// Words that occur nowhere else.
 const SUBJECT: &str = "subject-kiwi";
@@ -16,7 +17,10 @@ const NAME: &str = "name-tamarind";
 const METADATA: &str = "metadata-guava";
 const PASSWORD: &str = "password-durian";
 
-async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &TestDb) {
+async fn the_logs_metrics_and_traces_of_a_busy_program_hold_no_personal_data_and_no_secret(
+    db: &TestDb,
+) {
+    let collector = Collector::start();
     for (email, sms, push) in [
         ("ses", "sns", "sns"),
         ("smtp", "twilio", "fcm"),
@@ -29,14 +33,22 @@ async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &Tes
             .with("PUSH__PROVIDERS", push)
             .with("DATABASE__URL", &with_password(db))
             .with("LOG__LEVEL", "trace");
+        let variables = collector.told(variables);
         let mut child = Child::serve(&variables, "api,web,webhooks,worker");
         let client = Client::with_new_key(child.address(), &db.store).await;
         let mut secrets = [SUBJECT, TEXT, HTML, NAME, METADATA, PASSWORD, client.key()]
             .map(str::to_owned)
             .to_vec();
         secrets.extend(every_kind_of_traffic(&client).await);
+        let (status, metrics) = client.get("/metrics").await;
+        assert!(
+            status == 200 && metrics.contains("sendtrail_sends"),
+            "{metrics}"
+        );
         let log = child.log();
         child.stop();
+        let traces = collector.text();
+        assert!(traces.contains("\"attempt\""), "{traces}");
         assert!(
             log.contains("answered") && log.contains("subscription confirmed"),
             "{log}"
@@ -44,8 +56,10 @@ async fn the_logs_of_a_busy_program_hold_no_personal_data_and_no_secret(db: &Tes
         // What shows who we are to a provider.
         secrets.extend(["Bearer ", "bearer ", "ya29.", "Basic "].map(str::to_owned));
         for secret in secrets {
-            let line = log.lines().find(|line| line.contains(&secret));
-            assert_eq!(line, None, "{secret}");
+            for told in [&log, &metrics, &traces] {
+                let line = told.lines().find(|line| line.contains(&secret));
+                assert_eq!(line, None, "{secret}");
+            }
         }
     }
 }
