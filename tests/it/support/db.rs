@@ -1,5 +1,6 @@
 //! A fresh, migrated database for every test, of both kinds.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use sendtrail::store::Store;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, SqliteConnection, SqlitePool};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// Makes of each named `async fn(&TestDb)` a test on SQLite and a test on PostgreSQL.
@@ -68,12 +70,9 @@ impl Session {
 }
 
 impl TestDb {
-    async fn open(url: String, migrated: bool) -> Self {
+    async fn open(url: String) -> Self {
         let clock = Clock::manual(Timestamp::parse(START).unwrap());
         let store = Store::open(&url, CONNECTIONS, clock.clone()).await.unwrap();
-        if migrated {
-            store.migrate().await.unwrap();
-        }
         let raw = if let Some(path) = url.strip_prefix("sqlite:") {
             let options = SqliteConnectOptions::new()
                 .filename(path)
@@ -198,8 +197,13 @@ pub(crate) async fn on_postgres(body: impl AsyncFnOnce(&TestDb)) {
 /// A database in a new folder.
 pub(crate) async fn sqlite(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("test.sqlite").display());
-    run(TestDb::open(url, migrated).await, body).await;
+    let path = folder.path().join("test.sqlite");
+    if migrated {
+        let template = SQLITE_TEMPLATE.get_or_init(sqlite_template).await;
+        std::fs::write(&path, template).unwrap();
+    }
+    let url = format!("sqlite:{}", path.display());
+    run(TestDb::open(url).await, body).await;
 }
 
 /// A database of its own in the cluster, dropped when the test ends, well or not.
@@ -210,16 +214,76 @@ pub(crate) async fn postgres(migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
 /// The same in another cluster.
 pub(crate) async fn postgres_at(cluster: String, migrated: bool, body: impl AsyncFnOnce(&TestDb)) {
     let name = format!("sendtrail_test_{}", Uuid::new_v7(uuid_now()).simple());
-    in_cluster(&cluster, format!("CREATE DATABASE {name}")).await;
+    let template = if migrated && cluster == self::cluster() {
+        POSTGRES_TEMPLATE.get_or_init(postgres_template).await
+    } else {
+        "template1"
+    };
+    in_cluster(&cluster, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
     let url = sibling(&cluster, &name);
+    if migrated && template == "template1" {
+        migrate(&url).await;
+    }
     let body = async |db: &TestDb| body(db).await;
-    let result = AssertUnwindSafe(async { run(TestDb::open(url, migrated).await, body).await })
+    let result = AssertUnwindSafe(async { run(TestDb::open(url).await, body).await })
         .catch_unwind()
         .await;
     in_cluster(&cluster, format!("DROP DATABASE {name} WITH (FORCE)")).await;
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A migrated database, whose copy takes a tenth of the time that the migrations take.
+static SQLITE_TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
+/// The name of one in the cluster of the tests.
+static POSTGRES_TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+async fn sqlite_template() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.sqlite");
+    migrate(&format!("sqlite:{}", path.display())).await;
+    std::fs::read(path).unwrap()
+}
+
+/// Made by whichever process of tests comes first, and left to the next: it bears the digest of the
+/// migrations in its name. It is filled under another name, so that one that was cut off is no template.
+async fn postgres_template() -> String {
+    let cluster = cluster();
+    let name = format!("sendtrail_template_{:016x}", digest_of_migrations());
+    let mut admin = PgConnection::connect(&cluster).await.unwrap();
+    let mut execute = async |sql: String| {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await;
+        done.unwrap().rows_affected()
+    };
+    execute("SELECT pg_advisory_lock(hashtext('sendtrail_template'))".to_owned()).await;
+    let known = format!("SELECT 1 FROM pg_database WHERE datname = '{name}'");
+    if execute(known).await == 0 {
+        execute(format!("DROP DATABASE IF EXISTS {name}_begun WITH (FORCE)")).await;
+        execute(format!("CREATE DATABASE {name}_begun")).await;
+        migrate(&sibling(&cluster, &format!("{name}_begun"))).await;
+        execute(format!("ALTER DATABASE {name}_begun RENAME TO {name}")).await;
+    }
+    admin.close().await.unwrap();
+    name
+}
+
+fn digest_of_migrations() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        std::fs::read(path).unwrap().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+async fn migrate(url: &str) {
+    let store = Store::open(url, CONNECTIONS, Clock::system()).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
 }
 
 async fn run(db: TestDb, body: impl AsyncFnOnce(&TestDb)) {
