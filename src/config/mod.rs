@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::delivery::{
     BreakerSettings, DeliverySettings, MethodRules, OnUnknown, Retention, Rules,
 };
+use crate::domain::brake;
 use crate::feedback::bounce_mail::BounceSettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
@@ -52,6 +53,7 @@ pub struct Settings {
     pub bounces: BounceSettings,
     pub intake: Intake,
     pub delivery: DeliverySettings,
+    pub brakes: brake::Rules,
     pub webhooks: WebhookSettings,
     pub sandbox: Sandbox,
     pub log: Log,
@@ -249,6 +251,12 @@ impl Settings {
         wrong.extend(bounces.iter().map(|problem| format!("bounces.{problem}")));
         let intake = self.intake.sqs.validate();
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
+        let brakes = self.brakes.validate();
+        wrong.extend(
+            brakes
+                .iter()
+                .map(|(key, text)| format!("brakes.{key} {text}")),
+        );
         let webhooks = self.webhooks.validate();
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
         wrong.extend(providers::wrong(self));
