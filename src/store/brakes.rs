@@ -17,6 +17,8 @@ const LOOKED_BACK_HOURS: u32 = 2;
 /// Businesses judged in one round, those with the smallest ids first; more than any installation has
 /// in trouble at once.
 const JUDGED_MAX: i64 = 1_000;
+/// Sums of mail that came back that are looked at for them: those of thousands of businesses.
+const LOOKED_AT: i64 = 50_000;
 /// Brakes and changes in one answer.
 const LISTED_MAX: i64 = 200;
 
@@ -90,13 +92,25 @@ impl Store {
 
     async fn suspects(&self, now: Timestamp) -> Result<Vec<String>, Error> {
         let mut tx = self.db.read().await?;
+        let from = hours_back(now, LOOKED_BACK_HOURS);
         let stmt = sql(
-            "SELECT c.business_id FROM flow_counts c WHERE c.step_seconds = 3600 \
-             AND c.method = 'email' AND c.kind IN ('bounced_for_good', 'complained') AND c.at >= ",
+            "SELECT bounced.business_id FROM (SELECT c.business_id FROM flow_counts c \
+             WHERE c.step_seconds = 3600 AND c.method = 'email' AND c.kind = 'bounced_for_good' \
+             AND c.at >= ",
         )
-        .bind(hours_back(now, LOOKED_BACK_HOURS))
+        .bind(from)
+        .push(" ORDER BY c.at DESC LIMIT ")
+        .bind(LOOKED_AT)
         .push(
-            " UNION SELECT k.business_id FROM brakes k WHERE k.state = 'warned' \
+            ") AS bounced UNION SELECT complained.business_id FROM (SELECT c.business_id \
+             FROM flow_counts c WHERE c.step_seconds = 3600 AND c.method = 'email' \
+             AND c.kind = 'complained' AND c.at >= ",
+        )
+        .bind(from)
+        .push(" ORDER BY c.at DESC LIMIT ")
+        .bind(LOOKED_AT)
+        .push(
+            ") AS complained UNION SELECT k.business_id FROM brakes k WHERE k.state = 'warned' \
              ORDER BY business_id LIMIT ",
         )
         .bind(JUDGED_MAX);

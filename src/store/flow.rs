@@ -243,8 +243,9 @@ impl Store {
             "SELECT at, kind, bucket, CAST(SUM(amount) AS bigint) AS amount FROM \
              (SELECT c.at, c.kind, c.bucket, c.amount FROM flow_counts c WHERE ",
         );
-        let stmt = folded(stmt, business, range, now)
-            .push(" UNION ALL SELECT i.at, i.kind, i.bucket, i.amount FROM ");
+        let stmt = folded(stmt, business, range, now).push(
+            " UNION ALL SELECT unfolded.at, unfolded.kind, unfolded.bucket, unfolded.amount FROM ",
+        );
         let stmt = unfolded(stmt, business, range, now)
             .push(") AS counted GROUP BY at, kind, bucket ORDER BY at LIMIT ")
             .bind(SUMS_MAX);
@@ -269,7 +270,7 @@ impl Store {
              (SELECT c.kind, c.method, c.subject, c.amount FROM flow_counts c WHERE ",
         );
         let stmt = folded(stmt, business, range, now)
-            .push(" UNION ALL SELECT i.kind, i.method, i.subject, i.amount FROM ");
+            .push(" UNION ALL SELECT unfolded.kind, unfolded.method, unfolded.subject, unfolded.amount FROM ");
         let stmt = unfolded(stmt, business, range, now)
             .push(
                 ") AS counted GROUP BY kind, method, subject ORDER BY method, subject, kind LIMIT ",
@@ -308,7 +309,7 @@ fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
     .bind(range.from(now))
     .push(" ORDER BY u.at DESC LIMIT ")
     .bind(UNFOLDED_READ)
-    .push(") AS i")
+    .push(") AS unfolded")
 }
 
 /// Counts folded in one transaction: some milliseconds' work.
