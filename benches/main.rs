@@ -5,6 +5,7 @@
 
 mod backlog;
 mod beside;
+mod console;
 mod database;
 mod enqueue;
 mod fill;
@@ -38,6 +39,7 @@ MEASURE   smtp       email from backlog to recorded, through SMTP to a local sin
           history    pages of the contact history
           memory     resident set of a worker with a long backlog
           pages      pages of 100,000 and of 20,000,000 entries, and the search for a client
+          console    the console of operators over 50,000,000 events, summarised
           backlog    claim and record with few and with 2,000,000 waiting, and after churn
           all of them when none is named
 --quick   small sizes and one round: to see that it works, not to compare
@@ -56,11 +58,12 @@ enum Measure {
     History,
     Memory,
     Pages,
+    Console,
     Backlog,
 }
 
 impl Measure {
-    const ALL: [(&'static str, Self); 8] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("smtp", Self::Smtp),
         ("webhooks", Self::Webhooks),
         ("beside", Self::Beside),
@@ -68,6 +71,7 @@ impl Measure {
         ("history", Self::History),
         ("memory", Self::Memory),
         ("pages", Self::Pages),
+        ("console", Self::Console),
         ("backlog", Self::Backlog),
     ];
 }
@@ -149,6 +153,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
                     Measure::History => history::measure(&rig, *kind).await,
                     Measure::Memory => memory::measure(&rig, *kind).await,
                     Measure::Pages => pages::measure(&rig, *kind).await,
+                    Measure::Console => console::measure(&rig, *kind).await,
                     Measure::Backlog => backlog::measure(&rig, *kind).await,
                 }
             };

@@ -92,10 +92,15 @@ impl Caller {
 pub const OPERATORS: &str = "default";
 
 impl Caller {
+    /// Who it is, for the record of what was ordered.
+    pub(super) fn as_author(&self) -> String {
+        format!("API key {}", self.name)
+    }
+
     /// Who it is, if the caller may give orders that concern all businesses.
     pub(super) fn operates(&self) -> Result<String, Problem> {
         if self.allowed(Scope::Admin)? == OPERATORS {
-            return Ok(format!("API key {}", self.name));
+            return Ok(self.as_author());
         }
         Err(Problem::new(
             Kind::Forbidden,

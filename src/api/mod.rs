@@ -4,6 +4,7 @@ mod account_list;
 pub mod again;
 pub mod auth;
 mod body;
+mod brakes;
 mod business;
 mod clients;
 mod contact_log;
@@ -28,6 +29,7 @@ mod rendering;
 mod reports;
 mod resend;
 mod schemas;
+mod stats;
 mod suppression_list;
 mod suppressions;
 mod tasks;
@@ -221,12 +223,15 @@ fn messages() -> [Route; 23] {
 }
 
 /// What operators look at and order.
-fn operations() -> [Route; 14] {
+fn operations() -> [Route; 17] {
     [
         ("/v1/feedback", get(feedback::list)),
         ("/v1/feedback/{id}", get(feedback::show)),
         ("/v1/feedback/{id}/apply", post(feedback::apply)),
         ("/v1/failures", get(failures::list)),
+        ("/v1/stats", get(stats::show)),
+        ("/v1/brakes", get(brakes::list)),
+        ("/v1/brakes/{kind}/lift", post(brakes::lift)),
         ("/v1/providers", get(providers::list)),
         (
             "/v1/providers/{method}/pause",

@@ -16,9 +16,9 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, contact_log, content, decide, failures, feedback, files,
-    history, intake, notifications, providers, reports, resend, schemas, suppression_list,
-    suppressions, tasks, templates, webhooks,
+    account_list, brakes, business, clients, contact_log, content, decide, failures, feedback,
+    files, history, intake, notifications, providers, reports, resend, schemas, stats,
+    suppression_list, suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -63,6 +63,9 @@ pub(super) async fn document() -> Response {
         history::of_client,
         history::of_all,
         failures::list,
+        stats::show,
+        brakes::list,
+        brakes::lift,
         providers::list,
         providers::pause,
         providers::pause_method,

@@ -18,7 +18,7 @@ pub(super) struct BusinessBody;
 #[derive(Debug)]
 pub(super) struct TemplateBody;
 
-/// The body of an order to pause; read by `providers`.
+/// The reason of an order; read by `providers` and `brakes`.
 #[derive(Debug)]
 pub(super) struct PauseBody;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::counting::Counting;
 use super::downloads::Maker;
 use super::links::Keys;
 use super::resending::Resending;
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::domain::bounce_address::BounceTokens;
+use crate::domain::brake;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -22,8 +24,15 @@ pub(super) fn start(
     (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
     woken: &Arc<Notify>,
     exports_asked: &Arc<Notify>,
+    brakes: brake::Rules,
     stop: &CancellationToken,
 ) {
+    let counting = Counting {
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        rules: brakes,
+    };
+    tokio::spawn(counting.run(stop.clone()));
     if roles.worker {
         tokio::spawn(tagging::tag(store.clone(), stop.clone()));
     }

@@ -5,6 +5,7 @@ mod account_list;
 mod background;
 mod bounces;
 mod cached;
+mod counting;
 mod downloads;
 mod links;
 mod operations;
@@ -177,7 +178,7 @@ impl App {
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let parts = (&store, &clock, &metrics);
-        background::start(roles, parts, &woken, &exports_asked, &stop);
+        background::start(roles, parts, &woken, &exports_asked, settings.brakes, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");

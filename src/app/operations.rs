@@ -97,6 +97,7 @@ impl Shared {
             unmatched: self.store.count_unmatched(COUNTED_MAX).await?,
             buried: self.store.count_buried(COUNTED_MAX).await?,
             alarms: self.store.alarms().await?,
+            brakes: self.store.brakes(None).await?,
         })
     }
 }

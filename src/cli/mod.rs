@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bounce;
+mod brakes;
 mod business;
 mod demo;
 mod demo_clients;
@@ -63,6 +64,9 @@ enum Command {
     /// Look at the providers; pause and resume them.
     #[command(subcommand)]
     Providers(providers::Providers),
+    /// Look at what holds the bulk email of a business; lift it.
+    #[command(subcommand)]
+    Brakes(brakes::BrakesCommand),
     /// Enqueue the notifications of a file; can be stopped and begun again at any time.
     Enqueue(enqueue::Enqueue),
     /// Take a mail that came back, from standard input. Exit code 0: it is kept; 65: it is too long; 75: try
@@ -190,6 +194,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor => doctor::run(&settings).await,
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Providers(command) => providers::run(&settings, command).await,
+        Command::Brakes(command) => brakes::run(&settings, command).await,
         Command::Enqueue(command) => enqueue::run(&settings, command).await,
         Command::Bounce(command) => bounce::run(&settings, command).await,
         Command::Intake(command) => intake::run(&settings, command).await,

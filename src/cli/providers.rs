@@ -120,7 +120,7 @@ impl Target {
     }
 }
 
-fn check_line(option: &str, text: &str) -> anyhow::Result<()> {
+pub(super) fn check_line(option: &str, text: &str) -> anyhow::Result<()> {
     let fits = (1..=WORDS_MAX).contains(&text.trim().chars().count());
     ensure!(
         fits && !text.chars().any(char::is_control),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::delivery::{
     BreakerSettings, DeliverySettings, MethodRules, OnUnknown, Retention, Rules,
 };
+use crate::domain::brake;
 use crate::feedback::bounce_mail::BounceSettings;
 use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
@@ -53,6 +54,7 @@ pub struct Settings {
     pub bounces: BounceSettings,
     pub intake: Intake,
     pub delivery: DeliverySettings,
+    pub brakes: brake::Rules,
     pub webhooks: WebhookSettings,
     pub traces: TraceSettings,
     pub sandbox: Sandbox,
@@ -251,6 +253,12 @@ impl Settings {
         wrong.extend(bounces.iter().map(|problem| format!("bounces.{problem}")));
         let intake = self.intake.sqs.validate();
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
+        let brakes = self.brakes.validate();
+        wrong.extend(
+            brakes
+                .iter()
+                .map(|(key, text)| format!("brakes.{key} {text}")),
+        );
         let webhooks = self.webhooks.validate();
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
         let traces = self.traces.validate();

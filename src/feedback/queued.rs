@@ -52,7 +52,7 @@ impl Inbox {
     /// What is forged would come again and again. What settings or a clock may be to blame for stays in
     /// the queue, which keeps it for as long as it is told to.
     fn refuse(&self, refusal: &Refusal) -> bool {
-        self.metrics.feedback("none", refusal.label());
+        self.metrics.refused(refusal.label());
         let stays = refusal.may_be_our_mistake();
         warn!(
             reason = refusal.label(),

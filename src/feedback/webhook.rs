@@ -75,7 +75,7 @@ async fn receive(
 
 impl Webhook {
     fn refuse(&self, refusal: &Refusal) -> Response {
-        self.inbox.metrics.feedback("none", refusal.label());
+        self.inbox.metrics.refused(refusal.label());
         let status = match refusal.class() {
             Class::Forged => StatusCode::FORBIDDEN,
             Class::NotSns => StatusCode::BAD_REQUEST,

@@ -62,3 +62,10 @@ pub(super) struct LaneLabels {
 pub(super) struct WebhookLabels {
     pub(super) result: &'static str,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct BrakeLabels {
+    pub(super) business: String,
+    pub(super) kind: &'static str,
+    pub(super) state: &'static str,
+}

@@ -1,6 +1,8 @@
 //! Counters and histograms, in the OpenMetrics text that Prometheus reads. No personal data.
 
+mod brakes;
 mod labels;
+mod refused;
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
@@ -12,14 +14,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use brakes::BrakeGauges;
 use labels::{
     AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
     ProviderLabels, SwitchLabels, WebhookLabels,
 };
+use refused::Refused;
 
 use crate::domain::alarm::Alarm;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
+use crate::store::brakes::Brake;
 use crate::store::jobs::Depth;
 use crate::store::providers::{Health, Switch, per_second};
 
@@ -39,6 +44,7 @@ pub struct Metrics {
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
     feedback: Family<FeedbackLabels, Counter>,
+    refused: Refused,
     visits: Family<FeedbackLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
     spans: Family<WebhookLabels, Counter>,
@@ -51,6 +57,7 @@ pub struct Metrics {
     provider_state: Family<HealthLabels, Gauge<i64, AtomicI64>>,
     provider_active: Family<HealthLabels, Gauge<i64, AtomicI64>>,
     provider_switches: Family<SwitchLabels, Counter>,
+    brakes: BrakeGauges,
 }
 
 /// What waits in the database.
@@ -62,6 +69,8 @@ pub struct Waiting {
     /// Messages of queues that could not be enqueued.
     pub buried: i64,
     pub alarms: Vec<Alarm>,
+    /// Those that are on.
+    pub brakes: Vec<Brake>,
 }
 
 /// Seconds; from a local relay to a slow provider's time-out.
@@ -86,6 +95,7 @@ impl Default for Metrics {
             intake: Family::default(),
             buried: Gauge::default(),
             feedback: Family::default(),
+            refused: Refused::default(),
             visits: Family::default(),
             webhooks: Family::default(),
             spans: Family::default(),
@@ -98,9 +108,11 @@ impl Default for Metrics {
             provider_state: Family::default(),
             provider_active: Family::default(),
             provider_switches: Family::default(),
+            brakes: BrakeGauges::default(),
         };
         metrics.register_counted(&mut registry);
         metrics.register_told(&mut told);
+        metrics.brakes.register(&mut told);
         metrics.register_providers(&mut registry);
         Self {
             registry,
@@ -350,6 +362,7 @@ impl Metrics {
     fn set(&self, waiting: &Waiting, now: Timestamp) {
         self.unmatched.set(waiting.unmatched);
         self.buried.set(waiting.buried);
+        self.brakes.set(&waiting.brakes);
         self.alarms.clear();
         for alarm in &waiting.alarms {
             let labels = AlarmLabels {
@@ -453,6 +466,7 @@ mod tests {
                 unmatched: 0,
                 buried: 0,
                 alarms: Vec::new(),
+                brakes: Vec::new(),
             };
             metrics.render(Some(&waiting), now)
         };
@@ -478,6 +492,7 @@ mod tests {
                 subject: "ses".to_owned(),
                 since: Timestamp::EPOCH,
             }],
+            brakes: Vec::new(),
         };
         let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
         let down = metrics.render(None, Timestamp::EPOCH);

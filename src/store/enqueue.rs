@@ -10,7 +10,7 @@ use super::clients::{self, Card, CardKey};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
 use super::stmt::{Dialect, Kind, Rows, sql, storable};
-use super::{Error, Store, WAKE_CHANNEL};
+use super::{Error, Store, WAKE_CHANNEL, flow};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
 use crate::domain::id::NotificationId;
@@ -188,6 +188,7 @@ pub(super) async fn commit(
     if !stage.staged.is_empty() {
         clients::write(&mut tx, &stage.cards, now).await?;
         entries::write(&mut tx, &stage.staged, now).await?;
+        flow::enqueued(&mut tx, clock, &stage.staged, now).await?;
         super::notify(&mut tx, WAKE_CHANNEL).await?;
         for staged in &stage.staged {
             tx.tell(staged.id, || {

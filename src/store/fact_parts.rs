@@ -40,6 +40,16 @@ pub(super) static PARTS: [&Part; 9] = [
     &UNSUBSCRIBED,
 ];
 
+/// The parts that are read where these are written: what a change counts as depends on the send, and on
+/// opens and clicks together.
+pub(super) fn to_count_by(written: &[&'static Part]) -> Vec<&'static Part> {
+    let opens = written.contains(&&OPENED) || written.contains(&&CLICKED);
+    let read = |part: &&'static Part| {
+        written.contains(part) || **part == SENT || opens && (**part == OPENED || **part == CLICKED)
+    };
+    PARTS.into_iter().filter(read).collect()
+}
+
 /// The part that [`Facts::apply`] changes with such an event.
 pub(super) fn of(what: &What) -> Option<&'static Part> {
     Some(match what {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
+use super::flow::Changed;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, lessons, receipts, webhook_queue};
+use super::{Error, flow, lessons, receipts, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -22,8 +23,8 @@ pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_
 /// What names a happening: it is in the ledger once.
 pub(super) type Happened = (NotificationId, EventKey);
 
-/// Appends events to the ledger, merges those that are new into the facts, keeps what they teach of
-/// their recipients' addresses, and writes them out for webhooks. Returns which were new. The
+/// Appends events to the ledger, merges those that are new into the facts, counts what they make known,
+/// keeps what they teach of their recipients' addresses, and writes them out for webhooks. Returns which were new. The
 /// notifications must exist. A transaction calls this once, so that every writer locks the ledger
 /// before the facts and these before the suppression list, each in one order.
 pub(super) async fn merge(
@@ -44,9 +45,12 @@ pub(super) async fn merge(
     let teaching = lessons::teaching(new.values().flatten().copied());
     webhook_queue::queue(tx, clock, new.values().flatten().copied(), now).await?;
     let awaited = receipts::of(new.values().flatten().copied());
-    let whole = insert(tx, &new).await?;
-    new.retain(|id, _| !whole.contains(id));
-    update(tx, &new).await?;
+    let mut changed = insert(tx, &new).await?;
+    for whole in &changed {
+        new.remove(&whole.id);
+    }
+    changed.append(&mut update(tx, &new).await?);
+    flow::changed(tx, clock, &changed, now).await?;
     receipts::expect(tx, awaited).await?;
     lessons::learn(tx, clock, &teaching, now).await?;
     Ok(happened)
@@ -115,8 +119,8 @@ async fn append<'a>(
 async fn insert(
     tx: &mut Tx,
     new: &BTreeMap<NotificationId, Vec<&Event>>,
-) -> Result<BTreeSet<NotificationId>, Error> {
-    let accepted: BTreeMap<NotificationId, Sent> = new
+) -> Result<Vec<Changed>, Error> {
+    let mut accepted: BTreeMap<NotificationId, Sent> = new
         .iter()
         .filter_map(|(id, events)| match events.as_slice() {
             [event] => Some((*id, Facts::fold([*event]).sent?)),
@@ -143,7 +147,7 @@ async fn insert(
         ]);
     }
     if rows.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Vec::new());
     }
     let stmt = sql(
         "INSERT INTO delivery_facts (notification_id, sent_at, sent_key, provider, \
@@ -153,19 +157,29 @@ async fn insert(
     )
     .rows(rows)
     .push(" WHERE true ON CONFLICT (notification_id) DO NOTHING RETURNING notification_id");
-    let mut made = ids(&tx.all(stmt).await?)?;
-    made.retain(|id| accepted.contains_key(id));
-    Ok(made)
-}
-
-fn ids(rows: &[Row]) -> Result<BTreeSet<NotificationId>, Error> {
-    rows.iter()
-        .map(|row| row.id("notification_id").map(NotificationId::new))
-        .collect()
+    let mut whole = Vec::new();
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("notification_id")?);
+        if let Some(sent) = accepted.remove(&id) {
+            whole.push(Changed {
+                id,
+                source: sent.provider.clone(),
+                before: Facts::default(),
+                after: Facts {
+                    sent: Some(sent),
+                    ..Facts::default()
+                },
+            });
+        }
+    }
+    Ok(whole)
 }
 
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
-async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Result<(), Error> {
+async fn update(
+    tx: &mut Tx,
+    new: &BTreeMap<NotificationId, Vec<&Event>>,
+) -> Result<Vec<Changed>, Error> {
     let touch = |part: &&Part, events: &[&Event]| {
         let mut parts = events
             .iter()
@@ -177,9 +191,10 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
         .filter(|part| new.values().any(|events| touch(part, events)))
         .collect();
     if parts.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let selected = parts
+    let read = fact_parts::to_count_by(&parts);
+    let selected = read
         .iter()
         .fold(sql("SELECT f.notification_id"), |stmt, part| {
             stmt.push(part.select)
@@ -196,27 +211,34 @@ async fn update(tx: &mut Tx, new: &BTreeMap<NotificationId, Vec<&Event>>) -> Res
     for row in tx.all(stmt).await? {
         let id = NotificationId::new(row.id("notification_id")?);
         let mut before = Facts::default();
-        for part in &parts {
+        for part in &read {
             (part.read)(&row, &mut before)?;
         }
         let mut after = before.clone();
-        for event in new.get(&id).into_iter().flatten() {
+        let events = new.get(&id).into_iter().flatten();
+        let source = events.clone().next().map(|event| event.source.clone());
+        for event in events {
             after.apply(event);
         }
-        merged.push((id, before, after));
+        merged.push(Changed {
+            id,
+            before,
+            after,
+            source: source.unwrap_or_default(),
+        });
     }
     for part in parts {
         let mut rows = Rows::new(part.columns);
         let changed = merged
             .iter()
-            .filter(|(_, before, after)| (part.changed)(before, after));
-        for (id, _, after) in changed {
+            .filter(|it| (part.changed)(&it.before, &it.after));
+        for Changed { id, after, .. } in changed {
             let key = std::iter::once(id.uuid().into());
             rows.push(key.chain((part.values)(after)));
         }
         write(tx, part, rows).await?;
     }
-    Ok(())
+    Ok(merged)
 }
 
 /// Writes one part of rows that are held.

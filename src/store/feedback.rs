@@ -8,7 +8,7 @@ use super::db::{Db, Tx};
 use super::facts::Happened;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql, storable};
-use super::{Error, facts, inbox, unmatched};
+use super::{Error, facts, flow, inbox, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -126,14 +126,17 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     let waiting = unmatched::take(&mut tx, &sorted.events).await?;
     sorted.events.extend(waiting);
     let new = facts::merge(&mut tx, clock, &sorted.events, now).await?;
-    tx.commit().await?;
     sorted.count_new(new);
     let mut kept = sorted.kept.into_iter();
     let answers = (0..batch.len()).map(|i| {
         let of_fresh = fresh.contains(&i).then(|| kept.next()).flatten();
         of_fresh.unwrap_or(Kept::Duplicate)
     });
-    Ok(answers.collect())
+    let answers: Vec<Kept> = answers.collect();
+    let told = batch.iter().zip(answers.iter().copied());
+    flow::taken_in(&mut tx, clock, told, now).await?;
+    tx.commit().await?;
+    Ok(answers)
 }
 
 /// What messages say, sorted by whether their notifications are known.

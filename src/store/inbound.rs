@@ -11,7 +11,7 @@ use super::feedback::{Incoming, Kept, Known, indexed, keep_raw};
 use super::row::Row;
 use super::stmt::sql;
 use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
-use super::{Error, Store, facts};
+use super::{Error, Store, facts, flow};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -83,29 +83,40 @@ impl Store {
     async fn keep_text_once(&self, message: &Incoming, text: &Text) -> Result<Kept, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
+        let kept = self.take_text(&mut tx, message, text, now).await?;
+        let told = std::iter::once((message, kept));
+        flow::taken_in(&mut tx, &self.clock, told, now).await?;
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    async fn take_text(
+        &self,
+        tx: &mut Tx,
+        message: &Incoming,
+        text: &Text,
+        now: Timestamp,
+    ) -> Result<Kept, Error> {
         let names_nobody = Known::default();
-        let fresh = keep_raw(&mut tx, std::slice::from_ref(message), &names_nobody).await?;
+        let fresh = keep_raw(tx, std::slice::from_ref(message), &names_nobody).await?;
         if fresh.is_empty() {
             return Ok(Kept::Duplicate);
         }
-        let answered = correspondents(&mut tx, text).await?;
+        let answered = correspondents(tx, text).await?;
         let entry = NotificationId::new(self.clock.new_uuid(now));
         let entry_id = answered.first().map(|_| entry.uuid());
-        if !is_new(&mut tx, text, entry_id, now).await? {
-            tx.commit().await?;
+        if !is_new(tx, text, entry_id, now).await? {
             return Ok(Kept::Duplicate);
         }
         let Some(last) = answered.first() else {
-            tx.commit().await?;
             return Ok(Kept::Unmatched);
         };
-        enter(&mut tx, entry, last, text).await?;
+        enter(tx, entry, last, text).await?;
         let new_events = match text.wish {
-            Some(Wish::Stop) => self.stop(&mut tx, &answered, text, now).await?,
-            Some(Wish::Start) => self.start(&mut tx, &answered, text, now).await?,
+            Some(Wish::Stop) => self.stop(tx, &answered, text, now).await?,
+            Some(Wish::Start) => self.start(tx, &answered, text, now).await?,
             None => 0,
         };
-        tx.commit().await?;
         Ok(Kept::Applied { new_events })
     }
 

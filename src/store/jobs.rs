@@ -237,7 +237,7 @@ impl Store {
 }
 
 /// The lanes of these forms, those of a higher priority first.
-fn lanes(forms: &[Form]) -> Vec<u8> {
+pub(super) fn lanes(forms: &[Form]) -> Vec<u8> {
     let priorities = Priority::ALL.into_iter();
     let lanes = priorities.flat_map(|priority| forms.iter().map(move |form| form.lane(priority)));
     lanes.collect()

@@ -9,97 +9,37 @@ use super::db::{Db, Pools, in_time};
 use super::stmt::sql;
 
 /// Version, name, SQLite's text, PostgreSQL's text.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
-    (
-        1,
-        "first",
-        include_str!("../../migrations/sqlite/0001_first.sql"),
-        include_str!("../../migrations/postgres/0001_first.sql"),
-    ),
-    (
-        2,
-        "queue",
-        include_str!("../../migrations/sqlite/0002_queue.sql"),
-        include_str!("../../migrations/postgres/0002_queue.sql"),
-    ),
-    (
-        3,
-        "providers",
-        include_str!("../../migrations/sqlite/0003_providers.sql"),
-        include_str!("../../migrations/postgres/0003_providers.sql"),
-    ),
-    (
-        4,
-        "suppressions",
-        include_str!("../../migrations/sqlite/0004_suppressions.sql"),
-        include_str!("../../migrations/postgres/0004_suppressions.sql"),
-    ),
-    (
-        5,
-        "content",
-        include_str!("../../migrations/sqlite/0005_content.sql"),
-        include_str!("../../migrations/postgres/0005_content.sql"),
-    ),
-    (
-        6,
-        "ways in",
-        include_str!("../../migrations/sqlite/0006_ways_in.sql"),
-        include_str!("../../migrations/postgres/0006_ways_in.sql"),
-    ),
-    (
-        7,
-        "feedback",
-        include_str!("../../migrations/sqlite/0007_feedback.sql"),
-        include_str!("../../migrations/postgres/0007_feedback.sql"),
-    ),
-    (
-        8,
-        "consequences",
-        include_str!("../../migrations/sqlite/0008_consequences.sql"),
-        include_str!("../../migrations/postgres/0008_consequences.sql"),
-    ),
-    (
-        9,
-        "webhooks",
-        include_str!("../../migrations/sqlite/0009_webhooks.sql"),
-        include_str!("../../migrations/postgres/0009_webhooks.sql"),
-    ),
-    (
-        10,
-        "texts",
-        include_str!("../../migrations/sqlite/0010_texts.sql"),
-        include_str!("../../migrations/postgres/0010_texts.sql"),
-    ),
-    (
-        11,
-        "feedback result",
-        include_str!("../../migrations/sqlite/0011_feedback_result.sql"),
-        include_str!("../../migrations/postgres/0011_feedback_result.sql"),
-    ),
-    (
-        12,
-        "tracking",
-        include_str!("../../migrations/sqlite/0012_tracking.sql"),
-        include_str!("../../migrations/postgres/0012_tracking.sql"),
-    ),
-    (
-        13,
-        "staff accounts",
-        include_str!("../../migrations/sqlite/0013_staff_accounts.sql"),
-        include_str!("../../migrations/postgres/0013_staff_accounts.sql"),
-    ),
-    (
-        14,
-        "pages",
-        include_str!("../../migrations/sqlite/0014_pages.sql"),
-        include_str!("../../migrations/postgres/0014_pages.sql"),
-    ),
-    (
-        15,
-        "who",
-        include_str!("../../migrations/sqlite/0015_who.sql"),
-        include_str!("../../migrations/postgres/0015_who.sql"),
-    ),
+type Pair = (i64, &'static str, &'static str, &'static str);
+
+/// A pair of files by their common name. The name begins with the version.
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        (
+            $version,
+            $name,
+            include_str!(concat!("../../migrations/sqlite/", $name, ".sql")),
+            include_str!(concat!("../../migrations/postgres/", $name, ".sql")),
+        )
+    };
+}
+
+const MIGRATIONS: &[Pair] = &[
+    migration!(1, "0001_first"),
+    migration!(2, "0002_queue"),
+    migration!(3, "0003_providers"),
+    migration!(4, "0004_suppressions"),
+    migration!(5, "0005_content"),
+    migration!(6, "0006_ways_in"),
+    migration!(7, "0007_feedback"),
+    migration!(8, "0008_consequences"),
+    migration!(9, "0009_webhooks"),
+    migration!(10, "0010_texts"),
+    migration!(11, "0011_feedback_result"),
+    migration!(12, "0012_tracking"),
+    migration!(13, "0013_staff_accounts"),
+    migration!(14, "0014_pages"),
+    migration!(15, "0015_who"),
+    migration!(16, "0016_counts"),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
@@ -149,9 +89,7 @@ fn newer(found: i64) -> Error {
     ))
 }
 
-fn migrator(
-    text: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str,
-) -> Migrator {
+fn migrator(text: impl Fn(&Pair) -> &'static str) -> Migrator {
     let migrations = MIGRATIONS
         .iter()
         .map(|migration| {

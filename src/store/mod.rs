@@ -4,6 +4,7 @@
 
 pub mod alarms;
 pub mod bars;
+pub mod brakes;
 pub mod browse;
 pub mod buried;
 pub mod businesses;
@@ -15,6 +16,7 @@ pub mod clients;
 pub mod columns;
 pub mod counts;
 mod db;
+pub mod depths;
 pub mod enqueue;
 mod entries;
 mod error;
@@ -26,6 +28,7 @@ pub mod feedback;
 mod files;
 mod filter;
 pub mod find;
+pub mod flow;
 mod group;
 pub mod held;
 pub mod history;

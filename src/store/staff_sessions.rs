@@ -34,6 +34,8 @@ pub struct Session {
     /// Open tasks of the member that are overdue or due within [`DUE_SOON`]; at most
     /// [`DUE_COUNTED_MAX`].
     pub tasks_due: i64,
+    /// Why the bulk email of the business is held, where it is.
+    pub held: Option<String>,
 }
 
 impl Store {
@@ -104,7 +106,8 @@ impl Store {
         .push(" LIMIT ")
         .bind(DUE_COUNTED_MAX)
         .push(concat!(
-            ") AS due) AS tasks_due FROM staff_sessions t \
+            ") AS due) AS tasks_due, (SELECT k.why FROM brakes k WHERE k.business_id = a.business_id \
+             AND k.state = 'held' ORDER BY k.kind LIMIT 1) AS held FROM staff_sessions t \
              JOIN staff_accounts a ON a.id = t.account_id",
             staff::sources!(),
             "WHERE a.deactivated_at IS NULL AND t.digest = "
@@ -122,6 +125,7 @@ impl Store {
             created_at: row.time("begun_at")?,
             seen_at: row.time("seen_at")?,
             tasks_due: row.int("tasks_due")?,
+            held: row.opt_text("held")?,
         }))
     }
 

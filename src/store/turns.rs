@@ -2,7 +2,7 @@
 //! that a backlog of one delays no other's message by more than one claim; where there are too many
 //! for one claim, they take turns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,9 @@ use super::db::Tx;
 use super::jobs::{Job, small};
 use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
+use crate::domain::form;
 use crate::domain::id::NotificationId;
-use crate::domain::method::Method;
+use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 
 /// One queue: the jobs of a method in a lane.
@@ -43,6 +44,8 @@ struct Places {
     lanes: BTreeMap<Lane, Place>,
     /// Of the jobs that wait for their time.
     later: Option<(Mark, Instant)>,
+    /// Businesses whose bulk email is held.
+    held: Option<(Arc<BTreeSet<String>>, Instant)>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +77,12 @@ const READIED_MAX: usize = 1_000;
 /// the index until it is vacuumed, and to go through them each time costs more than the claim. What
 /// came in before the mark meanwhile, because its commit was slow or a clock went back, waits so long.
 const MARK_LASTS: Duration = Duration::from_secs(1);
+
+/// How long it is taken for true which businesses are held: so long it takes at most until a brake holds,
+/// or is off, in every process, and a claim asks so seldom.
+const HELD_LASTS: Duration = Duration::from_secs(1);
+/// Businesses that are held at the same time, far more than an installation could bear.
+const HELD_MAX: i64 = 1_000;
 
 /// What a lane gave to a claim.
 pub(super) struct Share {
@@ -123,7 +132,12 @@ impl Turns {
         let place =
             place.filter(|place| place.since.elapsed() < MARK_LASTS || place.start.is_some());
         let most = limit.min(BUSINESSES_MAX);
-        let (found, start) = next(tx, lane, place.as_ref(), most).await?;
+        let held = if lane.has_brakes() {
+            self.held(tx).await?
+        } else {
+            Arc::default()
+        };
+        let (found, start) = next(tx, lane, place.as_ref(), &held, most).await?;
         let mut marks = place.map(|place| place.marks).unwrap_or_default();
         let (mut hungry, mut taken): (_, Vec<Taken>) = (found, Vec::new());
         for _ in 0..ROUNDS_MAX {
@@ -182,8 +196,40 @@ impl Turns {
         }
     }
 
+    /// The businesses whose brake is on.
+    async fn held(&self, tx: &mut Tx) -> Result<Arc<BTreeSet<String>>, Error> {
+        let known = self.places().held.clone();
+        let known = known.filter(|(_, since)| since.elapsed() < HELD_LASTS);
+        if let Some((held, _)) = known {
+            return Ok(held);
+        }
+        let stmt = sql(
+            "SELECT DISTINCT k.business_id FROM brakes k WHERE k.state = 'held' \
+             ORDER BY k.business_id LIMIT ",
+        )
+        .bind(HELD_MAX);
+        let rows = tx.all(stmt).await?;
+        let held: Result<BTreeSet<String>, Error> =
+            rows.iter().map(|row| row.text("business_id")).collect();
+        let held = Arc::new(held?);
+        self.places().held = Some((Arc::clone(&held), Instant::now()));
+        Ok(held)
+    }
+
+    /// A brake changed.
+    pub(super) fn forget_held(&self) {
+        self.places().held = None;
+    }
+
     fn places(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    /// Bulk email of a business may be held; nothing else is.
+    fn has_brakes(self) -> bool {
+        self.method == Method::Email && form::priority_of(self.number) == Some(Priority::Bulk)
     }
 }
 
@@ -197,35 +243,32 @@ fn last<'a>(taken: impl IntoIterator<Item = &'a Taken>) -> BTreeMap<String, Mark
     last
 }
 
-/// The businesses whose turn it is, at most `most`; and where to go on when there are more.
+/// The businesses whose turn it is, at most `most`; and where to go on when there are more. Those that
+/// are held are passed over like those that are known, so that their jobs cost nothing.
 async fn next(
     tx: &mut Tx,
     lane: Lane,
     place: Option<&Place>,
+    held: &BTreeSet<String>,
     most: usize,
 ) -> Result<(Vec<String>, Option<String>), Error> {
     let (start, marks) = match place {
         Some(Place { start, marks, .. }) => (start.as_deref().unwrap_or(""), Some(marks)),
         None => ("", None),
     };
-    let mut found: Vec<String> = marks
-        .into_iter()
-        .flat_map(|marks| marks.keys().cloned())
+    let known = || marks.into_iter().flat_map(BTreeMap::keys);
+    let mut found: Vec<String> = known()
+        .filter(|business| !held.contains(*business))
+        .cloned()
         .collect();
     found.truncate(most);
     // Between those that are known to have more, whose entries need not be gone through.
-    let mut gaps: Vec<(&str, &str)> = Vec::new();
-    let mut begin = start;
-    for known in marks.into_iter().flat_map(BTreeMap::keys) {
-        gaps.push((begin, known));
-        begin = known;
-    }
-    gaps.push((begin, END));
-    let others = businesses(tx, lane, &gaps, most - found.len()).await?;
+    let passed: BTreeSet<&str> = known().chain(held).map(String::as_str).collect();
+    let others = businesses(tx, lane, &gaps(start, &passed), most - found.len()).await?;
     found.extend(others);
     if found.len() < most && !start.is_empty() {
         // All that come after are served; on with those from the beginning.
-        let first = businesses(tx, lane, &[("", END)], most - found.len()).await?;
+        let first = businesses(tx, lane, &gaps("", &passed), most - found.len()).await?;
         found.extend(
             first
                 .into_iter()
@@ -235,6 +278,18 @@ async fn next(
     let more = found.len() == most;
     let start = found.last().filter(|_| more).cloned();
     Ok((found, start))
+}
+
+/// From the start to the end of all, between those that are passed over.
+fn gaps<'a>(start: &'a str, passed: &BTreeSet<&'a str>) -> Vec<(&'a str, &'a str)> {
+    let mut gaps = Vec::new();
+    let mut begin = start;
+    for next in passed.iter().copied().filter(|next| *next > start) {
+        gaps.push((begin, next));
+        begin = next;
+    }
+    gaps.push((begin, END));
+    gaps
 }
 
 /// The businesses with ready jobs in the gaps, the bounds excluded. From one to the next by a search

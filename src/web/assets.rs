@@ -19,6 +19,7 @@ where
         .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
         .route("/assets/contact.js", get(async |it| script(&it, CONTACT)))
         .route("/assets/resend.js", get(async |it| script(&it, RESEND)))
+        .route("/assets/console.js", get(async |it| script(&it, CONSOLE)))
         .route(
             "/assets/downloads.js",
             get(async |it| script(&it, DOWNLOADS)),
@@ -38,6 +39,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/resend.css"),
     include_str!("assets/downloads.css"),
     include_str!("assets/tasks.css"),
+    include_str!("assets/console.css"),
     include_str!("assets/unsubscribe.css"),
 );
 /// Of every page.
@@ -48,6 +50,8 @@ pub(super) const FIND: &str = include_str!("assets/find.js");
 pub(super) const HISTORY: &str = include_str!("assets/history.js");
 /// Of the form for contacts by hand.
 const CONTACT: &str = include_str!("assets/contact.js");
+/// Of the console.
+pub(super) const CONSOLE: &str = include_str!("assets/console.js");
 /// Of a run that sends many again.
 pub(super) const RESEND: &str = include_str!("assets/resend.js");
 /// Of files that are being made.

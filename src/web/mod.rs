@@ -3,7 +3,9 @@
 //! [`assets()`] and wraps everything in [`secure_headers`].
 
 mod assets;
+mod chart;
 mod clients;
+mod console;
 mod contact_form;
 mod counts;
 mod downloads;
@@ -20,7 +22,12 @@ pub mod unsubscribe;
 mod view;
 
 pub use assets::assets;
+pub use chart::{Chart, Series, Unit, took};
 pub use clients::{Card, Clients, client_path};
+pub use console::{
+    AlarmLine, BrakeCard, BrakeLine, Console, Installation, PauseLine, ProviderCounts,
+    ProviderLine, QueueLine, Tile, TimeLine, WorkerLine, render_console, render_console_live,
+};
 pub use contact_form::{ContactForm, Typed as TypedContact, as_typed, render_contact_form};
 pub use counts::{Count, Counts};
 pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};

@@ -24,6 +24,8 @@ impl Head {
             business: business.to_owned(),
             token: "0".repeat(64),
             sees_staff: false,
+            operates: false,
+            held: None,
             tasks_due: 0,
             here: "/",
         }

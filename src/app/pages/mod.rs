@@ -4,12 +4,14 @@ pub(super) mod asked;
 mod client;
 mod clients;
 mod columns;
+mod console;
 mod contact_form;
 mod counts;
 mod downloads;
 mod edit;
 mod entry;
 mod history;
+mod installation;
 mod overriding;
 mod resend;
 mod resend_many;
@@ -29,6 +31,7 @@ use super::{samples, sign_on};
 use crate::api::AccountList;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::domain::method::Method;
 use crate::domain::role::Right;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -47,6 +50,8 @@ struct Pages {
     /// Poked after an enqueue.
     woken: Arc<Notify>,
     account_list: Option<Arc<dyn AccountList>>,
+    /// Of each method, as the settings name them, in order of preference.
+    providers: Arc<[(Method, Vec<&'static str>)]>,
     /// Poked after a file was asked for.
     exports_asked: Arc<Notify>,
     /// Histories that are sent as CSV at the same time.
@@ -83,6 +88,7 @@ pub(super) async fn of(
         csv_turns: Arc::new(Semaphore::new(CSV_AT_ONCE)),
         account_list: account_list(settings).await,
         sender: settings.email.from.clone(),
+        providers: settings.provider_names().into(),
     };
     let hasher = Hasher::default();
     let samples = if settings.web.sample_staff {
@@ -108,7 +114,7 @@ pub(super) async fn of(
 /// The routes, and the rule of each.
 fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
     let guarded = Guarded::new(staff.clone());
-    let (router, mut rules) = files(entries(clients(guarded))).finish();
+    let (router, mut rules) = files(entries(clients(operations(guarded)))).finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);
     let router = router
@@ -159,6 +165,20 @@ fn entries(guarded: Guarded<Pages>) -> Guarded<Pages> {
         .page("/resend", MANY, many)
         .page("/resend/{id}", MANY, get(resend_many::progress))
         .page("/resend/{id}/stop", MANY, post(resend_many::stop))
+}
+
+fn operations(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    const OPERATE: Rule = Rule::Needs(Right::Operate);
+    guarded
+        .page("/console", OPERATE, get(console::show))
+        .page(
+            "/console/live",
+            Rule::Polled(Right::Operate),
+            get(console::live),
+        )
+        .page("/console/providers/pause", OPERATE, post(console::pause))
+        .page("/console/providers/resume", OPERATE, post(console::resume))
+        .page("/console/brakes/lift", OPERATE, post(console::lift))
 }
 
 fn files(guarded: Guarded<Pages>) -> Guarded<Pages> {

@@ -69,7 +69,7 @@ async fn receive(
 
 impl Webhook {
     fn refuse(&self, refusal: Refusal) -> Response {
-        self.metrics.feedback("none", refusal.label());
+        self.metrics.refused(refusal.label());
         let status = match refusal.class() {
             Class::Forged => StatusCode::FORBIDDEN,
             Class::NotTwilios => StatusCode::BAD_REQUEST,

@@ -19,7 +19,7 @@ const ENQUEUE: Needs = Needs::Scope("enqueue");
 const ADMIN: Needs = Needs::Scope("admin");
 
 /// As the document has them. What deletes comes last.
-const ROUTES: [(&str, &str, Needs); 46] = [
+const ROUTES: [(&str, &str, Needs); 49] = [
     ("GET", "/openapi.json", Needs::Nothing),
     ("POST", "/v1/notifications", ENQUEUE),
     ("GET", "/v1/notifications", READ),
@@ -53,6 +53,9 @@ const ROUTES: [(&str, &str, Needs); 46] = [
     ("GET", "/v1/feedback/{id}", Needs::Operator),
     ("POST", "/v1/feedback/{id}/apply", Needs::Operator),
     ("GET", "/v1/failures", READ),
+    ("GET", "/v1/stats", READ),
+    ("GET", "/v1/brakes", READ),
+    ("POST", "/v1/brakes/{kind}/lift", ADMIN),
     ("GET", "/v1/providers", Needs::Operator),
     ("POST", "/v1/providers/{method}/pause", Needs::Operator),
     ("POST", "/v1/providers/{method}/resume", Needs::Operator),
@@ -117,6 +120,7 @@ impl Named {
             .replace("{n}", "1")
             .replace("{name}", "t")
             .replace("{version}", &self.version)
+            .replace("{kind}", "bounce")
             .replace("{method}", "email")
             .replace("{provider}", "ses")
     }
@@ -143,7 +147,7 @@ fn body(method: &str, path: &str) -> Option<Json> {
         (_, "suppressions") => {
             Some(json!({"method": "email", "address": "ana@example.com", "note": "asked"}))
         }
-        (_, "pause") => Some(json!({"reason": "a look"})),
+        (_, "pause" | "lift") => Some(json!({"reason": "a look"})),
         (_, "webhooks") => Some(json!({"url": "https://example.com/other"})),
         (_, "replay") => Some(json!({"from": "2027-01-01T08:00:00Z"})),
         _ => None,
@@ -214,8 +218,9 @@ async fn what_a_path_names_is_not_there_for_another_business() {
     let named = Named::make(&api).await;
     let other = api.new_key("other", "admin").await;
     for (method, path, needs) in ROUTES {
-        // What is written anew is each business's own.
-        let names_something = path.contains('{') && method != "PUT";
+        // What is written anew is each business's own, and so is a brake of every kind.
+        let own = method == "PUT" || path.contains("{kind}");
+        let names_something = path.contains('{') && !own;
         if !names_something && needs != Needs::Operator {
             continue;
         }

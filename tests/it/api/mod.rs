@@ -15,6 +15,7 @@ mod providers;
 mod rendering;
 mod reports;
 mod resend;
+mod stats;
 mod suppressions;
 mod tasks;
 mod templates;

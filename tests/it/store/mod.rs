@@ -7,6 +7,7 @@ use sendtrail::domain::id::NotificationId;
 use crate::support::db::TestDb;
 
 mod alarms;
+mod brakes;
 mod browse;
 mod buried;
 mod by_hand;
@@ -18,6 +19,7 @@ mod exports;
 mod facts;
 mod feedback;
 mod find;
+mod flow;
 mod held;
 mod history;
 mod inbound;
@@ -60,4 +62,6 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     resend_runs::everything(db).await;
     by_hand::everything(db).await;
     staff_identities::everything(db).await;
+    flow::everything(db).await;
+    brakes::everything(db).await;
 }

@@ -412,7 +412,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 24] = [
+const SMALL: [&str; 29] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -438,6 +438,12 @@ const SMALL: [&str; 24] = [
     "SCAN l USING INDEX contact_log_untagged",
     // Runs that are not at their end.
     "SCAN r USING INDEX resend_runs_open",
+    // Those that wait to be folded, in their order, up to a limit; and sums of them and of what is found.
+    "SCAN flow_increments",
+    "SCAN unfolded",
+    "SCAN counted",
+    "SCAN bounced",
+    "SCAN complained",
     // A few for each topic and provider.
     "SCAN alarms",
     // Twenty of each business at most.

@@ -71,6 +71,7 @@ const fn post(
 const CONTACTS: Rule = Rule::Needs(Right::SeeContacts);
 const ENTERS: Rule = Rule::Needs(Right::EnterContacts);
 const MANY: Rule = Rule::Needs(Right::ResendMany);
+const OPERATES: Rule = Rule::Needs(Right::Operate);
 const CONTACT: &[(&str, &str)] = &[
     ("date", "2027-01-01T08:00"),
     ("method", "phone"),
@@ -80,7 +81,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 34] = [
+const PAGES: [Line; 39] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
@@ -135,6 +136,34 @@ const PAGES: [Line; 34] = [
         About::Client,
         &[("key", "k"), ("where", "other"), ("to", "nowhere")],
         422,
+    ),
+    get("/console", OPERATES, About::Nothing, 200),
+    get(
+        "/console/live",
+        Rule::Polled(Right::Operate),
+        About::Nothing,
+        200,
+    ),
+    post(
+        "/console/providers/pause",
+        OPERATES,
+        About::Nothing,
+        &[],
+        404,
+    ),
+    post(
+        "/console/providers/resume",
+        OPERATES,
+        About::Nothing,
+        &[],
+        404,
+    ),
+    post(
+        "/console/brakes/lift",
+        OPERATES,
+        About::Nothing,
+        &[("kind", "bounce"), ("reason", "x")],
+        303,
     ),
     get("/downloads", CONTACTS, About::Nothing, 200),
     post(

@@ -1,0 +1,428 @@
+//! Counts of what happens, written in the commit of the happening itself: rows that are only ever
+//! inserted, so that no two writers wait for each other, folded into sums by a job of the background.
+
+use std::collections::BTreeMap;
+
+use super::db::Tx;
+use super::entries::Staged;
+use super::feedback::{Incoming, Kept};
+use super::stmt::{Arg, Kind as Column, Rows, Stmt, sql};
+use super::{Error, Store};
+use crate::clock::Clock;
+use crate::domain::facts::Facts;
+use crate::domain::flow::{self, Flow, Kind, Range, Step, Sum};
+use crate::domain::id::NotificationId;
+use crate::domain::method::Method;
+use crate::domain::time::Timestamp;
+
+/// The business of what belongs to none.
+pub const INSTALLATION: &str = "";
+
+/// Who tells of events and is no provider.
+const NO_PROVIDERS: [&str; 6] = [
+    "mail",
+    "worker",
+    "staff",
+    "recipient",
+    "application",
+    "tracking",
+];
+
+/// Counts that are not folded yet and are read beside the sums: the newest. So many are some tenths of
+/// a second's traffic of a busy installation; more wait only where no process of ours runs.
+const UNFOLDED_READ: i64 = 20_000;
+/// Sums of one range: of each bin some dozens of kinds and buckets.
+const SUMS_MAX: i64 = 50_000;
+/// Providers, sources and reasons of one range.
+const SUBJECTS_MAX: i64 = 500;
+
+/// What a count is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) business: String,
+    pub(super) kind: Kind,
+    pub(super) method: &'static str,
+    /// The provider; of feedback where it came from; of refused feedback the reason.
+    pub(super) subject: String,
+    pub(super) bucket: i64,
+}
+
+/// The counts of one commit.
+#[derive(Default)]
+pub(super) struct Counted(BTreeMap<Key, i64>);
+
+impl Counted {
+    fn add(&mut self, key: Key, amount: i64) {
+        *self.0.entry(key).or_default() += amount;
+    }
+
+    async fn write(self, tx: &mut Tx, clock: &Clock, now: Timestamp) -> Result<(), Error> {
+        let mut rows = Rows::new(&[
+            ("id", Column::Id),
+            ("business_id", Column::Text),
+            ("at", Column::Time),
+            ("kind", Column::Text),
+            ("method", Column::Text),
+            ("subject", Column::Text),
+            ("bucket", Column::Int),
+            ("amount", Column::Int),
+        ]);
+        let at = Step::Minute.floor(now);
+        for (key, amount) in self.0 {
+            rows.add([
+                clock.new_uuid(now).into(),
+                key.business.into(),
+                at.into(),
+                Arg::Word(key.kind.as_str()),
+                Arg::Word(key.method),
+                key.subject.into(),
+                key.bucket.into(),
+                amount.into(),
+            ]);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let stmt = sql(
+            "INSERT INTO flow_increments (id, business_id, at, kind, method, subject, bucket, amount) \
+             SELECT b.id, b.business_id, b.at, b.kind, b.method, b.subject, b.bucket, b.amount FROM ",
+        )
+        .rows(rows);
+        tx.execute(stmt).await?;
+        Ok(())
+    }
+}
+
+/// Counts what was enqueued.
+pub(super) async fn enqueued(
+    tx: &mut Tx,
+    clock: &Clock,
+    staged: &[Staged<'_>],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut counted = Counted::default();
+    for one in staged {
+        let key = Key {
+            business: one.business.to_owned(),
+            kind: Kind::Enqueued,
+            method: one.new.method.as_str(),
+            subject: String::new(),
+            bucket: 0,
+        };
+        counted.add(key, 1);
+    }
+    counted.write(tx, clock, now).await
+}
+
+/// The facts of a notification before and after its new events.
+pub(super) struct Changed {
+    pub(super) id: NotificationId,
+    pub(super) before: Facts,
+    pub(super) after: Facts,
+    /// Who told of the first of these events.
+    pub(super) source: String,
+}
+
+/// Counts what has become known of notifications.
+pub(super) async fn changed(
+    tx: &mut Tx,
+    clock: &Clock,
+    changed: &[Changed],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let counting = changed.iter().filter_map(|change| {
+        let kinds: Vec<Kind> = flow::newly(&change.before, &change.after).collect();
+        (!kinds.is_empty()).then_some((change.id, (change, kinds)))
+    });
+    let counting: BTreeMap<NotificationId, (&Changed, Vec<Kind>)> = counting.collect();
+    if counting.is_empty() {
+        return Ok(());
+    }
+    let stmt = sql("SELECT l.id, l.business_id, l.method, l.send_at FROM ")
+        .rows(Rows::of_ids(counting.keys().map(|id| id.uuid())))
+        .push(" JOIN contact_log l ON l.id = b.id");
+    let mut counted = Counted::default();
+    for row in tx.all(stmt).await? {
+        let id = NotificationId::new(row.id("id")?);
+        let Some((change, kinds)) = counting.get(&id) else {
+            continue;
+        };
+        let business = row.text("business_id")?;
+        let method = row.word("method", Method::parse)?.as_str();
+        let due_at = row.opt_time("send_at")?.unwrap_or(id.date()).max(id.date());
+        for kind in kinds {
+            let key = Key {
+                business: business.clone(),
+                kind: *kind,
+                method,
+                subject: change.provider().to_owned(),
+                bucket: flow::bucket_of(*kind, &change.after, due_at, now),
+            };
+            counted.add(key, 1);
+        }
+    }
+    counted.write(tx, clock, now).await
+}
+
+impl Changed {
+    /// Who took the message over, or refused it; empty where no provider had to do with it.
+    fn provider(&self) -> &str {
+        let sent = self.after.sent.as_ref();
+        sent.map_or_else(
+            || {
+                if NO_PROVIDERS.contains(&self.source.as_str()) {
+                    ""
+                } else {
+                    &self.source
+                }
+            },
+            |sent| &sent.provider,
+        )
+    }
+}
+
+/// Counts what became of feedback messages.
+pub(super) async fn taken_in<'a>(
+    tx: &mut Tx,
+    clock: &Clock,
+    messages: impl Iterator<Item = (&'a Incoming, Kept)>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut counted = Counted::default();
+    for (message, kept) in messages {
+        let kind = match kept {
+            Kept::Applied { .. } => Kind::FeedbackApplied,
+            Kept::Unmatched => Kind::FeedbackUnmatched,
+            Kept::Noted => Kind::FeedbackNoted,
+            Kept::Duplicate => Kind::FeedbackDuplicate,
+        };
+        counted.add(of_installation(kind, message.source), 1);
+    }
+    counted.write(tx, clock, now).await
+}
+
+fn of_installation(kind: Kind, subject: &str) -> Key {
+    Key {
+        business: INSTALLATION.to_owned(),
+        kind,
+        method: "",
+        subject: subject.to_owned(),
+        bucket: 0,
+    }
+}
+
+/// A sum of a range by what it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    pub kind: Kind,
+    /// None: no message of a method.
+    pub method: Option<Method>,
+    pub subject: String,
+    pub amount: i64,
+}
+
+impl Store {
+    /// Counts feedback that was refused, by reason.
+    pub async fn count_refused(&self, refused: &BTreeMap<&'static str, u64>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let mut counted = Counted::default();
+        for (reason, amount) in refused {
+            let amount = i64::try_from(*amount).unwrap_or(i64::MAX);
+            counted.add(of_installation(Kind::FeedbackRefused, reason), amount);
+        }
+        let mut tx = self.db.write().await?;
+        counted.write(&mut tx, &self.clock, now).await?;
+        tx.commit().await
+    }
+
+    /// The counts of a business ([`INSTALLATION`]: of what belongs to none) up to this moment.
+    pub async fn flow(&self, business: &str, range: Range) -> Result<Flow, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT at, kind, bucket, CAST(SUM(amount) AS bigint) AS amount FROM \
+             (SELECT c.at, c.kind, c.bucket, c.amount FROM flow_counts c WHERE ",
+        );
+        let stmt = folded(stmt, business, range, now).push(
+            " UNION ALL SELECT unfolded.at, unfolded.kind, unfolded.bucket, unfolded.amount FROM ",
+        );
+        let stmt = unfolded(stmt, business, range, now)
+            .push(") AS counted GROUP BY at, kind, bucket ORDER BY at LIMIT ")
+            .bind(SUMS_MAX);
+        let mut sums = Vec::new();
+        for row in tx.all(stmt).await? {
+            sums.push(Sum {
+                at: row.time("at")?,
+                kind: row.word("kind", Kind::parse)?,
+                bucket: row.int("bucket")?,
+                amount: row.int("amount")?,
+            });
+        }
+        Ok(Flow::new(range, now, &sums))
+    }
+
+    /// The same by method and by subject, in one sum each.
+    pub async fn flow_shares(&self, business: &str, range: Range) -> Result<Vec<Share>, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT kind, method, subject, CAST(SUM(amount) AS bigint) AS amount FROM \
+             (SELECT c.kind, c.method, c.subject, c.amount FROM flow_counts c WHERE ",
+        );
+        let stmt = folded(stmt, business, range, now)
+            .push(" UNION ALL SELECT unfolded.kind, unfolded.method, unfolded.subject, unfolded.amount FROM ");
+        let stmt = unfolded(stmt, business, range, now)
+            .push(
+                ") AS counted GROUP BY kind, method, subject ORDER BY method, subject, kind LIMIT ",
+            )
+            .bind(SUBJECTS_MAX);
+        let mut shares = Vec::new();
+        for row in tx.all(stmt).await? {
+            shares.push(Share {
+                kind: row.word("kind", Kind::parse)?,
+                method: Method::parse(&row.text("method")?),
+                subject: row.text("subject")?,
+                amount: row.int("amount")?,
+            });
+        }
+        Ok(shares)
+    }
+}
+
+fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+    stmt.push("c.business_id = ")
+        .bind(business)
+        .push(" AND c.step_seconds = ")
+        .bind(range.step().seconds())
+        .push(" AND c.at >= ")
+        .bind(range.from(now))
+}
+
+/// Of minutes: a bin has whole ones.
+fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+    stmt.push(
+        "(SELECT u.at, u.kind, u.method, u.subject, u.bucket, u.amount FROM flow_increments u \
+               WHERE u.business_id = ",
+    )
+    .bind(business)
+    .push(" AND u.at >= ")
+    .bind(range.from(now))
+    .push(" ORDER BY u.at DESC LIMIT ")
+    .bind(UNFOLDED_READ)
+    .push(") AS unfolded")
+}
+
+/// Counts folded in one transaction: some milliseconds' work.
+const FOLDED_MAX: i64 = 2_000;
+/// Sums of minutes or hours deleted in one transaction.
+const PRUNED_MAX: i64 = 1_000;
+
+type Folded = BTreeMap<(Step, Timestamp, Key), i64>;
+
+impl Store {
+    /// Adds some of the counts to the sums, and takes them away, in one transaction. Any number of
+    /// processes may do so at once. Returns whether there may be more.
+    pub async fn fold_flow(&self) -> Result<bool, Error> {
+        {
+            let mut tx = self.db.read().await?;
+            let any = sql("SELECT id FROM flow_increments ORDER BY id LIMIT 1");
+            if tx.optional(any).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        let mut tx = self.db.write().await?;
+        let stmt = sql(
+            "DELETE FROM flow_increments WHERE id IN (SELECT id FROM flow_increments \
+             ORDER BY id LIMIT ",
+        )
+        .bind(FOLDED_MAX)
+        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
+        .push(") RETURNING business_id, at, kind, method, subject, bucket, amount");
+        let taken = tx.all(stmt).await?;
+        let mut folded = Folded::new();
+        for row in &taken {
+            let key = Key {
+                business: row.text("business_id")?,
+                kind: row.word("kind", Kind::parse)?,
+                method: Method::parse(&row.text("method")?).map_or("", Method::as_str),
+                subject: row.text("subject")?,
+                bucket: row.int("bucket")?,
+            };
+            let (at, amount) = (row.time("at")?, row.int("amount")?);
+            for step in Step::ALL {
+                let sum = folded.entry((step, step.floor(at), key.clone()));
+                *sum.or_default() += amount;
+            }
+        }
+        if folded.is_empty() {
+            return Ok(false);
+        }
+        tx.execute(add(folded)).await?;
+        tx.commit().await?;
+        Ok(i64::try_from(taken.len()).is_ok_and(|taken| taken >= FOLDED_MAX))
+    }
+
+    /// Deletes some of the sums that are older than they are kept. Returns whether there may be more.
+    pub async fn prune_flow(&self) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let mut more = false;
+        for step in Step::ALL {
+            let Some(kept) = step.kept() else { continue };
+            let mut tx = self.db.write().await?;
+            let key = "step_seconds, business_id, at, kind, method, subject, bucket";
+            let stmt = sql("DELETE FROM flow_counts WHERE (")
+                .push(key)
+                .push(") IN (SELECT ")
+                .push(key)
+                .push(" FROM flow_counts WHERE step_seconds = ")
+                .bind(step.seconds())
+                .push(" AND at < ")
+                .bind(now.minus(kept))
+                .push(" ORDER BY at LIMIT ")
+                .bind(PRUNED_MAX)
+                // Several processes prune; none waits for another.
+                .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
+                .push(")");
+            let pruned = tx.execute(stmt).await?;
+            tx.commit().await?;
+            more |= i64::try_from(pruned).is_ok_and(|pruned| pruned >= PRUNED_MAX);
+        }
+        Ok(more)
+    }
+}
+
+/// In the order of their keys, for every writer, so that two of them cannot wait for each other.
+fn add(folded: Folded) -> Stmt {
+    let mut rows = Rows::new(&[
+        ("step_seconds", Column::Int),
+        ("business_id", Column::Text),
+        ("at", Column::Time),
+        ("kind", Column::Text),
+        ("method", Column::Text),
+        ("subject", Column::Text),
+        ("bucket", Column::Int),
+        ("amount", Column::Int),
+    ]);
+    for ((step, at, key), amount) in folded {
+        rows.add([
+            step.seconds().into(),
+            key.business.into(),
+            at.into(),
+            Arg::Word(key.kind.as_str()),
+            Arg::Word(key.method),
+            key.subject.into(),
+            key.bucket.into(),
+            amount.into(),
+        ]);
+    }
+    sql(
+        "INSERT INTO flow_counts (step_seconds, business_id, at, kind, method, subject, bucket, amount) \
+         SELECT b.step_seconds, b.business_id, b.at, b.kind, b.method, b.subject, b.bucket, b.amount \
+         FROM ",
+    )
+    .rows(rows)
+    .push(
+        " WHERE true ON CONFLICT (step_seconds, business_id, at, kind, method, subject, bucket) \
+         DO UPDATE SET amount = flow_counts.amount + excluded.amount",
+    )
+}
