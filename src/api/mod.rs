@@ -5,12 +5,14 @@ pub mod again;
 pub mod auth;
 mod body;
 mod business;
+mod client_export;
 mod clients;
 mod contact_log;
 mod content;
 mod decide;
 mod digest;
 mod entries;
+mod erasures;
 mod failures;
 mod feedback;
 mod fields;
@@ -47,6 +49,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use client_export::ClientExport;
+pub use erasures::REASON_LENGTH_MAX;
 pub use history::filter_of;
 pub use problem::FieldError;
 pub use webhooks::new_secret as new_webhook_secret;
@@ -191,8 +195,12 @@ fn messages() -> [Route; 23] {
         ("/v1/clients", post(clients::add)),
         (
             "/v1/clients/{id}",
-            get(clients::show).patch(clients::change),
+            get(clients::show)
+                .patch(clients::change)
+                .delete(erasures::erase),
         ),
+        ("/v1/clients/{id}/export", get(client_export::export)),
+        ("/v1/erasures/{id}", get(erasures::show)),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/clients/{id}/contact-log", post(contact_log::enter)),
         ("/v1/history", get(history::of_all)),

@@ -16,8 +16,8 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, contact_log, content, decide, failures, feedback, files,
-    history, intake, notifications, providers, reports, resend, schemas, suppression_list,
+    account_list, business, client_export, clients, contact_log, content, decide, erasures, failures, feedback,
+    files, history, intake, notifications, providers, reports, resend, schemas, suppression_list,
     suppressions, tasks, templates, webhooks,
 };
 
@@ -56,6 +56,9 @@ pub(super) async fn document() -> Response {
         clients::add,
         clients::show,
         clients::change,
+        client_export::export,
+        erasures::erase,
+        erasures::show,
         contact_log::enter,
         feedback::list,
         feedback::show,

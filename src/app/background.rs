@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::downloads::Maker;
 use super::links::Keys;
+use super::pruning::Kept;
 use super::resending::Resending;
-use super::{Roles, tagging};
+use super::{Roles, erasing, pruning, tagging};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub(super) fn start(
+    settings: &Settings,
     roles: Roles,
     (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
     woken: &Arc<Notify>,
@@ -26,6 +28,15 @@ pub(super) fn start(
 ) {
     if roles.worker {
         tokio::spawn(tagging::tag(store.clone(), stop.clone()));
+        let kept = Kept {
+            content: settings.retention.content(),
+            entries: settings.retention.entries(),
+        };
+        let metrics = Arc::clone(metrics);
+        tokio::spawn(pruning::prune(store.clone(), metrics, kept, stop.clone()));
+    }
+    if roles.worker || roles.web || roles.api {
+        tokio::spawn(erasing::erase(store.clone(), stop.clone()));
     }
     if roles.worker || roles.web {
         let resending = Resending {

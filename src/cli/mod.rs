@@ -2,6 +2,7 @@
 
 mod bounce;
 mod business;
+mod clients;
 mod demo;
 mod demo_clients;
 mod demo_traffic;
@@ -74,6 +75,9 @@ enum Command {
     /// Who a business writes as.
     #[command(subcommand)]
     Business(business::BusinessCommand),
+    /// What is kept of a client: export it, erase it.
+    #[command(subcommand)]
+    Clients(clients::ClientsCommand),
     /// Check the templates of files, and make them current.
     #[command(subcommand)]
     Templates(templates::TemplatesCommand),
@@ -194,6 +198,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Bounce(command) => bounce::run(&settings, command).await,
         Command::Intake(command) => intake::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
+        Command::Clients(command) => Box::pin(clients::run(&settings, command)).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Webhooks(command) => webhooks::run(&settings, command).await,
         Command::Staff(command) => Box::pin(staff::run(&settings, command)).await,

@@ -29,6 +29,7 @@ pub mod suppression;
 pub mod tags;
 pub mod throttle;
 pub mod time;
+pub mod traces;
 pub mod tracking;
 pub mod unsubscribe;
 pub mod user_agent;

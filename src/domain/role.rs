@@ -26,6 +26,8 @@ pub enum Right {
     LiftSuppression,
     /// To send many entries again at once.
     ResendMany,
+    /// To have everything personal of a client taken away.
+    EraseClients,
 }
 
 /// Whose clients somebody sees.
@@ -81,7 +83,7 @@ impl Role {
         match right {
             Right::SeeContacts | Right::EnterContacts => true,
             Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
-            Right::SeeStaff => matches!(self, Self::Admin),
+            Right::SeeStaff | Right::EraseClients => matches!(self, Self::Admin),
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
@@ -139,6 +141,7 @@ mod tests {
             let leads = [Role::Admin, Role::Manager].contains(&role);
             assert_eq!(role.may(Right::SeeAllTasks), leads);
             assert_eq!(role.may(Right::SeeStaff), role == Role::Admin);
+            assert_eq!(role.may(Right::EraseClients), role == Role::Admin);
         }
     }
 }

@@ -62,3 +62,8 @@ pub(super) struct LaneLabels {
 pub(super) struct WebhookLabels {
     pub(super) result: &'static str,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PrunedLabels {
+    pub(super) what: &'static str,
+}

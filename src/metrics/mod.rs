@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use labels::{
     AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
-    ProviderLabels, SwitchLabels, WebhookLabels,
+    ProviderLabels, PrunedLabels, SwitchLabels, WebhookLabels,
 };
 
 use crate::domain::alarm::Alarm;
@@ -35,6 +35,7 @@ pub struct Metrics {
     attempt_seconds: Family<ProviderLabels, Histogram>,
     ends: Family<EndLabels, Counter>,
     rescued: Counter,
+    pruned: Family<PrunedLabels, Counter>,
     enqueued: Counter,
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
@@ -81,6 +82,7 @@ impl Default for Metrics {
             attempt_seconds: Family::new_with_constructor(histogram),
             ends: Family::default(),
             rescued: Counter::default(),
+            pruned: Family::default(),
             enqueued: Counter::default(),
             intake: Family::default(),
             buried: Gauge::default(),
@@ -111,6 +113,11 @@ impl Default for Metrics {
 impl Metrics {
     fn register_counted(&self, registry: &mut Registry) {
         registry.register("enqueued", "Notifications enqueued", self.enqueued.clone());
+        registry.register(
+            "pruned",
+            "What was deleted because it is not kept for longer",
+            self.pruned.clone(),
+        );
         registry.register(
             "intake",
             "Messages from queues, by what became of them",
@@ -283,6 +290,15 @@ impl Metrics {
                 end,
             })
             .inc();
+    }
+
+    /// What retention deleted: `content`, `entries`, `files`.
+    pub fn pruned(&self, what: &'static str, count: u64) {
+        if count > 0 {
+            self.pruned
+                .get_or_create(&PrunedLabels { what })
+                .inc_by(count);
+        }
     }
 
     pub fn rescued(&self, jobs: usize) {

@@ -106,6 +106,7 @@ impl Db {
             .foreign_keys(true)
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("secure_delete", "fast")
             .pragma("temp_store", "memory");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -167,6 +168,20 @@ impl Tx {
             Self::Sqlite(tx) => in_time(tx.commit()).await,
             Self::Postgres(tx) => in_time(tx.commit()).await,
         }
+    }
+
+    /// On SQLite, whether what is deleted is overwritten in the file wherever it stood, or only where that
+    /// costs nothing more. Holds for the connection, whatever becomes of the transaction.
+    pub(crate) async fn overwrite(&mut self, everywhere: bool) -> Result<(), Error> {
+        if let Self::Sqlite(tx) = self {
+            let pragma = if everywhere {
+                "PRAGMA secure_delete = ON"
+            } else {
+                "PRAGMA secure_delete = FAST"
+            };
+            in_time(sqlx::query(pragma).fetch_all(&mut **tx)).await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement; gives the number of rows it changed.

@@ -7,7 +7,7 @@ use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, lessons, receipts, webhook_queue};
+use super::{Error, erased, lessons, receipts, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -31,7 +31,8 @@ pub(super) async fn merge(
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
-    let mut new = append(tx, events, now).await?;
+    let events = erased::forget(tx, events).await?;
+    let mut new = append(tx, &events, now).await?;
     let happened = new
         .values()
         .flatten()

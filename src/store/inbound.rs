@@ -84,7 +84,8 @@ impl Store {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
         let names_nobody = Known::default();
-        let fresh = keep_raw(&mut tx, std::slice::from_ref(message), &names_nobody).await?;
+        let batch = std::slice::from_ref(message);
+        let fresh = keep_raw(&mut tx, batch, &names_nobody, &BTreeSet::new()).await?;
         if fresh.is_empty() {
             return Ok(Kept::Duplicate);
         }

@@ -14,6 +14,7 @@ mod claim;
 mod clients;
 mod content;
 mod enqueue;
+mod erasures;
 mod exports;
 mod facts;
 mod feedback;
@@ -60,4 +61,5 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     resend_runs::everything(db).await;
     by_hand::everything(db).await;
     staff_identities::everything(db).await;
+    erasures::everything(db).await;
 }

@@ -70,6 +70,7 @@ const fn post(
 
 const CONTACTS: Rule = Rule::Needs(Right::SeeContacts);
 const ENTERS: Rule = Rule::Needs(Right::EnterContacts);
+const ERASES: Rule = Rule::Needs(Right::EraseClients);
 const MANY: Rule = Rule::Needs(Right::ResendMany);
 const CONTACT: &[(&str, &str)] = &[
     ("date", "2027-01-01T08:00"),
@@ -80,7 +81,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 34] = [
+const PAGES: [Line; 36] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
@@ -104,6 +105,15 @@ const PAGES: [Line; 34] = [
         About::Client,
         CONTACT,
         303,
+    ),
+    get("/clients/{id}/erase", ERASES, About::Client, 200),
+    // Without the client's id typed nothing happens.
+    post(
+        "/clients/{id}/erase",
+        ERASES,
+        About::Client,
+        &[("id", "C-9"), ("reason", "asked by letter")],
+        422,
     ),
     post(
         "/account/columns",
