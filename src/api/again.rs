@@ -59,7 +59,9 @@ impl fmt::Display for Obstacle {
         f.write_str(match self {
             Self::Manual => "This entry was made by hand; there is nothing to send again.",
             Self::Method => "Only emails and SMS can be sent again; enqueue a new notification.",
-            Self::NoContent => "The content of this notification is not kept any more; enqueue a new one.",
+            Self::NoContent => {
+                "The content of this notification is not kept any more; enqueue a new one."
+            }
         })
     }
 }

@@ -32,7 +32,6 @@ use crate::store::{Error, Store};
 /// All that is kept of a client.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ClientExport)]
-#[expect(dead_code, reason = "the document is written piece by piece; this is its shape")]
 pub(super) struct ClientExportJson {
     /// `1`: what is added later leaves it, what would break a reader raises it.
     version: u32,
@@ -149,7 +148,8 @@ impl ClientExport {
             Part::Head => {
                 let card = json(&ClientJson::from(self.client.clone()))?;
                 let at = json(&self.at)?;
-                piece = format!("{{\"version\":1,\"exported_at\":{at},\"client\":{card},\"entries\":[");
+                piece =
+                    format!("{{\"version\":1,\"exported_at\":{at},\"client\":{card},\"entries\":[");
                 Part::Entries(None)
             }
             Part::Entries(after) => self.entries(after, &mut piece).await?,
@@ -177,14 +177,15 @@ impl ClientExport {
             ..Filter::default()
         };
         let page = self.store.history(&self.business, &filter).await?;
+        let last = page.entries.last().map(|entry| entry.id);
         for entry in page.entries {
             self.addresses
                 .extend(entry.to.iter().map(|to| to.to_lowercase()));
             let exported = self.entry(entry).await?;
             self.add(piece, &exported)?;
         }
-        Ok(match page.next {
-            Some(next) => Part::Entries(Some(next)),
+        Ok(match last.filter(|_| page.more) {
+            Some(last) => Part::Entries(Some(last)),
             None => self.list(piece, "tasks", Part::Tasks(uuid::Uuid::nil())),
         })
     }

@@ -82,7 +82,11 @@ pub(super) async fn erase(
 ) -> Result<Response, Problem> {
     let business = caller.allowed(Scope::Admin)?;
     let (mut reason, mut errors) = (None, Errors::default());
-    pairs.fill(&mut [("reason", &mut reason)], REASON_LENGTH_MAX, &mut errors);
+    pairs.fill(
+        &mut [("reason", &mut reason)],
+        REASON_LENGTH_MAX,
+        &mut errors,
+    );
     errors.unless_any(Some(())).map_err(Problem::invalid)?;
     let asked_by = caller.named();
     let order = Order {

@@ -173,7 +173,7 @@ fn routes() -> Vec<Route> {
 type Route = (&'static str, MethodRouter<Shared>);
 
 /// Notifications, clients, their history, and what decides what is sent to them.
-fn messages() -> [Route; 23] {
+fn messages() -> [Route; 25] {
     [
         (
             "/v1/notifications",

@@ -16,9 +16,9 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, client_export, clients, contact_log, content, decide, erasures, failures, feedback,
-    files, history, intake, notifications, providers, reports, resend, schemas, suppression_list,
-    suppressions, tasks, templates, webhooks,
+    account_list, business, client_export, clients, contact_log, content, decide, erasures,
+    failures, feedback, files, history, intake, notifications, providers, reports, resend, schemas,
+    suppression_list, suppressions, tasks, templates, webhooks,
 };
 
 /// This document.

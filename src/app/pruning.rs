@@ -77,6 +77,9 @@ fn tell(walk: Pruned) {
         ..
     } = walk;
     if contents + entries + files > 0 {
-        info!(contents, entries, files, "deleted what is not kept for longer");
+        info!(
+            contents,
+            entries, files, "deleted what is not kept for longer"
+        );
     }
 }

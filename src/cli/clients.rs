@@ -66,7 +66,10 @@ pub(super) async fn run(settings: &Settings, command: ClientsCommand) -> anyhow:
             confirm,
             json,
         } => {
-            ensure!(confirm == id, "--confirm: is not the id {id:?}; nothing was erased");
+            ensure!(
+                confirm == id,
+                "--confirm: is not the id {id:?}; nothing was erased"
+            );
             ensure!(
                 reason.chars().count() <= REASON_LENGTH_MAX,
                 "--reason: is too long: at most {REASON_LENGTH_MAX} characters"

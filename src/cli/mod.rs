@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod bounce;
 mod business;
 mod clients;
@@ -7,6 +8,8 @@ mod demo;
 mod demo_clients;
 mod demo_traffic;
 mod doctor;
+mod doctor_aws;
+mod doctor_database;
 mod enqueue;
 mod feedback;
 mod feedback_inbox;
@@ -57,7 +60,9 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check database, providers and feedback; say how to mend what is wrong.
-    Doctor,
+    Doctor(doctor::Doctor),
+    /// Copy the database to a file while the program runs (SQLite).
+    Backup(backup::Backup),
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -191,7 +196,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             say("the settings are valid");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor => doctor::run(&settings).await,
+        Command::Doctor(command) => doctor::run(&settings, command).await,
+        Command::Backup(command) => backup::run(&settings, command).await,
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Providers(command) => providers::run(&settings, command).await,
         Command::Enqueue(command) => enqueue::run(&settings, command).await,

@@ -67,8 +67,7 @@ impl Traces {
 fn written(address: &str) -> impl Iterator<Item = String> {
     let plain = address.to_owned();
     let forms = [("%40", "%2b"), ("\\u0040", "\\u002b")];
-    let coded =
-        forms.map(|(at, plus)| address.replace('@', at).replace('+', plus));
+    let coded = forms.map(|(at, plus)| address.replace('@', at).replace('+', plus));
     // A phone number is also written without its plus.
     let bare = address.strip_prefix('+').map(str::to_owned);
     [plain].into_iter().chain(coded).chain(bare)

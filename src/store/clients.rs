@@ -277,8 +277,8 @@ pub(super) async fn find(
     let stmt = sql(
         "SELECT c.uid, c.business_id, c.client_id, c.name, c.email, c.phone, c.erased_at FROM ",
     )
-        .rows(rows)
-        .push(" JOIN clients c ON c.business_id = b.business_id AND c.client_id = b.client_id");
+    .rows(rows)
+    .push(" JOIN clients c ON c.business_id = b.business_id AND c.client_id = b.client_id");
     let mut cards = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let card = Card {

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    Transaction,
+};
 
 use super::Error;
 use super::row::Row;
@@ -142,6 +145,19 @@ impl Db {
             }
             Self::Postgres(pool) => Tx::Postgres(in_time(pool.begin()).await?),
         })
+    }
+
+    /// Copies all that is committed into a new file; SQLite's alone. On a connection of its own: it may take
+    /// as long as the database is large.
+    pub(crate) async fn copy_to(&self, path: &str) -> Result<(), Error> {
+        if let Self::Sqlite { reader, .. } = self {
+            let options = reader.connect_options();
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            let copy = sqlx::query("VACUUM INTO ?").bind(path);
+            copy.execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn close(&self) {

@@ -104,7 +104,9 @@ pub enum Why {
     Expired,
     #[error("the key was used before with another body: use a new key for a new notification")]
     KeyConflict,
-    #[error("is that of a client who was erased: use the application's own id, which makes a new client")]
+    #[error(
+        "is that of a client who was erased: use the application's own id, which makes a new client"
+    )]
     Erased,
     #[error("what this key had enqueued is not there any more")]
     NotAsBefore,

@@ -117,7 +117,9 @@ async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Re
     }
     let stmt = sql("SELECT b.id FROM ")
         .rows(Rows::of_ids(waiting))
-        .push(" WHERE NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = b.id AND ")
+        .push(
+            " WHERE NOT EXISTS (SELECT 1 FROM delivery_facts f WHERE f.notification_id = b.id AND ",
+        )
         .push(HAS_GONE)
         .push(" IS NOT NULL)");
     let rows = tx.all(stmt).await?;
@@ -133,7 +135,8 @@ async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Re
 /// What `PERSONAL` of the ledger's details is, in the words of each database.
 const OF_SQLITE: &str = "json_remove(detail, '$.response', '$.diagnostic', '$.user_agent', '$.link', '$.how', \
     '$.provider_text')";
-const OF_POSTGRES: &str = "detail - ARRAY['response', 'diagnostic', 'user_agent', 'link', 'how', 'provider_text']";
+const OF_POSTGRES: &str =
+    "detail - ARRAY['response', 'diagnostic', 'user_agent', 'link', 'how', 'provider_text']";
 
 /// What goes of the rows of some notifications: statements that end where their ids follow.
 fn of_notifications(dialect: Dialect) -> Vec<Stmt> {
@@ -240,7 +243,10 @@ mod tests {
     fn both_databases_forget_what_is_personal() {
         for text in [OF_SQLITE, OF_POSTGRES] {
             let named: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
-            let named: Vec<&str> = named.iter().map(|name| name.trim_start_matches("$.")).collect();
+            let named: Vec<&str> = named
+                .iter()
+                .map(|name| name.trim_start_matches("$."))
+                .collect();
             assert_eq!(named, PERSONAL, "{text}");
         }
     }

@@ -23,8 +23,10 @@ const PIECES_BATCH: i64 = 8;
 
 /// Its follow-up tasks: what is to be done when, and by whom, stays.
 pub(super) async fn tasks(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
-    let stmt = sql("UPDATE follow_up_tasks SET title = 'Erased', description = NULL \
-         WHERE id IN (SELECT t.id FROM follow_up_tasks t WHERE t.client_uid = ")
+    let stmt = sql(
+        "UPDATE follow_up_tasks SET title = 'Erased', description = NULL \
+         WHERE id IN (SELECT t.id FROM follow_up_tasks t WHERE t.client_uid = ",
+    )
     .bind(work.client)
     .push(" AND t.id > ")
     .bind(work.reached_id())
@@ -112,14 +114,18 @@ pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
 /// Idempotency keys of its entries: an application may have made them of names and addresses.
 pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     let reached = work.reached.get(0).and_then(Json::as_str).unwrap_or("");
-    let stmt = sql("SELECT k.key, l.client_uid FROM (SELECT i.key, i.notification_id \
-         FROM idempotency_keys i WHERE i.business_id = ")
+    let stmt = sql(
+        "SELECT recent.key, l.client_uid FROM (SELECT i.key, i.notification_id \
+         FROM idempotency_keys i WHERE i.business_id = ",
+    )
     .bind(&work.business)
     .push(" AND i.key > ")
     .bind(reached)
     .push(" ORDER BY i.key LIMIT ")
     .bind(BATCH)
-    .push(") AS k LEFT JOIN contact_log l ON l.id = k.notification_id ORDER BY k.key");
+    .push(
+        ") AS recent LEFT JOIN contact_log l ON l.id = recent.notification_id ORDER BY recent.key",
+    );
     let rows = tx.all(stmt).await?;
     let Some(last) = rows.last() else {
         return Ok(Moved::End);
@@ -144,8 +150,10 @@ pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
 pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     let text = |at: usize| work.reached.get(at).and_then(Json::as_str).unwrap_or("");
     let since = work.reached.get(0).and_then(Json::as_i64);
-    let stmt = sql("SELECT source, message_id, received_at, topic, body FROM feedback_inbox \
-         WHERE received_at >= ")
+    let stmt = sql(
+        "SELECT source, message_id, received_at, topic, body FROM feedback_inbox \
+         WHERE received_at >= ",
+    )
     .bind(since.map_or(Timestamp::EPOCH, Timestamp::from_millis))
     .push(" AND (received_at, source, message_id) > (")
     .bind(since.map_or(Timestamp::EPOCH, Timestamp::from_millis))
@@ -201,7 +209,10 @@ async fn own(
     work: &Work,
     found: &[Ids],
 ) -> Result<(BTreeSet<Uuid>, BTreeSet<String>), Error> {
-    let ours: BTreeSet<Uuid> = found.iter().flat_map(|ids| ids.ours.iter().copied()).collect();
+    let ours: BTreeSet<Uuid> = found
+        .iter()
+        .flat_map(|ids| ids.ours.iter().copied())
+        .collect();
     let theirs: BTreeSet<&String> = found.iter().flat_map(|ids| &ids.theirs).collect();
     let (mut own, mut own_theirs) = (BTreeSet::new(), BTreeSet::new());
     if !ours.is_empty() {
@@ -245,7 +256,9 @@ pub(super) async fn files(tx: &mut Tx, work: &mut Work) -> Result<Moved, Error> 
     if let Some(last) = used.last {
         return Ok(Moved::To(json!([last.to_string()])));
     }
-    let unused = unused.iter().map(|sha256| (business.clone(), sha256.clone()));
+    let unused = unused
+        .iter()
+        .map(|sha256| (business.clone(), sha256.clone()));
     files::drop_unused(tx, &unused.collect(), reached).await?;
     Ok(Moved::End)
 }

@@ -110,8 +110,10 @@ impl Store {
     async fn erase_client_once(&self, order: Order<'_>) -> Result<Ordered, Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
-        let stmt = sql("SELECT c.uid, c.client_id, c.name, c.email, c.phone, c.hold, c.erased_at \
-             FROM clients c WHERE c.business_id = ")
+        let stmt = sql(
+            "SELECT c.uid, c.client_id, c.name, c.email, c.phone, c.hold, c.erased_at \
+             FROM clients c WHERE c.business_id = ",
+        )
         .bind(order.business)
         .push(" AND c.client_id = ")
         .bind(storable(order.client_id.to_owned()))

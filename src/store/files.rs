@@ -107,14 +107,15 @@ pub(super) struct Used {
 /// Looks at the next contents, in the order of their ids.
 pub(super) async fn used_after(tx: &mut Tx, after: Uuid) -> Result<Used, Error> {
     let stmt = sql(
-        "SELECT m.id, m.attachments, l.business_id FROM (SELECT c.id, c.attachments \
+        "SELECT recent.id, recent.attachments, l.business_id FROM (SELECT c.id, c.attachments \
          FROM message_content c WHERE c.id > ",
     )
     .bind(after)
     .push(" ORDER BY c.id LIMIT ")
     .bind(LOOKED_AT)
     .push(
-        ") AS m LEFT JOIN contact_log l ON m.attachments IS NOT NULL AND l.id = m.id ORDER BY m.id",
+        ") AS recent LEFT JOIN contact_log l ON recent.attachments IS NOT NULL AND l.id = recent.id \
+         ORDER BY recent.id",
     );
     let mut used = Used {
         files: BTreeSet::new(),
@@ -150,9 +151,9 @@ pub(super) async fn drop_unused(
         return Ok(0);
     }
     // Waits for who is about to use one of them.
-    let lock = sql("SELECT a.sha256 FROM ").rows(rows(files)).push(
-        " JOIN attachments a ON a.business_id = b.business_id AND a.sha256 = b.sha256",
-    );
+    let lock = sql("SELECT a.sha256 FROM ")
+        .rows(rows(files))
+        .push(" JOIN attachments a ON a.business_id = b.business_id AND a.sha256 = b.sha256");
     let lock = lock.push(
         tx.dialect()
             .lock(" ORDER BY a.business_id, a.sha256 FOR UPDATE OF a"),
@@ -204,8 +205,10 @@ pub(super) async fn older_than(
     after: &File,
     limit: i64,
 ) -> Result<Old, Error> {
-    let stmt = sql("SELECT a.business_id, a.sha256, a.created_at FROM attachments a \
-         WHERE (a.business_id, a.sha256) > (")
+    let stmt = sql(
+        "SELECT a.business_id, a.sha256, a.created_at FROM attachments a \
+         WHERE (a.business_id, a.sha256) > (",
+    )
     .bind(&after.0)
     .push(", ")
     .bind(&after.1)

@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 pub mod alarms;
+pub mod backup;
 pub mod bars;
 pub mod browse;
 pub mod buried;
@@ -13,6 +14,7 @@ pub mod choices;
 pub mod claims;
 pub mod clients;
 pub mod columns;
+pub mod condition;
 pub mod counts;
 mod db;
 pub mod enqueue;
@@ -156,6 +158,12 @@ impl Store {
     /// The database answers and its schema is this program's.
     pub async fn ready(&self) -> Result<(), Error> {
         migrate::check(&self.db).await
+    }
+
+    /// The same for a program that runs: a newer program may have brought the schema on meanwhile, and
+    /// for the time of one deploy the old one works on it (docs/running.md).
+    pub async fn still_ready(&self) -> Result<(), Error> {
+        migrate::check_at_least(&self.db).await
     }
 
     /// Enqueues the notifications of one request: all or none of them. Concurrent calls share a

@@ -59,12 +59,6 @@ const SMALL_BATCH: i64 = 1_000;
 /// Between two walks: so much longer something may be kept.
 const WALK_EVERY: Duration = Duration::from_hours(24);
 
-/// An entry that uses a content, or follows from one that is to go.
-struct Use {
-    id: NotificationId,
-    stays: bool,
-}
-
 impl Store {
     /// Deletes some of the contents that are older than they are kept, and of the files that no content
     /// has any more.
@@ -147,8 +141,10 @@ impl Store {
         id: NotificationId,
     ) -> Result<Option<Gone>, Error> {
         let mut tx = self.db.read().await?;
-        let stmt = sql("SELECT c.erased_at FROM contact_log l JOIN clients c ON c.uid = l.client_uid \
-             WHERE l.content_id IS NOT NULL AND l.id = ")
+        let stmt = sql(
+            "SELECT c.erased_at FROM contact_log l JOIN clients c ON c.uid = l.client_uid \
+             WHERE l.content_id IS NOT NULL AND l.id = ",
+        )
         .bind(id.uuid())
         .push(" AND l.business_id = ")
         .bind(business);
@@ -205,21 +201,19 @@ impl Store {
         let floor = NotificationId::floor(until);
         let mut tx = self.db.read().await?;
         let mut claimed = BTreeSet::new();
-        for row in tx.all(sql("SELECT c.jobs FROM claims c")).await? {
+        for row in tx.all(sql("SELECT jobs FROM claims")).await? {
             let held = jobs::from_json(&row.opt_json("jobs")?.unwrap_or_default())?;
             claimed.extend(held.into_iter().map(|job| job.id));
         }
-        let mut uses: BTreeMap<Uuid, Vec<Use>> = BTreeMap::new();
+        // Whether some entry that uses the row keeps it.
+        let mut bases: BTreeMap<Uuid, bool> = BTreeMap::new();
         for row in tx.all(with_resends(base, reached, floor)).await? {
             let id = NotificationId::new(row.id("id")?);
             let stays = row.bool("waits")? || id >= floor || claimed.contains(&id);
-            uses.entry(row.id("base")?)
-                .or_default()
-                .push(Use { id, stays });
+            *bases.entry(row.id("base")?).or_default() |= stays;
         }
-        let last = uses.last_key_value().map(|(base, _)| *base);
-        let goes = |uses: &[Use]| uses.iter().all(|one| !one.stays);
-        let old = uses.iter().filter(|(_, uses)| goes(uses));
+        let last = bases.last_key_value().map(|(base, _)| *base);
+        let old = bases.iter().filter(|(_, stays)| !**stays);
         Ok((old.map(|(base, _)| *base).collect(), last))
     }
 
@@ -268,15 +262,18 @@ impl Store {
         now: Timestamp,
     ) -> Result<Pruned, Error> {
         let mut tx = self.db.write().await?;
-        let stmt = sql("SELECT k.business_id, k.key, l.id FROM (SELECT i.business_id, i.key, \
-             i.notification_id FROM idempotency_keys i WHERE (i.business_id, i.key) > (")
+        let stmt = sql(
+            "SELECT recent.business_id, recent.key, l.id FROM (SELECT i.business_id, i.key, \
+             i.notification_id FROM idempotency_keys i WHERE (i.business_id, i.key) > (",
+        )
         .bind(after.0)
         .push(", ")
         .bind(after.1)
         .push(") ORDER BY i.business_id, i.key LIMIT ")
         .bind(SMALL_BATCH)
         .push(
-            ") AS k LEFT JOIN contact_log l ON l.id = k.notification_id ORDER BY k.business_id, k.key",
+            ") AS recent LEFT JOIN contact_log l ON l.id = recent.notification_id \
+             ORDER BY recent.business_id, recent.key",
         );
         let rows = tx.all(stmt).await?;
         let Some(last) = rows.last() else {
@@ -313,7 +310,7 @@ const OF_ENTRIES: &str = "SELECT m.id FROM contact_log m WHERE m.id > ";
 
 /// The next rows of a table, each with the entry that it is of and those by which that was sent again.
 fn with_resends(base: &'static str, reached: Uuid, floor: NotificationId) -> Stmt {
-    sql("WITH RECURSIVE kin (base, id) AS (SELECT o.id, o.id FROM (")
+    sql("WITH RECURSIVE sent (base, id) AS (SELECT due.id, due.id FROM (")
         .push(base)
         .bind(reached)
         .push(" AND m.id < ")
@@ -321,14 +318,14 @@ fn with_resends(base: &'static str, reached: Uuid, floor: NotificationId) -> Stm
         .push(" ORDER BY m.id LIMIT ")
         .bind(BATCH)
         .push(
-            ") AS o UNION SELECT kin.base, l.id FROM kin JOIN contact_log l ON l.resend_of = kin.id) \
-             SELECT kin.base, kin.id, (j.id IS NOT NULL OR h.id IS NOT NULL OR coalesce(c.hold, ",
+            ") AS due UNION SELECT sent.base, l.id FROM sent JOIN contact_log l \
+             ON l.resend_of = sent.id) SELECT sent.base, sent.id, (j.id IS NOT NULL OR h.id IS NOT NULL OR coalesce(c.hold, ",
         )
         .bind(false)
         .push(
-            ")) AS waits FROM kin LEFT JOIN contact_log l ON l.id = kin.id \
-             LEFT JOIN clients c ON c.uid = l.client_uid LEFT JOIN jobs j ON j.id = kin.id \
-             LEFT JOIN held_jobs h ON h.id = kin.id",
+            ")) AS waits FROM sent LEFT JOIN contact_log l ON l.id = sent.id \
+             LEFT JOIN clients c ON c.uid = l.client_uid LEFT JOIN jobs j ON j.id = sent.id \
+             LEFT JOIN held_jobs h ON h.id = sent.id",
         )
 }
 

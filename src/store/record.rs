@@ -219,12 +219,19 @@ fn next_job(done: &Done) -> Job {
 async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
     let mut rows = attempt_rows();
     // A provider's words name the recipient.
-    let has_words = |done: &&&Done| done.tried.as_ref().is_some_and(|tried| tried.text.is_some());
+    let has_words = |done: &&&Done| {
+        done.tried
+            .as_ref()
+            .is_some_and(|tried| tried.text.is_some())
+    };
     let with_words = mine.iter().filter(has_words).map(|done| done.job.id);
     let erased = erased::among(tx, with_words.collect()).await?;
     for done in mine {
         let Some(tried) = &done.tried else { continue };
-        let text = tried.text.clone().filter(|_| !erased.contains(&done.job.id));
+        let text = tried
+            .text
+            .clone()
+            .filter(|_| !erased.contains(&done.job.id));
         let next_at = match done.then {
             Then::Again { due_at } => Some(due_at),
             Then::Sent { .. }

@@ -67,7 +67,8 @@ pub(super) async fn order(
     }
 }
 
-const ON_HOLD: &str = "The client is on hold, so nothing was erased. An application can take the hold off.";
+const ON_HOLD: &str =
+    "The client is on hold, so nothing was erased. An application can take the hold off.";
 
 async fn answer(
     pages: &Pages,

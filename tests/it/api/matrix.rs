@@ -99,7 +99,9 @@ impl Named {
         let notification = api.enqueue(json!({"content": content})).await;
         let task = api.post("/v1/tasks", &task()).await.json();
         api.post("/v1/clients", &json!({"id": "C-3"})).await;
-        let erasure = api.ask("DELETE", "/v1/clients/C-3", Some(&api.key), None).await;
+        let erasure = api
+            .ask("DELETE", "/v1/clients/C-3", Some(&api.key), None)
+            .await;
         let erasure = erasure.json();
         let id = |json: &Json| json["id"].as_str().unwrap().to_owned();
         Self {

@@ -29,8 +29,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::make::{
-    BUSINESS, address, claimed, done, email, enqueued, happening, incoming, keyed, nothing_left, push,
-    request, sms, suppressed, tried,
+    BUSINESS, address, claimed, done, email, enqueued, happening, incoming, keyed, nothing_left,
+    push, request, sms, suppressed, tried,
 };
 use super::staff::member;
 use crate::support::db::{TestDb, both};
@@ -97,10 +97,7 @@ fn letter(to_address: &str) -> NewNotification {
             file("zqterms.pdf", "5b".repeat(32)),
         ],
     });
-    new.files = vec![
-        Bytes::from_static(b"zqbytes"),
-        Bytes::from_static(b"terms"),
-    ];
+    new.files = vec![Bytes::from_static(b"zqbytes"), Bytes::from_static(b"terms")];
     new
 }
 
@@ -127,7 +124,7 @@ fn neighbour() -> NewNotification {
 fn bounce(words: &str) -> What {
     What::Bounced(Bounce {
         severity: Severity::Permanent,
-        category: Category::InvalidRecipient,
+        category: Category::InvalidAddress,
         subtype: Some("NoEmail".to_owned()),
         status: Some("5.1.1".to_owned()),
         diagnostic: Some(format!("550 {words} unknown")),
@@ -149,14 +146,21 @@ async fn record(db: &TestDb, claim: &Claim, refused: usize) {
     for (number, job) in claim.jobs.iter().enumerate() {
         let then = if number == refused {
             Then::Rejected(Failure {
-                category: Category::InvalidRecipient,
+                category: Category::InvalidAddress,
                 code: Some("550".to_owned()),
                 provider_text: Some("550 zqwords".to_owned()),
             })
         } else {
             super::make::sent(&format!("0100018f-{}-000000", job.job.id))
         };
-        let mut attempt = tried(now, if number == refused { "rejected" } else { "accepted" });
+        let mut attempt = tried(
+            now,
+            if number == refused {
+                "rejected"
+            } else {
+                "accepted"
+            },
+        );
         if let Some(attempt) = attempt.as_mut().filter(|_| number == refused) {
             attempt.text = Some("550 zqwords".to_owned());
         }
@@ -205,11 +209,7 @@ async fn feedback(db: &TestDb, sent: &[NotificationId]) {
         link: Some("https://example.com/zqlink".to_owned()),
         user_agent: Some("zqbrowser".to_owned()),
     };
-    for (id, what) in [
-        ("a", bounce(OWN)),
-        ("b", clicked),
-        ("c", complaint),
-    ] {
+    for (id, what) in [("a", bounce(OWN)), ("b", clicked), ("c", complaint)] {
         store.keep_feedback(told(id, sent[0], what)).await.unwrap();
     }
     // Only by the provider's own id, only by an address, and about somebody else.
@@ -217,7 +217,11 @@ async fn feedback(db: &TestDb, sent: &[NotificationId]) {
     by_provider.body = format!("{{\"messageId\":\"0100018f-{}-000000\",\"zq\":1}}", sent[1]).into();
     let mut by_address = told("e", sent[1], bounce(OTHER));
     (by_address.report, by_address.body) = (None, format!("To: <{OTHER}>").into());
-    let mut foreign = told("f", NotificationId::new(Uuid::from_u128(7)), bounce("nobody"));
+    let mut foreign = told(
+        "f",
+        NotificationId::new(Uuid::from_u128(7)),
+        bounce("nobody"),
+    );
     foreign.body = "{\"to\":\"joana@example.com\"}".into();
     for message in [by_provider, by_address, foreign] {
         store.keep_feedback(message).await.unwrap();
@@ -229,7 +233,10 @@ async fn feedback(db: &TestDb, sent: &[NotificationId]) {
         store.suppress(new).await.unwrap();
     }
     let to = address(Method::Sms, PHONE);
-    store.suppress(suppressed(&to, Reason::Staff)).await.unwrap();
+    store
+        .suppress(suppressed(&to, Reason::Staff))
+        .await
+        .unwrap();
     let lift = Lift {
         business: BUSINESS,
         address: &to,
@@ -274,8 +281,14 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
         before: vec!["zqtag".to_owned()],
         after: vec!["zqtag two".to_owned()],
     };
-    store.edit_entry(BUSINESS, entry, "S-1", &renamed).await.unwrap();
-    store.edit_entry(BUSINESS, sent[0], "S-1", &tagged).await.unwrap();
+    store
+        .edit_entry(BUSINESS, entry, "S-1", &renamed)
+        .await
+        .unwrap();
+    store
+        .edit_entry(BUSINESS, sent[0], "S-1", &tagged)
+        .await
+        .unwrap();
     let run = NewRun {
         id: Uuid::from_u128(77),
         business: BUSINESS,
@@ -286,7 +299,10 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
     };
     store.begin_resend_run(run).await.unwrap();
     let body = format!("{{\"client\":{{\"id\":\"{CLIENT}\"}},\"to\":1}}");
-    for (id, body) in [("m-1", body.as_str()), ("m-2", "{\"client\":{\"id\":\"C-2\"}}")] {
+    for (id, body) in [
+        ("m-1", body.as_str()),
+        ("m-2", "{\"client\":{\"id\":\"C-2\"}}"),
+    ] {
         let buried = NewBuried {
             business: BUSINESS,
             source: "queue",
@@ -299,7 +315,9 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
 }
 
 async fn files(db: &TestDb) {
-    let owner = db.store.add_staff(member("s@example.com", None, Role::Admin));
+    let owner = db
+        .store
+        .add_staff(member("s@example.com", None, Role::Admin));
     let new = NewExport {
         business: BUSINESS,
         account: owner.await.unwrap().unwrap().id,
@@ -316,17 +334,23 @@ async fn files(db: &TestDb) {
 /// Where the mark stands: table and row.
 async fn marks(db: &TestDb) -> Vec<String> {
     let tables = if db.is_postgres() {
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' UNION ALL SELECT 'contact_history'"
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '%sqlx%' UNION ALL SELECT 'contact_history'"
     } else {
-        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%sqlx%'"
     };
     let (hex_mark, mut found) = (hex::encode(MARK), Vec::new());
     for table in db.texts(tables).await {
         let bytes = ["attachments", "export_chunks"].contains(&table.as_str());
         let rows = match (bytes, db.is_postgres()) {
             (false, _) => db.rows(&format!("SELECT * FROM {table}")).await,
-            (true, true) => db.rows(&format!("SELECT encode(bytes, 'hex') FROM {table}")).await,
-            (true, false) => db.rows(&format!("SELECT lower(hex(bytes)) FROM {table}")).await,
+            (true, true) => {
+                db.rows(&format!("SELECT encode(bytes, 'hex') FROM {table}"))
+                    .await
+            }
+            (true, false) => {
+                db.rows(&format!("SELECT lower(hex(bytes)) FROM {table}"))
+                    .await
+            }
         };
         for value in rows.into_iter().flatten().flatten() {
             let value = value.to_lowercase();
@@ -340,15 +364,23 @@ async fn marks(db: &TestDb) -> Vec<String> {
 }
 
 async fn statuses(db: &TestDb) -> Vec<Vec<Option<String>>> {
-    db.rows("SELECT status, contact_method, type, \"user\", channel, COUNT(*) FROM contact_history \
-             GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5")
-        .await
+    db.rows(
+        "SELECT status, contact_method, type, \"user\", channel, COUNT(*) FROM contact_history \
+             GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+    )
+    .await
 }
 
 async fn nothing_of_a_forgotten_client_is_left_and_nothing_comes_back(db: &TestDb) {
     let (sent, flying) = live(db).await;
     assert!(marks(db).await.len() > 60, "{:#?}", marks(db).await);
-    let uid = db.store.client(BUSINESS, CLIENT).await.unwrap().unwrap().uid;
+    let uid = db
+        .store
+        .client(BUSINESS, CLIENT)
+        .await
+        .unwrap()
+        .unwrap()
+        .uid;
     let before = statuses(db).await;
     let erasure = begun(db, CLIENT).await;
     assert_eq!((erasure.client, erasure.state()), (uid, "running"));
@@ -357,10 +389,24 @@ async fn nothing_of_a_forgotten_client_is_left_and_nothing_comes_back(db: &TestD
     finish(db).await;
     let marks = marks(db).await;
     assert!(marks.is_empty(), "{}", marks.join("\n"));
-    let done = db.store.erasure(BUSINESS, erasure.id).await.unwrap().unwrap();
+    let done = db
+        .store
+        .erasure(BUSINESS, erasure.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((done.state(), done.entries), ("finished", 8));
-    assert_eq!(db.store.erasures(BUSINESS, 10).await.unwrap(), [done.clone()]);
-    assert!(db.store.erasure("other", erasure.id).await.unwrap().is_none());
+    assert_eq!(
+        db.store.erasures(BUSINESS, 10).await.unwrap(),
+        [done.clone()]
+    );
+    assert!(
+        db.store
+            .erasure("other", erasure.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
     counted(&before, &statuses(db).await);
     others(db, &sent).await;
     after(db, &sent, done).await;
@@ -371,22 +417,35 @@ async fn nothing_of_a_forgotten_client_is_left_and_nothing_comes_back(db: &TestD
 fn counted(before: &[Vec<Option<String>>], after: &[Vec<Option<String>>]) {
     let count = |rows: &[Vec<Option<String>>], status: Option<&str>| {
         let of = rows.iter().filter(|row| row[0].as_deref() == status);
-        of.map(|row| row[5].as_deref().unwrap().parse::<i64>().unwrap()).sum::<i64>()
+        of.map(|row| row[5].as_deref().unwrap().parse::<i64>().unwrap())
+            .sum::<i64>()
     };
     assert_eq!(count(before, Some("Awaiting Send")), 4);
     assert_eq!(count(after, Some("Awaiting Send")), 0);
-    assert_eq!(count(after, Some("Failed")), count(before, Some("Failed")) + 4);
+    assert_eq!(
+        count(after, Some("Failed")),
+        count(before, Some("Failed")) + 4
+    );
     let still = |rows: &[Vec<Option<String>>]| -> Vec<Vec<Option<String>>> {
         let moved = [Some("Awaiting Send"), Some("Failed")];
-        rows.iter().filter(|row| !moved.contains(&row[0].as_deref())).cloned().collect()
+        rows.iter()
+            .filter(|row| !moved.contains(&row[0].as_deref()))
+            .cloned()
+            .collect()
     };
     assert_eq!(still(before), still(after));
     assert!(still(after).len() >= 3, "{after:?}");
 }
 
 async fn others(db: &TestDb, sent: &[NotificationId]) {
-    assert_eq!(db.texts("SELECT sha256 FROM attachments").await, ["5b".repeat(32)]);
-    assert_eq!(db.texts("SELECT message_id FROM buried_messages").await, ["m-2"]);
+    assert_eq!(
+        db.texts("SELECT sha256 FROM attachments").await,
+        ["5b".repeat(32)]
+    );
+    assert_eq!(
+        db.texts("SELECT message_id FROM buried_messages").await,
+        ["m-2"]
+    );
     let raw = "SELECT message_id FROM feedback_inbox WHERE body <> ''";
     assert_eq!(db.texts(raw).await, ["f"]);
     assert_eq!(db.count("message_content").await, 1);
@@ -395,10 +454,18 @@ async fn others(db: &TestDb, sent: &[NotificationId]) {
         below: NotificationId::new(Uuid::max()),
     };
     let verified = db.store.verify(all, 1_000).await.unwrap();
-    assert_eq!((verified.count > 5, verified.differences), (true, Vec::new()));
-    let line = db.store.entries(BUSINESS, &sent[..1]).await.unwrap().remove(0);
+    assert_eq!(
+        (verified.count > 5, verified.differences),
+        (true, Vec::new())
+    );
+    let line = db
+        .store
+        .entries(BUSINESS, &sent[..1])
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(line.client_name.as_deref(), Some("Erased client"));
-    assert_eq!((line.address, line.tags.len()), (None, 0));
+    assert_eq!((line.to, line.tags.len()), (None, 0));
 }
 
 async fn after(db: &TestDb, sent: &[NotificationId], done: Erasure) {
@@ -410,8 +477,14 @@ async fn after(db: &TestDb, sent: &[NotificationId], done: Erasure) {
     assert!(marks(db).await.is_empty(), "{:?}", marks(db).await);
     // What is asked for again; what staff do at a page that is still open.
     let old = format!("erased-{}", done.client);
-    assert_eq!(store.erase_client(order(&old)).await.unwrap(), Ordered::Before(done));
-    assert_eq!(store.erase_client(order(CLIENT)).await.unwrap(), Ordered::NoClient);
+    assert_eq!(
+        store.erase_client(order(&old)).await.unwrap(),
+        Ordered::Before(done)
+    );
+    assert_eq!(
+        store.erase_client(order(CLIENT)).await.unwrap(),
+        Ordered::NoClient
+    );
     let answer = store.enqueue(request(vec![email(&old)])).await.unwrap();
     let Enqueued::Refused(refusals) = answer else {
         panic!("{answer:?}");
@@ -450,9 +523,20 @@ async fn in_the_file(db: &TestDb) {
     };
     db.rows("PRAGMA wal_checkpoint(TRUNCATE)").await;
     for file in [path.to_owned(), format!("{path}-wal")] {
-        let bytes = std::fs::read(&file).unwrap_or_default().to_ascii_lowercase();
-        for mark in ["zqtext", "zqmail", "zqruiz", "zqbytes", "zqexport", "zqdescription"] {
-            let at = bytes.windows(mark.len()).position(|part| part == mark.as_bytes());
+        let bytes = std::fs::read(&file)
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        for mark in [
+            "zqtext",
+            "zqmail",
+            "zqruiz",
+            "zqbytes",
+            "zqexport",
+            "zqdescription",
+        ] {
+            let at = bytes
+                .windows(mark.len())
+                .position(|part| part == mark.as_bytes());
             assert_eq!(at, None, "{mark} in {file}");
         }
     }
@@ -472,7 +556,12 @@ async fn an_erasure_goes_on_where_another_process_left_it(db: &TestDb) {
     assert!(a.unwrap() | b.unwrap());
     finish(db).await;
     assert_eq!(left().await, ["1"]);
-    let done = db.store.erasure(BUSINESS, erasure.id).await.unwrap().unwrap();
+    let done = db
+        .store
+        .erasure(BUSINESS, erasure.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((done.entries, done.state()), (120, "finished"));
     assert!(!db.store.erase_on(erasure.id).await.unwrap());
     assert_eq!(db.count("jobs").await, 1);
@@ -486,9 +575,15 @@ async fn a_client_on_hold_is_not_forgotten(db: &TestDb) {
     };
     let held = db.store.change_client(BUSINESS, "C-1", &hold(true)).await;
     assert!(held.unwrap().unwrap().hold);
-    assert_eq!(db.store.erase_client(order("C-1")).await.unwrap(), Ordered::OnHold);
+    assert_eq!(
+        db.store.erase_client(order("C-1")).await.unwrap(),
+        Ordered::OnHold
+    );
     assert_eq!(db.store.open_erasures(10).await.unwrap(), [Uuid::nil(); 0]);
-    db.store.change_client(BUSINESS, "C-1", &hold(false)).await.unwrap();
+    db.store
+        .change_client(BUSINESS, "C-1", &hold(false))
+        .await
+        .unwrap();
     begun(db, "C-1").await;
 }
 

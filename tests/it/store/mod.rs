@@ -28,6 +28,7 @@ mod lessons;
 mod opt_outs;
 mod plans;
 mod providers;
+mod pruning;
 mod receipts;
 mod record;
 mod repeat;
@@ -62,4 +63,5 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     by_hand::everything(db).await;
     staff_identities::everything(db).await;
     erasures::everything(db).await;
+    pruning::everything(db).await;
 }
