@@ -46,7 +46,7 @@ pub(super) async fn prune(
             ("entries", done.entries),
             ("files", done.files),
         ];
-        for (what, count) in counted {
+        for (what, count) in counted.into_iter().filter(|(_, count)| *count > 0) {
             metrics.pruned(what, count);
         }
         add(&mut walk, Ok(done));

@@ -292,13 +292,9 @@ impl Metrics {
             .inc();
     }
 
-    /// What retention deleted: `content`, `entries`, `files`.
     pub fn pruned(&self, what: &'static str, count: u64) {
-        if count > 0 {
-            self.pruned
-                .get_or_create(&PrunedLabels { what })
-                .inc_by(count);
-        }
+        let labels = PrunedLabels { what };
+        self.pruned.get_or_create(&labels).inc_by(count);
     }
 
     pub fn rescued(&self, jobs: usize) {

@@ -7,6 +7,7 @@ use sendtrail::domain::id::NotificationId;
 use crate::support::db::TestDb;
 
 mod alarms;
+mod backup;
 mod browse;
 mod buried;
 mod by_hand;
@@ -25,6 +26,7 @@ mod inbound;
 mod inbox;
 mod keys;
 mod lessons;
+mod lived;
 mod opt_outs;
 mod plans;
 mod providers;
