@@ -8,6 +8,7 @@ use crate::domain::address::Address;
 use crate::domain::method::Priority;
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
 use crate::store::history::Entry;
+use crate::store::pruning::Gone;
 
 /// How it is to be sent again.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,18 @@ pub struct Again {
     pub staff_id: Option<String>,
     /// Under one key it is sent again once.
     pub key: Option<String>,
+}
+
+/// In words for people.
+pub fn gone(why: Gone) -> String {
+    match why {
+        Gone::Erased { at } => {
+            format!("The content was deleted on {at}, when the client was erased.")
+        }
+        Gone::Old { at, days } => format!(
+            "The content was deleted on or after {at}: it is kept for {days} days (retention.content_days)."
+        ),
+    }
 }
 
 /// Why an entry cannot be sent again.
@@ -46,7 +59,9 @@ impl fmt::Display for Obstacle {
         f.write_str(match self {
             Self::Manual => "This entry was made by hand; there is nothing to send again.",
             Self::Method => "Only emails and SMS can be sent again; enqueue a new notification.",
-            Self::NoContent => "The content of this notification is not kept.",
+            Self::NoContent => {
+                "The content of this notification is not kept any more; enqueue a new one."
+            }
         })
     }
 }

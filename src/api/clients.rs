@@ -28,13 +28,14 @@ pub(super) const NAMES: [&str; 7] = [
     "staff_id",
     "deactivated",
 ];
-pub(super) const CHANGE_NAMES: [&str; 6] = [
+pub(super) const CHANGE_NAMES: [&str; 7] = [
     "name",
     "email",
     "phone",
     "location",
     "staff_id",
     "deactivated",
+    "hold",
 ];
 
 /// A client's card.
@@ -55,6 +56,11 @@ pub(super) struct ClientJson {
     deactivated: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     deactivated_at: Option<Timestamp>,
+    /// The law wants it kept: it is neither deleted with time nor erased.
+    hold: bool,
+    /// Since when nothing personal is kept of the client.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    erased_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
@@ -70,6 +76,8 @@ impl From<Client> for ClientJson {
             staff_id: client.staff_id,
             deactivated: client.deactivated_at.is_some(),
             deactivated_at: client.deactivated_at,
+            hold: client.hold,
+            erased_at: client.erased_at,
             created_at: client.created_at,
         }
     }
@@ -133,7 +141,7 @@ pub(super) async fn show(
 }
 
 /// Changes a client's card. What is absent stays; null empties a field (RFC 7396). A deactivated
-/// client is sent nothing, what waits already included.
+/// client is sent nothing, what waits already included. A hold needs a key with the scope `admin`.
 #[utoipa::path(
     patch, path = "/v1/clients/{id}", tag = "clients",
     params(("id" = String, Path, description = "The application's id of the client.")),
@@ -159,6 +167,9 @@ pub(super) async fn change(
     let read = Fields::open(&body, String::new(), &CHANGE_NAMES, &mut errors)
         .map(|mut fields| changes(&mut fields, &body));
     let changes = errors.unless_any(read).map_err(Problem::invalid)?;
+    if changes.hold.is_some() {
+        caller.allowed(Scope::Admin)?;
+    }
     let card = shared.api.store.change_client(business, &id, &changes);
     let client = card.await?.ok_or_else(no_such_client)?;
     Ok(Json(client.into()))
@@ -183,6 +194,7 @@ fn changes(fields: &mut Fields<'_, '_>, body: &Value) -> Changes {
         location: change("location", location),
         staff_id: change("staff_id", staff_id),
         deactivated: fields.flag("deactivated"),
+        hold: fields.flag("hold"),
     }
 }
 

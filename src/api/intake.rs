@@ -98,6 +98,7 @@ pub(super) fn explain(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Vec
             Why::NoAddress | Why::CardAddress(_) => "to",
             Why::Expired => "expires_at",
             Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
+            Why::Erased => "client/id",
         };
         FieldError {
             pointer: step(&at(refusal.index), name),

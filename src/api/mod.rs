@@ -6,12 +6,14 @@ pub mod auth;
 mod body;
 mod brakes;
 mod business;
+mod client_export;
 mod clients;
 mod contact_log;
 mod content;
 mod decide;
 mod digest;
 mod entries;
+mod erasures;
 mod failures;
 mod feedback;
 mod fields;
@@ -49,6 +51,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use client_export::ClientExport;
+pub use erasures::REASON_LENGTH_MAX;
 pub use history::filter_of;
 pub use problem::FieldError;
 pub use webhooks::new_secret as new_webhook_secret;
@@ -171,7 +175,7 @@ fn routes() -> Vec<Route> {
 type Route = (&'static str, MethodRouter<Shared>);
 
 /// Notifications, clients, their history, and what decides what is sent to them.
-fn messages() -> [Route; 23] {
+fn messages() -> [Route; 25] {
     [
         (
             "/v1/notifications",
@@ -193,8 +197,12 @@ fn messages() -> [Route; 23] {
         ("/v1/clients", post(clients::add)),
         (
             "/v1/clients/{id}",
-            get(clients::show).patch(clients::change),
+            get(clients::show)
+                .patch(clients::change)
+                .delete(erasures::erase),
         ),
+        ("/v1/clients/{id}/export", get(client_export::export)),
+        ("/v1/erasures/{id}", get(erasures::show)),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/clients/{id}/contact-log", post(contact_log::enter)),
         ("/v1/history", get(history::of_all)),

@@ -16,7 +16,7 @@ use super::entries::EntryJson;
 use super::intake::Wanted;
 use super::openapi::EnqueueBody;
 use super::problem::{Kind, Problem};
-use super::{Shared, body, intake, problem, ways};
+use super::{Shared, again, body, intake, problem, ways};
 use crate::domain::id::NotificationId;
 use crate::domain::reason::Category;
 use crate::domain::status::Status;
@@ -220,6 +220,7 @@ pub(super) async fn entry(
     responses(
         (status = 200, description = "The content.", body = Shown),
         (status = 404, description = "No such notification, or an entry without content."),
+        (status = 410, description = "The content was deleted; the detail says when and why."),
     ),
 )]
 pub(super) async fn show_content(
@@ -230,13 +231,17 @@ pub(super) async fn show_content(
     let business = caller.allowed(Scope::Read)?;
     let entry = shared.api.store.entry(business, id).await?;
     let content = shared.api.store.content(business, id).await?;
-    let (entry, content) = entry.zip(content).ok_or_else(|| {
-        Problem::new(
+    if let (Some(entry), Some(content)) = (entry, content) {
+        return Ok(Json(Shown::new(&entry, content)));
+    }
+    let gone = shared.api.store.content_gone(business, id).await?;
+    Err(match gone {
+        Some(why) => Problem::new(Kind::Gone, again::gone(why)),
+        None => Problem::new(
             Kind::NotFound,
             "There is no notification with this id and with content.",
-        )
-    })?;
-    Ok(Json(Shown::new(&entry, content)))
+        ),
+    })
 }
 
 /// Takes a notification that waits out of the queue. Repeating it is harmless.

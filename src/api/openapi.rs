@@ -16,9 +16,9 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, brakes, business, clients, contact_log, content, decide, failures, feedback,
-    files, history, intake, notifications, providers, reports, resend, schemas, stats,
-    suppression_list, suppressions, tasks, templates, webhooks,
+    account_list, brakes, business, client_export, clients, contact_log, content, decide, erasures,
+    failures, feedback, files, history, intake, notifications, providers, reports, resend, schemas,
+    stats, suppression_list, suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -56,6 +56,9 @@ pub(super) async fn document() -> Response {
         clients::add,
         clients::show,
         clients::change,
+        client_export::export,
+        erasures::erase,
+        erasures::show,
         contact_log::enter,
         feedback::list,
         feedback::show,

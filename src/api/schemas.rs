@@ -113,8 +113,14 @@ fn client(is_new: bool) -> Json {
         "staff_id": nullable("The staff member whose client it is.", intake::ID_LENGTH_MAX),
         "deactivated": {"type": "boolean", "description": "Nothing is sent to the client."},
     });
-    if let (true, Some(properties)) = (is_new, properties.as_object_mut()) {
-        properties.insert("id".to_owned(), text(intake::ID_LENGTH_MAX));
+    if let Some(properties) = properties.as_object_mut() {
+        let (name, schema) = if is_new {
+            ("id", text(intake::ID_LENGTH_MAX))
+        } else {
+            let of = "The law wants it kept: it is neither deleted with time nor erased.";
+            ("hold", json!({"type": "boolean", "description": of}))
+        };
+        properties.insert(name.to_owned(), schema);
     }
     json!({
         "type": "object",

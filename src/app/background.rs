@@ -9,32 +9,41 @@ use tokio_util::sync::CancellationToken;
 use super::counting::Counting;
 use super::downloads::Maker;
 use super::links::Keys;
+use super::pruning::Kept;
 use super::resending::Resending;
-use super::{Roles, tagging};
+use super::{Roles, erasing, pruning, tagging};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
 use crate::domain::bounce_address::BounceTokens;
-use crate::domain::brake;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub(super) fn start(
+    settings: &Settings,
     roles: Roles,
     (store, clock, metrics): (&Store, &Clock, &Arc<Metrics>),
     woken: &Arc<Notify>,
     exports_asked: &Arc<Notify>,
-    brakes: brake::Rules,
     stop: &CancellationToken,
 ) {
     let counting = Counting {
         store: store.clone(),
         metrics: Arc::clone(metrics),
-        rules: brakes,
+        rules: settings.brakes,
     };
     tokio::spawn(counting.run(stop.clone()));
     if roles.worker {
         tokio::spawn(tagging::tag(store.clone(), stop.clone()));
+        let kept = Kept {
+            content: settings.retention.content(),
+            entries: settings.retention.entries(),
+        };
+        let metrics = Arc::clone(metrics);
+        tokio::spawn(pruning::prune(store.clone(), metrics, kept, stop.clone()));
+    }
+    if roles.worker || roles.web || roles.api {
+        tokio::spawn(erasing::erase(store.clone(), stop.clone()));
     }
     if roles.worker || roles.web {
         let resending = Resending {

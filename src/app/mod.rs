@@ -7,10 +7,12 @@ mod bounces;
 mod cached;
 mod counting;
 mod downloads;
+mod erasing;
 mod links;
 mod operations;
 mod order;
 mod pages;
+mod pruning;
 mod queues;
 mod resending;
 mod roles;
@@ -178,7 +180,7 @@ impl App {
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
         let parts = (&store, &clock, &metrics);
-        background::start(roles, parts, &woken, &exports_asked, settings.brakes, &stop);
+        background::start(&settings, roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");

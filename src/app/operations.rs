@@ -69,9 +69,9 @@ impl Operations {
 }
 
 impl Shared {
-    /// The database answers and its schema is this program's.
+    /// The database answers, and its schema is this program's or a newer one's.
     async fn readiness(&self) -> Result<(), String> {
-        self.store.ready().await.map_err(|failed| {
+        self.store.still_ready().await.map_err(|failed| {
             warn!(error = %failed, "not ready");
             failed.to_string()
         })

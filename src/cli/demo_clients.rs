@@ -31,6 +31,7 @@ pub(super) async fn make(store: &Store) -> Result<(), Error> {
             location: to(location),
             staff_id: to(staff_id),
             deactivated: Some(id == DEACTIVATED),
+            ..Changes::default()
         };
         store.add_client("default", id, &card).await?;
     }

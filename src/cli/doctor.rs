@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::{open, say};
+use serde_json::json;
+
+use super::{doctor_aws, doctor_database, open, say};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{EmailProvider, Environment, PushProvider, Settings, SmsProvider};
@@ -14,16 +16,26 @@ use crate::intake;
 use crate::store::Store;
 use crate::store::webhooks::Endpoint;
 
-/// One check: what was looked at, and what is wrong with it.
-struct Finding {
-    what: String,
-    trouble: Option<String>,
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
+    /// One JSON object a line: `{"state": "ok|trouble|unseen|warning", "what": …, "detail": …}`.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+/// One check: what was looked at, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Finding {
+    pub(super) what: String,
+    pub(super) trouble: Option<String>,
+    /// Why it could not be looked at.
+    pub(super) unseen: Option<String>,
+}
+
+pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<ExitCode> {
     let mut findings = vec![Finding {
         what: "settings".to_owned(),
-        trouble: None,
+        ..Finding::default()
     }];
     let store = open(settings).await;
     findings.push(database(&store).await);
@@ -36,24 +48,51 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     findings.extend(providers(settings).await);
     findings.extend(queues(settings).await);
     findings.extend(sign_on(settings).await);
+    findings.extend(doctor_database::condition(store.as_ref()).await);
+    findings.extend(doctor_aws::ses(settings).await);
     let troubles = findings
         .iter()
         .filter(|finding| finding.trouble.is_some())
         .count();
-    for Finding { what, trouble } in &findings {
-        match trouble {
-            None => say(format_args!("ok       {what}")),
-            Some(trouble) => say(format_args!("TROUBLE  {what}: {trouble}")),
-        }
+    for finding in &findings {
+        finding.show(command.json);
     }
     for warning in settings.warnings() {
-        say(format_args!("warning  {warning}"));
+        if command.json {
+            say(json!({"state": "warning", "detail": warning.to_string()}));
+        } else {
+            say(format_args!("warning  {warning}"));
+        }
     }
     Ok(if troubles == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+impl Finding {
+    /// `ok`, `trouble`, or `unseen`: it could not be looked at.
+    fn show(&self, as_json: bool) {
+        let Self {
+            what,
+            trouble,
+            unseen,
+        } = self;
+        let (state, detail) = match (trouble, unseen) {
+            (Some(trouble), _) => ("trouble", Some(trouble)),
+            (None, Some(unseen)) => ("unseen", Some(unseen)),
+            (None, None) => ("ok", None),
+        };
+        if as_json {
+            return say(json!({"state": state, "what": what, "detail": detail}));
+        }
+        let state = if trouble.is_some() { "TROUBLE" } else { state };
+        match detail {
+            None => say(format_args!("{state:8} {what}")),
+            Some(detail) => say(format_args!("{state:8} {what}: {detail}")),
+        }
+    }
 }
 
 async fn database(store: &anyhow::Result<Store>) -> Finding {
@@ -68,6 +107,7 @@ async fn database(store: &anyhow::Result<Store>) -> Finding {
     Finding {
         what: "database".to_owned(),
         trouble,
+        ..Finding::default()
     }
 }
 
@@ -87,6 +127,7 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
                 "it is switched off, because it took nothing for days ({why}): mend it, then run \
                  `sendtrail webhooks enable {id} --business {business}`, and `replay` what it missed"
             )),
+            ..Finding::default()
         }
     };
     disabled
@@ -102,6 +143,7 @@ async fn tracking(settings: &Settings, store: Option<&Store>) -> Option<Finding>
     wanted.then(|| Finding {
         what: "tracking of opens and clicks".to_owned(),
         trouble: settings.tracking_trouble().map(str::to_owned),
+        ..Finding::default()
     })
 }
 
@@ -121,6 +163,7 @@ fn topics(settings: &Settings) -> Finding {
     Finding {
         what: "feedback topics".to_owned(),
         trouble,
+        ..Finding::default()
     }
 }
 
@@ -141,6 +184,7 @@ async fn subscriptions(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding {
             what: format!("subscription of {}", topic.as_str()),
             trouble,
+            ..Finding::default()
         });
         let reached = match &verifier {
             Ok(verifier) => verifier.reaches(&topic).await,
@@ -149,6 +193,7 @@ async fn subscriptions(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding {
             what: format!("certificate of {}", topic.as_str()),
             trouble: (!reached).then(|| said(Kind::CertificateUnavailable)),
+            ..Finding::default()
         });
     }
     findings
@@ -166,6 +211,7 @@ async fn alarms(store: Option<&Store>) -> Vec<Finding> {
     let findings = found.map(|alarm| Finding {
         what: format!("feedback of {}", alarm.subject),
         trouble: Some(format!("{} Since {}.", said(alarm.kind), alarm.since)),
+        ..Finding::default()
     });
     findings.collect()
 }
@@ -189,6 +235,7 @@ async fn queues(settings: &Settings) -> Vec<Finding> {
             findings.push(Finding {
                 what: format!("{what} by sqs: {}", queue.name()),
                 trouble: found.err(),
+                ..Finding::default()
             });
         }
     }
@@ -201,6 +248,7 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
         return vec![Finding {
             what,
             trouble: None,
+            ..Finding::default()
         }];
     }
     let transports = match app::transports(settings, &Clock::system(), None).await {
@@ -210,6 +258,7 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
             return vec![Finding {
                 what: "providers".to_owned(),
                 trouble,
+                ..Finding::default()
             }];
         }
     };
@@ -226,6 +275,7 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding {
             what: format!("{method} by {}", transport.name()),
             trouble,
+            ..Finding::default()
         });
     }
     findings
@@ -242,5 +292,6 @@ async fn sign_on(settings: &Settings) -> Option<Finding> {
     Some(Finding {
         what: "single sign-on".to_owned(),
         trouble,
+        ..Finding::default()
     })
 }

@@ -1,12 +1,16 @@
 //! The command line.
 
+mod backup;
 mod bounce;
 mod brakes;
 mod business;
+mod clients;
 mod demo;
 mod demo_clients;
 mod demo_traffic;
 mod doctor;
+mod doctor_aws;
+mod doctor_database;
 mod enqueue;
 mod feedback;
 mod feedback_inbox;
@@ -57,7 +61,9 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check database, providers and feedback; say how to mend what is wrong.
-    Doctor,
+    Doctor(doctor::Doctor),
+    /// Copy the database to a file while the program runs (SQLite).
+    Backup(backup::Backup),
     /// API keys of applications.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -78,6 +84,9 @@ enum Command {
     /// Who a business writes as.
     #[command(subcommand)]
     Business(business::BusinessCommand),
+    /// What is kept of a client: export it, erase it.
+    #[command(subcommand)]
+    Clients(clients::ClientsCommand),
     /// Check the templates of files, and make them current.
     #[command(subcommand)]
     Templates(templates::TemplatesCommand),
@@ -191,7 +200,8 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             say("the settings are valid");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor => doctor::run(&settings).await,
+        Command::Doctor(command) => doctor::run(&settings, command).await,
+        Command::Backup(command) => backup::run(&settings, command).await,
         Command::Keys(command) => keys::run(&settings, command).await,
         Command::Providers(command) => providers::run(&settings, command).await,
         Command::Brakes(command) => brakes::run(&settings, command).await,
@@ -199,6 +209,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Bounce(command) => bounce::run(&settings, command).await,
         Command::Intake(command) => intake::run(&settings, command).await,
         Command::Business(command) => business::run(&settings, command).await,
+        Command::Clients(command) => Box::pin(clients::run(&settings, command)).await,
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Webhooks(command) => webhooks::run(&settings, command).await,
         Command::Staff(command) => Box::pin(staff::run(&settings, command)).await,

@@ -52,6 +52,7 @@ pub struct Settings {
     pub apns: ApnsSettings,
     pub feedback: Feedback,
     pub bounces: BounceSettings,
+    pub retention: Retained,
     pub intake: Intake,
     pub delivery: DeliverySettings,
     pub brakes: brake::Rules,
@@ -121,6 +122,13 @@ pub struct Feedback {
     pub keep_unmatched_days: u32,
     pub sns: TopicSettings,
     pub sqs: SqsSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retained {
+    pub content_days: u32,
+    pub entries_days: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -413,12 +421,27 @@ impl Feedback {
     }
 
     pub fn retention(&self) -> Retention {
-        let span = |days| (days > 0).then(|| Duration::from_hours(24 * u64::from(days)));
         Retention {
-            inbox: span(self.keep_messages_days),
-            unmatched: span(self.keep_unmatched_days),
+            inbox: for_days(self.keep_messages_days),
+            unmatched: for_days(self.keep_unmatched_days),
         }
     }
+}
+
+impl Retained {
+    /// How long the content of messages is kept; `None`: for ever.
+    pub fn content(&self) -> Option<Duration> {
+        for_days(self.content_days)
+    }
+
+    /// The same of whole entries.
+    pub fn entries(&self) -> Option<Duration> {
+        for_days(self.entries_days)
+    }
+}
+
+fn for_days(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_hours(24 * u64::from(days)))
 }
 
 impl Sandbox {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::event_key;
 use super::form::Form;
 use super::method::Method;
 
@@ -36,6 +37,15 @@ const LABEL_LENGTH_MAX: usize = 63;
 const COMPARED_LENGTH_MAX: usize = 1_000;
 /// FCM tokens are the longest targets known (a few hundred characters); ARNs reach 2048.
 const PUSH_TARGET_LENGTH_MAX: usize = 4096;
+
+/// The same of a compared form.
+pub fn forgotten(method: Method, compared: &str) -> String {
+    let key = event_key::of(&["forgotten address", method.as_str(), compared]);
+    format!("{FORGOTTEN}{}", key.0.simple())
+}
+
+/// Before the digest of an address; no email address and no phone number begins so.
+pub const FORGOTTEN: &str = "erased:";
 
 impl Address {
     pub fn parse(method: Method, text: &str) -> Result<Self, NotAnAddress> {
@@ -81,6 +91,12 @@ impl Address {
             }
             Method::Sms | Method::InPerson | Method::Mail | Method::Phone => self.text.clone(),
         }
+    }
+
+    /// In place of the compared form where a person was forgotten who must still be left alone: who knows
+    /// the address finds it, and nobody reads it from it.
+    pub fn forgotten(&self) -> String {
+        forgotten(self.method, &self.compared())
     }
 
     /// The address itself: for the provider, the database and the people allowed to read it.

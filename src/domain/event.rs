@@ -217,7 +217,53 @@ pub struct Bounce {
     pub diagnostic: Option<String>,
 }
 
+/// The parts of a `detail` that may hold words of a person, of its server or of its browser: those that go
+/// when the person is forgotten. The rest is codes, categories and counts, which the statuses are made of.
+pub const PERSONAL: [&str; 6] = [
+    "response",
+    "diagnostic",
+    "user_agent",
+    "link",
+    "how",
+    "provider_text",
+];
+
 impl What {
+    /// The same without what is personal.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Delivered { response: text }
+            | Self::Delayed {
+                diagnostic: text, ..
+            }
+            | Self::Opened {
+                user_agent: text, ..
+            }
+            | Self::Unsubscribed { how: text }
+            | Self::Bounced(Bounce {
+                diagnostic: text, ..
+            })
+            | Self::Rejected(Failure {
+                provider_text: text,
+                ..
+            })
+            | Self::Undelivered(Failure {
+                provider_text: text,
+                ..
+            })
+            | Self::GaveUp(Failure {
+                provider_text: text,
+                ..
+            }) => *text = None,
+            Self::Clicked { link, user_agent } => (*link, *user_agent) = (None, None),
+            Self::Accepted { .. }
+            | Self::Complained { .. }
+            | Self::ComplaintWithdrawn
+            | Self::Resubscribed
+            | Self::Decided { .. } => {}
+        }
+    }
+
     /// What a person decided.
     pub const fn decision(&self) -> Option<Decision> {
         if let Self::Decided { decision, .. } = self {

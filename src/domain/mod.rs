@@ -13,6 +13,7 @@ pub mod event;
 pub mod event_key;
 pub mod facts;
 pub mod flow;
+pub mod footprint;
 pub mod form;
 pub mod id;
 pub mod line;

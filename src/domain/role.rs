@@ -28,6 +28,8 @@ pub enum Right {
     ResendMany,
     /// To watch the deliveries, and to mend what fails.
     Operate,
+    /// To have everything personal of a client taken away.
+    EraseClients,
 }
 
 /// Whose clients somebody sees.
@@ -83,7 +85,7 @@ impl Role {
         match right {
             Right::SeeContacts | Right::EnterContacts => true,
             Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
-            Right::SeeStaff => matches!(self, Self::Admin),
+            Right::SeeStaff | Right::EraseClients => matches!(self, Self::Admin),
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
@@ -143,6 +145,7 @@ mod tests {
             assert_eq!(role.may(Right::SeeAllTasks), leads);
             assert_eq!(role.may(Right::SeeStaff), role == Role::Admin);
             assert_eq!(role.may(Right::Operate), role == Role::Admin);
+            assert_eq!(role.may(Right::EraseClients), role == Role::Admin);
         }
     }
 }

@@ -34,6 +34,6 @@ impl Take for Inbox {
     }
 
     async fn is_ready(&self) -> bool {
-        self.store.ready().await.is_ok()
+        self.store.still_ready().await.is_ok()
     }
 }

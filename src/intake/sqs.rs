@@ -128,7 +128,7 @@ impl Take for Consumer {
     }
 
     async fn is_ready(&self) -> bool {
-        self.intake.store.ready().await.is_ok()
+        self.intake.store.still_ready().await.is_ok()
     }
 }
 

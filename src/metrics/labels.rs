@@ -69,3 +69,8 @@ pub(super) struct BrakeLabels {
     pub(super) kind: &'static str,
     pub(super) state: &'static str,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PrunedLabels {
+    pub(super) what: &'static str,
+}

@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use brakes::BrakeGauges;
 use labels::{
     AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
-    ProviderLabels, SwitchLabels, WebhookLabels,
+    ProviderLabels, PrunedLabels, SwitchLabels, WebhookLabels,
 };
 use refused::Refused;
 
@@ -40,6 +40,7 @@ pub struct Metrics {
     attempt_seconds: Family<ProviderLabels, Histogram>,
     ends: Family<EndLabels, Counter>,
     rescued: Counter,
+    pruned: Family<PrunedLabels, Counter>,
     enqueued: Counter,
     intake: Family<IntakeLabels, Counter>,
     buried: Gauge<i64, AtomicI64>,
@@ -91,6 +92,7 @@ impl Default for Metrics {
             attempt_seconds: Family::new_with_constructor(histogram),
             ends: Family::default(),
             rescued: Counter::default(),
+            pruned: Family::default(),
             enqueued: Counter::default(),
             intake: Family::default(),
             buried: Gauge::default(),
@@ -125,6 +127,11 @@ impl Default for Metrics {
 impl Metrics {
     fn register_counted(&self, registry: &mut Registry) {
         registry.register("enqueued", "Notifications enqueued", self.enqueued.clone());
+        registry.register(
+            "pruned",
+            "What was deleted because it is not kept for longer",
+            self.pruned.clone(),
+        );
         registry.register(
             "intake",
             "Messages from queues, by what became of them",
@@ -303,6 +310,11 @@ impl Metrics {
                 end,
             })
             .inc();
+    }
+
+    pub fn pruned(&self, what: &'static str, count: u64) {
+        let labels = PrunedLabels { what };
+        self.pruned.get_or_create(&labels).inc_by(count);
     }
 
     pub fn rescued(&self, jobs: usize) {

@@ -105,14 +105,16 @@ fn rows<'a>(messages: impl Iterator<Item = Asked<'a>>) -> Rows {
         ("bulk", Kind::Bool),
     ]);
     for asked in messages {
-        rows.add([
-            asked.id.uuid().into(),
-            asked.business.into(),
-            asked.to.method().as_str().into(),
-            asked.to.compared().into(),
-            asked.contact_type.into(),
-            asked.is_bulk.into(),
-        ]);
+        for address in [asked.to.compared(), asked.to.forgotten()] {
+            rows.add([
+                asked.id.uuid().into(),
+                asked.business.into(),
+                asked.to.method().as_str().into(),
+                address.into(),
+                asked.contact_type.into(),
+                asked.is_bulk.into(),
+            ]);
+        }
     }
     rows
 }

@@ -146,7 +146,8 @@ pub(super) async fn client_uid(
     business: &str,
     client_id: &str,
 ) -> Result<Option<Uuid>, Error> {
-    let stmt = sql("SELECT uid FROM clients WHERE business_id = ")
+    // Nothing is written of who was forgotten.
+    let stmt = sql("SELECT uid FROM clients WHERE erased_at IS NULL AND business_id = ")
         .bind(business)
         .push(" AND client_id = ")
         .bind(client_id);

@@ -94,7 +94,7 @@ impl Store {
         let now = self.clock.now();
         let stmt = sql(
             "SELECT l.description, l.tags, c.email, c.phone FROM contact_log l \
-             JOIN clients c ON c.uid = l.client_uid WHERE l.id = ",
+             JOIN clients c ON c.uid = l.client_uid WHERE c.erased_at IS NULL AND l.id = ",
         )
         .bind(id.uuid())
         .push(" AND l.business_id = ")

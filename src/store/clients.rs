@@ -38,6 +38,10 @@ pub struct Client {
     pub created_at: Timestamp,
     /// Since when nothing is sent to the client.
     pub deactivated_at: Option<Timestamp>,
+    /// The law wants it kept: it is neither pruned nor erased.
+    pub hold: bool,
+    /// Since when nothing personal is kept of the client.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// What is to be changed.
@@ -49,6 +53,7 @@ pub struct Changes {
     pub location: Change,
     pub staff_id: Change,
     pub deactivated: Option<bool>,
+    pub hold: Option<bool>,
 }
 
 /// Of one field.
@@ -73,7 +78,7 @@ impl Change {
 macro_rules! columns {
     () => {
         "SELECT c.uid, c.client_id, c.name, c.email, c.phone, c.location, c.staff_id, c.created_at, \
-         c.deactivated_at"
+         c.deactivated_at, c.hold, c.erased_at"
     };
 }
 pub(super) use columns;
@@ -148,7 +153,12 @@ impl Store {
             .bind(self.clock.now())
             .push(") WHEN ")
             .bind(changes.deactivated == Some(false))
-            .push(" THEN NULL ELSE deactivated_at END WHERE business_id = ")
+            .push(" THEN NULL ELSE deactivated_at END, hold = CASE WHEN ")
+            .bind(changes.hold.is_some())
+            .push(" THEN ")
+            .bind(changes.hold == Some(true))
+            // What is forgotten does not come back by a change.
+            .push(" ELSE hold END WHERE erased_at IS NULL AND business_id = ")
             .bind(business)
             .push(" AND client_id = ")
             .bind(storable(id.to_owned()));
@@ -189,6 +199,8 @@ pub(super) fn client(row: &Row) -> Result<Client, Error> {
         staff_id: row.opt_text("staff_id")?,
         created_at: row.time("created_at")?,
         deactivated_at: row.opt_time("deactivated_at")?,
+        hold: row.bool("hold")?,
+        erased_at: row.opt_time("erased_at")?,
     })
 }
 
@@ -209,6 +221,8 @@ pub(super) enum CardState {
     /// In the database, with blanks that were filled since.
     Completed,
     Stored,
+    /// Of a client who was forgotten: nothing is written of it any more.
+    Erased,
 }
 
 /// Business and client id: what names a card.
@@ -260,9 +274,11 @@ pub(super) async fn find(
     for (business, client) in keys {
         rows.add([business.into(), client.into()]);
     }
-    let stmt = sql("SELECT c.uid, c.business_id, c.client_id, c.name, c.email, c.phone FROM ")
-        .rows(rows)
-        .push(" JOIN clients c ON c.business_id = b.business_id AND c.client_id = b.client_id");
+    let stmt = sql(
+        "SELECT c.uid, c.business_id, c.client_id, c.name, c.email, c.phone, c.erased_at FROM ",
+    )
+    .rows(rows)
+    .push(" JOIN clients c ON c.business_id = b.business_id AND c.client_id = b.client_id");
     let mut cards = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let card = Card {
@@ -270,7 +286,11 @@ pub(super) async fn find(
             name: row.opt_text("name")?,
             email: row.opt_text("email")?,
             phone: row.opt_text("phone")?,
-            state: CardState::Stored,
+            state: if row.opt_time("erased_at")?.is_some() {
+                CardState::Erased
+            } else {
+                CardState::Stored
+            },
         };
         cards.insert((row.text("business_id")?, row.text("client_id")?), card);
     }

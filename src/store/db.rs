@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
+    Transaction,
+};
 
 use super::Error;
 use super::row::Row;
@@ -123,6 +126,7 @@ impl Db {
             .foreign_keys(true)
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("secure_delete", "fast")
             .pragma("temp_store", "memory");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -166,6 +170,19 @@ impl Db {
         }
     }
 
+    /// Copies all that is committed into a new file; SQLite's alone. On a connection of its own: it may take
+    /// as long as the database is large.
+    pub(crate) async fn copy_to(&self, path: &str) -> Result<(), Error> {
+        if let Self::Sqlite { reader, .. } = self {
+            let options = reader.connect_options();
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            let copy = sqlx::query("VACUUM INTO ?").bind(path);
+            copy.execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn close(&self) {
         match &self.pools {
             Pools::Sqlite { writer, reader } => {
@@ -198,6 +215,20 @@ impl Tx {
             Open::Postgres(tx) => in_time(tx.commit()).await?,
         }
         self.watch.tell(self.told);
+        Ok(())
+    }
+
+    /// On SQLite, whether what is deleted is overwritten in the file wherever it stood, or only where that
+    /// costs nothing more. Holds for the connection, whatever becomes of the transaction.
+    pub(crate) async fn overwrite(&mut self, everywhere: bool) -> Result<(), Error> {
+        if let Self::Sqlite(tx) = self {
+            let pragma = if everywhere {
+                "PRAGMA secure_delete = ON"
+            } else {
+                "PRAGMA secure_delete = FAST"
+            };
+            in_time(sqlx::query(pragma).fetch_all(&mut **tx)).await?;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::clients::{self, Card, CardKey};
+use super::clients::{self, Card, CardKey, CardState};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
 use super::stmt::{Dialect, Kind, Rows, sql, storable};
@@ -105,6 +105,10 @@ pub enum Why {
     Expired,
     #[error("the key was used before with another body: use a new key for a new notification")]
     KeyConflict,
+    #[error(
+        "is that of a client who was erased: use the application's own id, which makes a new client"
+    )]
+    Erased,
     #[error("what this key had enqueued is not there any more")]
     NotAsBefore,
 }
@@ -320,6 +324,13 @@ impl<'a> Stage<'a> {
                 .or_else(|| self.cards.get(&card_key))
                 .cloned();
             let mut card = known.unwrap_or_else(|| Card::new(clock.new_uuid(now), &new.client));
+            if card.state == CardState::Erased {
+                refusals.push(Refusal {
+                    index,
+                    why: Why::Erased,
+                });
+                continue;
+            }
             card.complete(&new.client);
             let to = match address(new, &card) {
                 Ok(to) => to,

@@ -8,7 +8,7 @@ use super::fact_parts::{self, PARTS, Part};
 use super::flow::Changed;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, flow, lessons, receipts, webhook_queue};
+use super::{Error, erased, flow, lessons, receipts, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -33,7 +33,8 @@ pub(super) async fn merge(
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
-    let mut new = append(tx, events, now).await?;
+    let events = erased::forget(tx, events).await?;
+    let mut new = append(tx, &events, now).await?;
     for event in new.values().flatten() {
         tx.tell(event.notification, || Step::of_event(event, now));
     }

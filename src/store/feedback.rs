@@ -8,7 +8,7 @@ use super::db::{Db, Tx};
 use super::facts::Happened;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql, storable};
-use super::{Error, facts, flow, inbox, unmatched};
+use super::{Error, erased, facts, flow, inbox, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -116,8 +116,10 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     let mut tx = db.write().await?;
     let now = clock.now();
     let reports = batch.iter().filter_map(|message| message.report.as_ref());
-    let known = known(&mut tx, reports.map(Report::names)).await?;
-    let fresh = keep_raw(&mut tx, batch, &known).await?;
+    let known = known(&mut tx, reports.clone().map(Report::names)).await?;
+    let named = reports.filter_map(|report| known.resolve(report.names()));
+    let erased = erased::among(&mut tx, named.collect()).await?;
+    let fresh = keep_raw(&mut tx, batch, &known, &erased).await?;
     let told = batch.iter().enumerate().filter(|(i, _)| fresh.contains(i));
     let told = told.map(|(_, message)| (message.name(), message.report.as_ref()));
     let mut sorted = sort(told, &known);
@@ -204,11 +206,13 @@ impl Happening {
     }
 }
 
-/// Puts the messages into the inbox; returns the positions of those that were not there.
+/// Puts the messages into the inbox, without their bodies where these are about clients who were
+/// forgotten; returns the positions of those that were not there.
 pub(super) async fn keep_raw(
     tx: &mut Tx,
     batch: &[Incoming],
     known: &Known,
+    erased: &BTreeSet<NotificationId>,
 ) -> Result<BTreeSet<usize>, Error> {
     let mut rows = Rows::new(&[
         ("source", Kind::Text),
@@ -224,6 +228,11 @@ pub(super) async fn keep_raw(
     for (i, message) in batch.iter().enumerate() {
         positions.entry(message.name()).or_insert(i);
     }
+    let of_erased = |message: &Incoming| {
+        let report = message.report.as_ref();
+        let of = report.and_then(|report| known.resolve(report.names()));
+        of.is_some_and(|id| erased.contains(&id))
+    };
     for message in positions.values().filter_map(|i| batch.get(*i)) {
         rows.add([
             Arg::Word(message.source),
@@ -231,7 +240,11 @@ pub(super) async fn keep_raw(
             (&message.topic).into(),
             message.received_at.into(),
             (&message.kind).into(),
-            Arg::Shared(Arc::clone(&message.body)),
+            Arg::Shared(if of_erased(message) {
+                Arc::from("")
+            } else {
+                Arc::clone(&message.body)
+            }),
             Arg::Word(inbox::word(
                 known.outcome(message.report.as_ref()),
                 &message.kind,

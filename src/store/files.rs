@@ -1,13 +1,17 @@
 //! The bytes of attachments: each content once per business, whoever carries it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::db::Tx;
 use super::enqueue::ContentSource;
 use super::entries::Staged;
-use super::stmt::{Kind, Rows, sql};
+use super::row::Row;
+use super::stmt::{Dialect, Kind, Rows, sql};
 use super::{Error, Store};
 use crate::domain::id::NotificationId;
 use crate::domain::message::{Attachment, Content};
@@ -55,7 +59,181 @@ pub(super) async fn write(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) ->
         .push(" WHERE true ON CONFLICT (business_id, sha256) DO NOTHING");
         tx.execute(stmt).await?;
     }
+    keep(tx, files.iter().map(|(name, _)| *name)).await
+}
+
+/// Holds the files until the commit, so that none of those that were there before is dropped as unused
+/// meanwhile. `Raced` when one was.
+async fn keep<'a>(
+    tx: &mut Tx,
+    files: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Error> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let mut rows = Rows::new(&[("business_id", Kind::Text), ("sha256", Kind::Text)]);
+    for (business, sha256) in files {
+        rows.add([business.into(), sha256.into()]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let expected = rows.len();
+    let stmt = sql("SELECT 1 AS held FROM ").rows(rows).push(
+        " JOIN attachments a ON a.business_id = b.business_id AND a.sha256 = b.sha256 \
+         FOR KEY SHARE OF a",
+    );
+    if tx.all(stmt).await?.len() < expected {
+        return Err(Error::Raced);
+    }
     Ok(())
+}
+
+/// Contents looked at in one step.
+const LOOKED_AT: i64 = 1_000;
+/// No enqueue is under way for longer.
+const UNDER_WAY: Duration = Duration::from_mins(1);
+
+/// A file by its business and digest.
+pub(super) type File = (String, String);
+
+/// Which files some contents have.
+pub(super) struct Used {
+    pub(super) files: BTreeSet<File>,
+    /// The last content that was looked at; none: there are no more.
+    pub(super) last: Option<Uuid>,
+}
+
+/// Looks at the next contents, in the order of their ids.
+pub(super) async fn used_after(tx: &mut Tx, after: Uuid) -> Result<Used, Error> {
+    let stmt = sql(
+        "SELECT recent.id, recent.attachments, l.business_id FROM (SELECT c.id, c.attachments \
+         FROM message_content c WHERE c.id > ",
+    )
+    .bind(after)
+    .push(" ORDER BY c.id LIMIT ")
+    .bind(LOOKED_AT)
+    .push(
+        ") AS recent LEFT JOIN contact_log l ON recent.attachments IS NOT NULL AND l.id = recent.id \
+         ORDER BY recent.id",
+    );
+    let mut used = Used {
+        files: BTreeSet::new(),
+        last: None,
+    };
+    for row in tx.all(stmt).await? {
+        used.last = Some(row.id("id")?);
+        used.add(&row)?;
+    }
+    Ok(used)
+}
+
+impl Used {
+    fn add(&mut self, row: &Row) -> Result<(), Error> {
+        // A content has the id of the first entry that it was sent as.
+        let Some(business) = row.opt_text("business_id")? else {
+            return Ok(());
+        };
+        let digests = digests(row)?.into_iter();
+        self.files
+            .extend(digests.map(|sha256| (business.clone(), sha256)));
+        Ok(())
+    }
+}
+
+/// Drops those of these files that no content has: none of those up to `seen` has them.
+pub(super) async fn drop_unused(
+    tx: &mut Tx,
+    files: &BTreeSet<File>,
+    seen: Uuid,
+) -> Result<u64, Error> {
+    if files.is_empty() {
+        return Ok(0);
+    }
+    // Waits for who is about to use one of them.
+    let lock = sql("SELECT a.sha256 FROM ")
+        .rows(rows(files))
+        .push(" JOIN attachments a ON a.business_id = b.business_id AND a.sha256 = b.sha256");
+    let lock = lock.push(
+        tx.dialect()
+            .lock(" ORDER BY a.business_id, a.sha256 FOR UPDATE OF a"),
+    );
+    tx.all(lock).await?;
+    // What was under way when those before were looked at.
+    let since = NotificationId::new(seen).date().minus(UNDER_WAY);
+    let stmt = sql(
+        "SELECT m.attachments, l.business_id FROM message_content m \
+         JOIN contact_log l ON l.id = m.id WHERE m.attachments IS NOT NULL AND m.id > ",
+    )
+    .bind(NotificationId::floor(since).uuid());
+    let mut used = Used {
+        files: BTreeSet::new(),
+        last: None,
+    };
+    for row in tx.all(stmt).await? {
+        used.add(&row)?;
+    }
+    let unused: BTreeSet<File> = files.difference(&used.files).cloned().collect();
+    if unused.is_empty() {
+        return Ok(0);
+    }
+    let stmt = sql("DELETE FROM attachments WHERE (business_id, sha256) IN \
+         (SELECT b.business_id, b.sha256 FROM ")
+    .rows(rows(&unused))
+    .push(")");
+    tx.execute(stmt).await
+}
+
+fn rows(files: &BTreeSet<File>) -> Rows {
+    let mut rows = Rows::new(&[("business_id", Kind::Text), ("sha256", Kind::Text)]);
+    for (business, sha256) in files {
+        rows.add([business.into(), sha256.into()]);
+    }
+    rows
+}
+
+/// Some files, and the last that was looked at; none: there are no more.
+pub(super) struct Old {
+    pub(super) old: BTreeSet<File>,
+    pub(super) last: Option<File>,
+}
+
+/// Which of the next files came in before that time.
+pub(super) async fn older_than(
+    tx: &mut Tx,
+    until: Timestamp,
+    after: &File,
+    limit: i64,
+) -> Result<Old, Error> {
+    let stmt = sql(
+        "SELECT a.business_id, a.sha256, a.created_at FROM attachments a \
+         WHERE (a.business_id, a.sha256) > (",
+    )
+    .bind(&after.0)
+    .push(", ")
+    .bind(&after.1)
+    .push(") ORDER BY a.business_id, a.sha256 LIMIT ")
+    .bind(limit);
+    let mut found = Old {
+        old: BTreeSet::new(),
+        last: None,
+    };
+    for row in tx.all(stmt).await? {
+        let file = (row.text("business_id")?, row.text("sha256")?);
+        if row.time("created_at")? < until {
+            found.old.insert(file.clone());
+        }
+        found.last = Some(file);
+    }
+    Ok(found)
+}
+
+/// Of the files that a content carries.
+pub(super) fn digests(row: &Row) -> Result<Vec<String>, Error> {
+    let attachments = row.opt_json("attachments")?.unwrap_or_default();
+    let attachments = attachments.as_array().into_iter().flatten();
+    let digest = |file: &Json| Some(file.get("sha256")?.as_str()?.to_owned());
+    Ok(attachments.filter_map(digest).collect())
 }
 
 impl Store {

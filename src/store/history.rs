@@ -35,6 +35,7 @@ pub struct Entry {
     pub description: Option<String>,
     /// Up to five short words of its content (M3).
     pub tags: Vec<String>,
+    /// As long as it is kept.
     pub content_id: Option<Uuid>,
     pub resend_of: Option<NotificationId>,
     pub send_at: Option<Timestamp>,
@@ -170,7 +171,7 @@ impl Store {
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
              l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
-             l.tags, l.content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
+             l.tags, (SELECT m.id FROM message_content m WHERE m.id = l.content_id) AS content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
              l.reply_to, l.template_name, l.template_version, f.* \
              FROM contact_log l \
              JOIN clients c ON c.uid = l.client_uid \

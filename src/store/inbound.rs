@@ -98,7 +98,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Kept, Error> {
         let names_nobody = Known::default();
-        let fresh = keep_raw(tx, std::slice::from_ref(message), &names_nobody).await?;
+        let batch = std::slice::from_ref(message);
+        let fresh = keep_raw(tx, batch, &names_nobody, &BTreeSet::new()).await?;
         if fresh.is_empty() {
             return Ok(Kept::Duplicate);
         }

@@ -243,7 +243,7 @@ pub(super) fn lanes(forms: &[Form]) -> Vec<u8> {
     lanes.collect()
 }
 
-fn cancellation(id: NotificationId, now: Timestamp) -> Event {
+pub(super) fn cancellation(id: NotificationId, now: Timestamp) -> Event {
     let failure = Failure {
         category: Category::Cancelled,
         code: None,

@@ -40,6 +40,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(14, "0014_pages"),
     migration!(15, "0015_who"),
     migration!(16, "0016_counts"),
+    migration!(18, "0018_privacy"),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

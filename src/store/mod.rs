@@ -3,6 +3,7 @@
 //! verb takes a batch.
 
 pub mod alarms;
+pub mod backup;
 pub mod bars;
 pub mod brakes;
 pub mod browse;
@@ -14,11 +15,16 @@ pub mod choices;
 pub mod claims;
 pub mod clients;
 pub mod columns;
+pub mod condition;
 pub mod counts;
 mod db;
 pub mod depths;
 pub mod enqueue;
 mod entries;
+mod erased;
+mod erased_entries;
+mod erased_traces;
+pub mod erasures;
 mod error;
 pub mod exports;
 mod fact_parts;
@@ -42,6 +48,7 @@ pub mod opt_outs;
 mod pg_json;
 mod pg_time;
 pub mod providers;
+pub mod pruning;
 pub mod receipts;
 pub mod record;
 pub mod reports;
@@ -161,6 +168,12 @@ impl Store {
     /// The database answers and its schema is this program's.
     pub async fn ready(&self) -> Result<(), Error> {
         migrate::check(&self.db).await
+    }
+
+    /// The same for a program that runs: a newer program may have brought the schema on meanwhile, and
+    /// for the time of one deploy the old one works on it (docs/running.md).
+    pub async fn still_ready(&self) -> Result<(), Error> {
+        migrate::check_at_least(&self.db).await
     }
 
     /// Enqueues the notifications of one request: all or none of them. Concurrent calls share a

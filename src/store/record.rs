@@ -6,7 +6,7 @@ use super::claims::Lost;
 use super::db::Tx;
 use super::jobs::{self, Job};
 use super::stmt::{Kind, Rows, sql};
-use super::{Error, Store, claims, facts, feedback, held, unmatched};
+use super::{Error, Store, claims, erased, facts, feedback, held, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, Failure, What};
 use crate::domain::id::{ClaimId, NotificationId};
@@ -219,9 +219,21 @@ fn next_job(done: &Done) -> Job {
 
 async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
     let mut rows = attempt_rows();
+    // A provider's words name the recipient.
+    let has_words = |done: &&&Done| {
+        done.tried
+            .as_ref()
+            .is_some_and(|tried| tried.text.is_some())
+    };
+    let with_words = mine.iter().filter(has_words).map(|done| done.job.id);
+    let erased = erased::among(tx, with_words.collect()).await?;
     for done in mine {
         let Some(tried) = &done.tried else { continue };
         tx.tell(done.job.id, || Some(step(done, tried)));
+        let text = tried
+            .text
+            .clone()
+            .filter(|_| !erased.contains(&done.job.id));
         let next_at = match done.then {
             Then::Again { due_at } => Some(due_at),
             Then::Sent { .. }
@@ -239,7 +251,7 @@ async fn write_attempts(tx: &mut Tx, mine: &[&Done]) -> Result<(), Error> {
             tried.outcome.into(),
             tried.cause.into(),
             tried.code.clone().into(),
-            tried.text.clone().into(),
+            text.into(),
             next_at.into(),
         ]);
     }

@@ -9,7 +9,7 @@ use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Kind, Rows, Stmt, sql, storable};
 use super::{Error, Store};
-use crate::domain::address::Address;
+use crate::domain::address::{Address, forgotten};
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
 use crate::domain::suppression::Reason;
@@ -192,8 +192,8 @@ impl Store {
             .bind(lift.business)
             .push(" AND method = ")
             .bind(lift.address.method().as_str())
-            .push(" AND address = ")
-            .bind(lift.address.compared())
+            .push(" AND address IN ")
+            .bind_list([lift.address.compared(), lift.address.forgotten()])
             .push(" AND contact_type = ")
             .bind(contact_type(lift.contact_type))
             .push(" AND (expires_at IS NULL OR expires_at > ")
@@ -289,7 +289,7 @@ fn page(business: &str, filter: &Filter, limit: usize, now: Timestamp) -> Stmt {
             .bind_list(Method::SENT_BY_US.map(Method::as_str));
     }
     if !filter.addresses.is_empty() {
-        stmt = stmt.push(" AND address IN ").bind_list(&filter.addresses);
+        stmt = stmt.push(" AND address IN ").bind_list(forms(filter));
     }
     if let Some(after) = filter.after {
         stmt = stmt.push(" AND id < ").bind(after);
@@ -298,7 +298,18 @@ fn page(business: &str, filter: &Filter, limit: usize, now: Timestamp) -> Stmt {
         .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
 }
 
-/// The entry of this name, unless its time has run out.
+/// The addresses that are asked for, and their digests where clients were forgotten.
+fn forms(filter: &Filter) -> Vec<String> {
+    let methods = Method::SENT_BY_US.into_iter();
+    let methods = methods.filter(|method| filter.method.is_none_or(|wanted| wanted == *method));
+    let digests = methods.flat_map(|method| {
+        let digest = move |address: &String| forgotten(method, address);
+        filter.addresses.iter().map(digest)
+    });
+    filter.addresses.iter().cloned().chain(digests).collect()
+}
+
+/// The entry of this name, or of its digest where the client was forgotten, unless its time has run out.
 pub(super) async fn in_force(
     tx: &mut Tx,
     key: &Key,
@@ -308,8 +319,8 @@ pub(super) async fn in_force(
         .bind(&key.business)
         .push(" AND method = ")
         .bind(key.method.as_str())
-        .push(" AND address = ")
-        .bind(&key.address)
+        .push(" AND address IN ")
+        .bind_list([key.address.clone(), forgotten(key.method, &key.address)])
         .push(" AND contact_type = ")
         .bind(&key.contact_type)
         .push(" AND reason = ")

@@ -219,6 +219,24 @@ impl Store {
     }
 
     /// A task that the asker may see: an own one, or one about a client in sight.
+    /// Those about one client, by their ids: so many after this one.
+    pub async fn tasks_of_client(
+        &self,
+        client: Uuid,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Vec<Task>, Error> {
+        let stmt = sql(COLUMNS)
+            .push(" WHERE t.client_uid = ")
+            .bind(client)
+            .push(" AND t.id > ")
+            .bind(after)
+            .push(" ORDER BY t.id LIMIT ")
+            .bind(limit);
+        let mut tx = self.db.read().await?;
+        tx.all(stmt).await?.iter().map(task).collect()
+    }
+
     pub async fn task(&self, asker: &Asker<'_>, id: Uuid) -> Result<Option<Task>, Error> {
         let mut tx = self.db.read().await?;
         read(&mut tx, asker, id).await

@@ -144,7 +144,7 @@ fn was_never_connected(chain: &str) -> bool {
 }
 
 /// Codes with which AWS says that it does not accept who we are or what we may do.
-const ACCESS_CODES: [&str; 16] = [
+pub(super) const ACCESS_CODES: [&str; 16] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthorizationError",

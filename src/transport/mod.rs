@@ -13,6 +13,7 @@ mod push;
 pub mod segments;
 mod ses;
 mod ses_account_list;
+pub mod ses_condition;
 mod settings;
 mod smtp;
 mod sns;

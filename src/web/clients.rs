@@ -21,6 +21,10 @@ pub struct Card {
     pub phone: Option<String>,
     pub location: Option<String>,
     pub deactivated_at: Option<Timestamp>,
+    /// Since when nothing personal is kept of the client.
+    pub erased_at: Option<Timestamp>,
+    /// Whoever looks may have the client forgotten.
+    pub erasable: bool,
 }
 
 /// The clients that a text finds.
@@ -38,8 +42,14 @@ impl Card {
         client_path(&self.id)
     }
 
+    /// Who was forgotten is deactivated as well, and that says less.
     pub(super) fn deactivated(&self) -> Option<When> {
-        self.deactivated_at.map(When::new)
+        let since = self.deactivated_at.filter(|_| self.erased_at.is_none());
+        since.map(When::new)
+    }
+
+    pub(super) fn erased(&self) -> Option<When> {
+        self.erased_at.map(When::new)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Entry {
     pub timeline: Vec<Step>,
     /// None for an entry that staff made by hand.
     pub message: Option<Message>,
+    /// Why the message is not kept any more.
+    pub gone: Option<String>,
     pub metadata: Vec<(String, String)>,
     /// Why it failed or bounced.
     pub reason: Option<Reason>,

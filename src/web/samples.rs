@@ -154,6 +154,8 @@ impl Card {
             phone: Some("+14155550123".to_owned()),
             location: Some("Lisbon".to_owned()),
             deactivated_at: Some(at("08:00:00")),
+            erased_at: None,
+            erasable: true,
         }
     }
 }
@@ -296,6 +298,7 @@ impl Entry {
             to: "yuki@example.com".to_owned(),
             timeline: story(),
             message: Some(letter()),
+            gone: None,
             metadata: vec![("booking".to_owned(), "8812".to_owned())],
             reason: Some(Reason {
                 sentence: Category::MailboxFull.sentence().to_owned(),

@@ -325,6 +325,7 @@ fn entry_of(text: &str) -> Entry {
                 size: 1,
             }],
         }),
+        gone: Some(text()),
         description: Editable {
             text: text(),
             mark: String::new(),

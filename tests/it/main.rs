@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod aws_page;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 pub(crate) mod peers_aws;

@@ -8,7 +8,9 @@ use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::message::{Content, Outgoing};
 use sendtrail::domain::method::Method;
 use sendtrail::domain::outcome::Outcome;
+use sendtrail::domain::time::Timestamp;
 use sendtrail::domain::tracking::OptIn;
+use sendtrail::transport::ses_condition::{Found, Look, Wanted, look};
 use sendtrail::transport::{
     EmailSettings, Ses, SesSettings, SnsPush, SnsSettings, SnsSms, Transport,
 };
@@ -41,6 +43,17 @@ impl Moto {
             secret_access_key: Some("secret".into()),
             ..SesSettings::default()
         }
+    }
+
+    fn client(&self) -> aws_sdk_sesv2::Client {
+        use aws_sdk_sesv2::config::{BehaviorVersion, Credentials, Region};
+        let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        let config = aws_sdk_sesv2::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .endpoint_url(&self.url)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(keys);
+        aws_sdk_sesv2::Client::from_conf(config.build())
     }
 
     fn sns(&self) -> SnsSettings {
@@ -105,14 +118,7 @@ async fn email_needs_a_verified_sender_and_is_then_accepted() {
     assert_eq!(outcome.as_str(), "rejected", "{outcome:?}");
     assert_eq!(code(&outcome), Some("MessageRejected"));
 
-    let keys = aws_sdk_sesv2::config::Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-    let config = aws_sdk_sesv2::Config::builder()
-        .behavior_version(aws_sdk_sesv2::config::BehaviorVersion::v2026_01_12())
-        .endpoint_url(&moto.url)
-        .region(aws_sdk_sesv2::config::Region::new("us-east-1"))
-        .credentials_provider(keys)
-        .build();
-    let client = aws_sdk_sesv2::Client::from_conf(config);
+    let client = moto.client();
     let identity = client
         .create_email_identity()
         .email_identity("bookings@example.com");
@@ -191,4 +197,53 @@ async fn push_messages_go_to_enabled_endpoints_only() {
     let outcome = transport.send(&push(&format!("{arn}x"))).await;
     assert_eq!(outcome.as_str(), "rejected", "{outcome:?}");
     assert_eq!(code(&outcome), Some("NotFound"));
+}
+
+#[tokio::test]
+async fn the_condition_of_the_account_is_seen_as_far_as_it_may_be() {
+    let moto = Moto::start();
+    let settings = SesSettings {
+        configuration_set: Some("sendtrail".to_owned()),
+        ..moto.ses()
+    };
+    let looked = async |now: fn() -> Timestamp| {
+        let wanted = Wanted {
+            settings: &settings,
+            sender: "bookings@example.com",
+            topics: &[],
+            now,
+        };
+        look(wanted).await
+    };
+    let of = |looks: &[Look], what: &str| {
+        let found = looks.iter().find(|look| look.what.starts_with(what));
+        found
+            .unwrap_or_else(|| panic!("no {what} in {looks:?}"))
+            .found
+            .clone()
+    };
+    let now = || Clock::system().now();
+    let looks = looked(now).await;
+    let Found::Trouble(words) = of(&looks, "SES identity") else {
+        panic!("{looks:?}")
+    };
+    assert!(words.contains("create-email-identity"), "{words}");
+    assert_eq!(of(&looks, "clock"), Found::Well);
+    let late = || {
+        Clock::system()
+            .now()
+            .plus(std::time::Duration::from_mins(10))
+    };
+    let Found::Trouble(words) = of(&looked(late).await, "clock") else {
+        panic!("ten minutes off")
+    };
+    assert!(words.contains("NTP"), "{words}");
+    // The domain of the sender would do, once it is verified; at moto no identity ever is.
+    let client = moto.client();
+    let identity = client.create_email_identity().email_identity("example.com");
+    identity.send().await.unwrap();
+    let Found::Trouble(words) = of(&looked(now).await, "SES identity") else {
+        panic!("not verified")
+    };
+    assert!(words.contains("example.com is not verified yet"), "{words}");
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use super::Pages;
 use super::asked::Asked;
 use super::history;
+use crate::domain::role::Right;
 use crate::store::clients::Client;
 use crate::web::staff::{Notice, Visitor};
 use crate::web::{self, Card};
@@ -28,7 +29,12 @@ pub(super) async fn show(
 }
 
 pub(super) async fn card(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Card, Notice> {
-    in_sight(pages, visitor, id).await.map(shown)
+    let client = in_sight(pages, visitor, id).await?;
+    let may_erase = visitor.account.may(Right::EraseClients);
+    Ok(Card {
+        erasable: may_erase && client.erased_at.is_none(),
+        ..shown(client)
+    })
 }
 
 /// A client in sight; what is out of it is answered as what does not exist.
@@ -52,5 +58,7 @@ pub(super) fn shown(client: Client) -> Card {
         phone: client.phone,
         location: client.location,
         deactivated_at: client.deactivated_at,
+        erased_at: client.erased_at,
+        erasable: false,
     }
 }

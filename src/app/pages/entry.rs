@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::edit::mark;
 use super::history::line;
 use super::{Pages, story, tasks};
-use crate::api::again::Obstacle;
+use crate::api::again::{Obstacle, gone};
 use crate::domain::id::NotificationId;
 use crate::domain::message::{Attachment, Content};
 use crate::domain::method::Method;
@@ -88,6 +88,10 @@ async fn view(
     let tasks = kept.tasks_of_entry(business, entry.id).await?;
     let marks = kept.task_changes_of_entry(business, entry.id).await?;
     let content = kept.content(business, entry.id).await?;
+    let gone = match content {
+        Some(_) => None,
+        None => kept.content_gone(business, entry.id).await?.map(gone),
+    };
     let metadata = entry.metadata.iter().flatten();
     let tags = entry.tags.join(", ");
     let description = entry.description.clone().unwrap_or_default();
@@ -97,6 +101,7 @@ async fn view(
         to: entry.to.clone().unwrap_or_default(),
         timeline: story::steps(entry, &story, &changes, &resends, (&tasks, &marks)),
         message: (!entry.manual).then(|| message(pages, entry, content, side)),
+        gone,
         metadata: metadata
             .map(|(key, value)| (key.clone(), value.to_string()))
             .collect(),

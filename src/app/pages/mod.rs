@@ -10,6 +10,7 @@ mod counts;
 mod downloads;
 mod edit;
 mod entry;
+mod erase;
 mod history;
 mod installation;
 mod overriding;
@@ -139,6 +140,11 @@ fn clients(guarded: Guarded<Pages>) -> Guarded<Pages> {
         .page("/clients", CONTACTS, get(clients::show))
         .page("/clients/found", CONTACTS, get(clients::found))
         .page("/clients/{id}", CONTACTS, get(client::show))
+        .page(
+            "/clients/{id}/erase",
+            Rule::Needs(Right::EraseClients),
+            get(erase::show).post(erase::order),
+        )
         .page(
             "/clients/{id}/contacts/new",
             Rule::Needs(Right::EnterContacts),

@@ -12,7 +12,7 @@ async fn a_card_is_made_shown_and_changed() {
     assert_eq!(answer.status, 201, "{}", answer.text);
     let card = answer.json();
     let expected = json!({"id": "C-7", "name": "Ana Ruiz", "email": "Ana@example.com",
-        "phone": null, "location": null, "staff_id": null, "deactivated": false, "deactivated_at": null,
+        "phone": null, "location": null, "staff_id": null, "deactivated": false, "deactivated_at": null, "hold": false, "erased_at": null,
         "created_at": "2027-01-01T09:00:00.000Z"});
     assert_eq!(card, expected);
     assert_eq!(api.get("/v1/clients/C-7").await.json(), card);

@@ -34,6 +34,8 @@ const ROUTES: [(&str, &str, Needs); 49] = [
     ("GET", "/v1/clients/{id}", READ),
     ("PATCH", "/v1/clients/{id}", ENQUEUE),
     ("GET", "/v1/clients/{id}/history", READ),
+    ("GET", "/v1/clients/{id}/export", ADMIN),
+    ("GET", "/v1/erasures/{id}", ADMIN),
     ("POST", "/v1/clients/{id}/contact-log", ENQUEUE),
     ("GET", "/v1/history", READ),
     ("GET", "/v1/tasks", READ),
@@ -77,6 +79,7 @@ const ROUTES: [(&str, &str, Needs); 49] = [
     ("POST", "/v1/webhooks/{id}/replay", ADMIN),
     ("DELETE", "/v1/webhooks/{id}", ADMIN),
     ("DELETE", "/v1/suppressions", ADMIN),
+    ("DELETE", "/v1/clients/{id}", ADMIN),
 ];
 
 /// What the variable steps of the paths name, all of it of the business `default`.
@@ -85,6 +88,7 @@ struct Named {
     webhook: String,
     version: String,
     task: String,
+    erasure: String,
 }
 
 impl Named {
@@ -97,18 +101,26 @@ impl Named {
         let webhook = api.post("/v1/webhooks", &url).await.json();
         let notification = api.enqueue(json!({"content": content})).await;
         let task = api.post("/v1/tasks", &task()).await.json();
+        api.post("/v1/clients", &json!({"id": "C-3"})).await;
+        let erasure = api
+            .ask("DELETE", "/v1/clients/C-3", Some(&api.key), None)
+            .await;
+        let erasure = erasure.json();
         let id = |json: &Json| json["id"].as_str().unwrap().to_owned();
         Self {
             notification,
             webhook: id(&webhook),
             version: template["version"].as_str().unwrap().to_owned(),
             task: id(&task),
+            erasure: id(&erasure),
         }
     }
 
     fn path(&self, path: &str) -> String {
         let id = if path.starts_with("/v1/clients") {
             "C-1001"
+        } else if path.starts_with("/v1/erasures") {
+            &self.erasure
         } else if path.starts_with("/v1/tasks") {
             &self.task
         } else if path.starts_with("/v1/webhooks") {

@@ -7,6 +7,7 @@ use sendtrail::domain::id::NotificationId;
 use crate::support::db::TestDb;
 
 mod alarms;
+mod backup;
 mod brakes;
 mod browse;
 mod buried;
@@ -15,6 +16,7 @@ mod claim;
 mod clients;
 mod content;
 mod enqueue;
+mod erasures;
 mod exports;
 mod facts;
 mod feedback;
@@ -26,9 +28,11 @@ mod inbound;
 mod inbox;
 mod keys;
 mod lessons;
+mod lived;
 mod opt_outs;
 mod plans;
 mod providers;
+mod pruning;
 mod receipts;
 mod record;
 mod repeat;
@@ -64,4 +68,6 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     staff_identities::everything(db).await;
     flow::everything(db).await;
     brakes::everything(db).await;
+    erasures::everything(db).await;
+    pruning::everything(db).await;
 }

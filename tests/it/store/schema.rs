@@ -46,6 +46,8 @@ async fn refuse_newer(db: &TestDb) {
         };
         assert!(text.contains("999"), "{text}");
     }
+    // Who runs already goes on for the time of a deploy.
+    db.store.still_ready().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -219,7 +219,11 @@ pub(crate) async fn postgres_at(cluster: String, migrated: bool, body: impl Asyn
     } else {
         "template1"
     };
-    in_cluster(&cluster, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+    in_cluster(
+        &cluster,
+        format!("CREATE DATABASE {name} TEMPLATE {template}"),
+    )
+    .await;
     let url = sibling(&cluster, &name);
     if migrated && template == "template1" {
         migrate(&url).await;
@@ -281,7 +285,9 @@ fn digest_of_migrations() -> u64 {
 }
 
 async fn migrate(url: &str) {
-    let store = Store::open(url, CONNECTIONS, Clock::system()).await.unwrap();
+    let store = Store::open(url, CONNECTIONS, Clock::system())
+        .await
+        .unwrap();
     store.migrate().await.unwrap();
     store.close().await;
 }

@@ -133,7 +133,7 @@ const CALLERS: usize = 8;
 const BATCH: usize = 20;
 
 /// Enqueues batch after batch; returns the one that got no answer.
-async fn call_until_cut(
+pub(super) async fn call_until_cut(
     caller: usize,
     client: Client,
     acknowledged: Arc<watch::Sender<BTreeSet<String>>>,

@@ -70,6 +70,7 @@ const fn post(
 
 const CONTACTS: Rule = Rule::Needs(Right::SeeContacts);
 const ENTERS: Rule = Rule::Needs(Right::EnterContacts);
+const ERASES: Rule = Rule::Needs(Right::EraseClients);
 const MANY: Rule = Rule::Needs(Right::ResendMany);
 const OPERATES: Rule = Rule::Needs(Right::Operate);
 const CONTACT: &[(&str, &str)] = &[
@@ -81,7 +82,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 39] = [
+const PAGES: [Line; 40] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
@@ -105,6 +106,15 @@ const PAGES: [Line; 39] = [
         About::Client,
         CONTACT,
         303,
+    ),
+    get("/clients/{id}/erase", ERASES, About::Client, 200),
+    // Without the client's id typed nothing happens.
+    post(
+        "/clients/{id}/erase",
+        ERASES,
+        About::Client,
+        &[("id", "C-9"), ("reason", "asked by letter")],
+        422,
     ),
     post(
         "/account/columns",

@@ -1,4 +1,4 @@
-//! Traces, as a collector made of OpenTelemetry's own messages reads them.
+//! Footprint, as a collector made of OpenTelemetry's own messages reads them.
 
 use std::collections::BTreeSet;
 use std::process::Command;

@@ -1,0 +1,137 @@
+//! The part of `sendtrail doctor` that looks at how the database is set.
+
+use std::path::Path;
+
+use super::doctor::Finding;
+use crate::store::Store;
+use crate::store::condition::Condition;
+
+/// The oldest PostgreSQL that is tested.
+const POSTGRES_OLDEST: i64 = 140_000;
+/// File systems by which several machines see one file: SQLite's locks and shared memory do not work there
+/// (sqlite.org/wal.html).
+const OVER_A_NETWORK: [&str; 10] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+];
+
+pub(super) async fn condition(store: Option<&Store>) -> Vec<Finding> {
+    let Some(store) = store else {
+        return Vec::new();
+    };
+    let finding = |what: &str, trouble: Option<String>| Finding {
+        what: what.to_owned(),
+        trouble,
+        ..Finding::default()
+    };
+    match store.condition().await {
+        // That it does not answer is named already.
+        Err(_silent) => Vec::new(),
+        Ok(Condition::Sqlite { journal_mode, path }) => {
+            let wal = (journal_mode != "wal").then(|| {
+                format!("it is {journal_mode}, with which readers hold up writers: PRAGMA journal_mode = wal")
+            });
+            let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+            let network = network_mount(&mounts, Path::new(&path)).map(|kind| {
+                format!(
+                    "it is on {kind}, where SQLite's locks do not work and data is lost: put it on a disk of \
+                     this machine, or use PostgreSQL"
+                )
+            });
+            vec![
+                finding("database journal", wal),
+                finding("database file", network),
+            ]
+        }
+        Ok(Condition::Postgres {
+            version,
+            fsync,
+            full_page_writes,
+            synchronous_commit,
+            autovacuum,
+            archive_mode,
+        }) => {
+            let off = |on: bool, name: &str, why: &str| {
+                (!on).then(|| format!("{name} is off: {why}; set {name} = on in postgresql.conf"))
+            };
+            let old = (version < POSTGRES_OLDEST).then(|| {
+                format!(
+                    "it is {}, which is not tested: use 14 or later",
+                    version / 10_000
+                )
+            });
+            let durable = off(
+                fsync,
+                "fsync",
+                "a crash of the machine can destroy the database",
+            )
+            .or_else(|| {
+                off(
+                    full_page_writes,
+                    "full_page_writes",
+                    "a crash can leave half-written pages",
+                )
+            })
+            .or_else(|| {
+                let why = "what was acknowledged last is lost when the server crashes";
+                off(synchronous_commit, "synchronous_commit", why)
+            });
+            let vacuum = off(
+                autovacuum,
+                "autovacuum",
+                "the queue's tables grow without end",
+            );
+            let archive = (!archive_mode).then(|| {
+                "archive_mode is off, so a backup restores the moment at which it was made and nothing \
+                 later (docs/running.md)"
+                    .to_owned()
+            });
+            vec![
+                finding("database version", old),
+                finding("database durability", durable),
+                finding("database vacuum", vacuum),
+                Finding {
+                    what: "database archive".to_owned(),
+                    unseen: archive,
+                    ..Finding::default()
+                },
+            ]
+        }
+    }
+}
+
+/// The kind of the file system that a file is on, if others see it over a network.
+fn network_mount<'a>(mounts: &'a str, file: &Path) -> Option<&'a str> {
+    let mounted = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (at, kind) = (words.next()?, words.next()?);
+        file.starts_with(at).then_some((at.len(), kind))
+    });
+    // Of several the innermost.
+    let (_, kind) = mounted.max_by_key(|(length, _)| *length)?;
+    OVER_A_NETWORK.contains(&kind).then_some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_on_a_network_is_noticed_by_its_innermost_mount() {
+        let mounts =
+            "/dev/sda1 / ext4 rw 0 0\nserver:/x /srv nfs4 rw 0 0\n/dev/sdb /srv/disk xfs rw 0 0\n";
+        let of = |file: &str| network_mount(mounts, Path::new(file));
+        assert_eq!(of("/var/lib/a.sqlite"), None);
+        assert_eq!(of("/srv/a.sqlite"), Some("nfs4"));
+        assert_eq!(of("/srv/disk/a.sqlite"), None);
+        assert_eq!(of("/srvx/a.sqlite"), None);
+    }
+}

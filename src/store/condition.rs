@@ -1,0 +1,67 @@
+//! How the database is set, as far as that decides whether what was acknowledged is kept.
+
+use super::db::{Db, Tx};
+use super::stmt::sql;
+use super::{Error, Store};
+
+/// What `doctor` looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Sqlite {
+        /// `wal`, or another.
+        journal_mode: String,
+        /// As the database itself has it.
+        path: String,
+    },
+    Postgres {
+        /// As a number: 170002 is 17.2.
+        version: i64,
+        fsync: bool,
+        full_page_writes: bool,
+        /// A commit is on disk before it is answered.
+        synchronous_commit: bool,
+        autovacuum: bool,
+        /// Copies of the log are kept, from which any moment can be restored.
+        archive_mode: bool,
+    },
+}
+
+impl Store {
+    pub async fn condition(&self) -> Result<Condition, Error> {
+        let mut tx = self.db.read().await?;
+        match self.db {
+            Db::Sqlite { .. } => {
+                let mode = sql("SELECT journal_mode AS mode FROM pragma_journal_mode()");
+                let file = sql("SELECT file FROM pragma_database_list() WHERE name = 'main'");
+                Ok(Condition::Sqlite {
+                    journal_mode: text(&mut tx, mode, "mode").await?,
+                    path: text(&mut tx, file, "file").await?,
+                })
+            }
+            Db::Postgres(_) => {
+                let stmt = sql(
+                    "SELECT CAST(current_setting('server_version_num') AS bigint) AS version, \
+                     current_setting('fsync') AS fsync, \
+                     current_setting('full_page_writes') AS full_page_writes, \
+                     current_setting('synchronous_commit') AS synchronous_commit, \
+                     current_setting('autovacuum') AS autovacuum, \
+                     current_setting('archive_mode') AS archive_mode",
+                );
+                let row = tx.optional(stmt).await?.ok_or(Error::Raced)?;
+                let on = |column| Ok::<_, Error>(row.text(column)? != "off");
+                Ok(Condition::Postgres {
+                    version: row.int("version")?,
+                    fsync: on("fsync")?,
+                    full_page_writes: on("full_page_writes")?,
+                    synchronous_commit: on("synchronous_commit")?,
+                    autovacuum: on("autovacuum")?,
+                    archive_mode: on("archive_mode")?,
+                })
+            }
+        }
+    }
+}
+
+async fn text(tx: &mut Tx, stmt: super::stmt::Stmt, column: &'static str) -> Result<String, Error> {
+    tx.optional(stmt).await?.ok_or(Error::Raced)?.text(column)
+}

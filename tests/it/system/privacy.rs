@@ -1,0 +1,183 @@
+//! A client who asks what is kept, and one who is forgotten: no page, no answer and no file shows it any more.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use sendtrail::domain::role::Role;
+use serde_json::{Value, json};
+
+use super::client::{Client, text};
+use super::pages_entry::member;
+use super::staff::start;
+use crate::support::db::{TestDb, both};
+
+both! {
+    no_page_no_answer_and_no_file_shows_a_forgotten_client,
+    a_client_on_hold_is_exported_and_not_forgotten,
+}
+
+/// Stands in everything that is the client's own.
+const MARK: &str = "zq";
+
+fn email(local: &str) -> Value {
+    json!({
+        "client": {"id": "C-zq", "name": "Zqana Ruiz"}, "method": "email",
+        "to": format!("{local}+zqmail@simulator.test"), "type": "Booking confirmation",
+        "metadata": {"zqkey": "zqvalue"}, "idempotency_key": format!("zq-{local}"),
+        "content": {"subject": "Zqsubject", "text": "Dear zqana",
+            "attachments": [{"name": "zq.txt", "content_type": "text/plain", "data": "enF6cQ=="}]},
+    })
+}
+
+async fn admin(client: &Client, db: &TestDb, program: &super::program::Program) -> Client {
+    let admin = Client::with_key_for("admin", program.app.address(), &db.store).await;
+    assert_ne!(admin.key(), client.key());
+    admin
+}
+
+async fn deleted(admin: &Client, path: &str) -> (u16, Value) {
+    let (status, body) = admin.ask(Method::DELETE, path, None).await.unwrap();
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
+    let program = start(db).await;
+    let admin = admin(&program.client, db, &program).await;
+    let ids = program
+        .client
+        .enqueue(&[email("bounced"), email("clicked"), email("complained")])
+        .await;
+    for (id, status) in ids.iter().zip(["Bounced", "Opened", "Sent"]) {
+        let is_so = |entry: &Value| {
+            let facts = &entry["facts"];
+            let ends = ["bounced", "clicked", "complained"];
+            ends.iter().any(|end| !facts[end].is_null())
+        };
+        let entry = program.client.until(id, is_so).await;
+        assert!(
+            entry["statuses"].to_string().contains(status) || status == "Sent",
+            "{entry}"
+        );
+    }
+    let (status, exported) = admin.get("/v1/clients/C-zq/export").await;
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!(
+        (status, exported["entries"].as_array().unwrap().len()),
+        (200, 3)
+    );
+    let first = &exported["entries"][0];
+    assert_eq!(first["content"]["subject"], "Zqsubject", "{first}");
+    assert!(first["timeline"].as_array().unwrap().len() >= 3, "{first}");
+    assert_eq!(
+        exported["suppressions"].as_array().unwrap().len(),
+        2,
+        "{exported}"
+    );
+    let mut browser = member(db, &program, Role::Admin).await;
+    let token = browser.token().await;
+    let path = "/clients/C-zq/erase";
+    assert!(browser.get(path).await.html.contains("Erase this client"));
+    let form = |id| {
+        [
+            ("token", token.as_str()),
+            ("id", id),
+            ("reason", "asked by letter"),
+        ]
+    };
+    assert_eq!(browser.post(path, &form("C-1")).await.status, 422);
+    let erased = browser.post(path, &form("C-zq")).await;
+    assert_eq!(erased.status, 303, "{}", erased.html);
+    let client = erased
+        .location
+        .strip_prefix("/clients/")
+        .unwrap()
+        .to_owned();
+    let (status, erasure) = deleted(&admin, &format!("/v1/clients/{client}")).await;
+    assert_eq!(
+        (status, &erasure["reason"]),
+        (200, &json!("asked by letter"))
+    );
+    let at = format!("/v1/erasures/{}", text(&erasure["id"]));
+    let started = std::time::Instant::now();
+    while !admin.get(&at).await.1.contains("checking") {
+        assert!(started.elapsed() < Duration::from_secs(30), "{at}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for page in [
+        "/",
+        "/clients?q=erased",
+        "/tasks",
+        "/downloads",
+        "/downloads/history.csv",
+        &erased.location,
+    ] {
+        let shown = browser.get(page).await;
+        assert_eq!(shown.status, 200, "{page}");
+        unmarked(page, &shown.html);
+    }
+    for id in &ids {
+        let shown = browser.get(&format!("/entries/{id}")).await;
+        assert!(shown.html.contains("Erased client"), "{}", shown.html);
+        assert!(
+            shown.html.contains("when the client was erased"),
+            "{}",
+            shown.html
+        );
+        unmarked(id, &shown.html);
+        let (status, gone) = admin.get(&format!("/v1/notifications/{id}/content")).await;
+        assert_eq!(status, 410, "{gone}");
+        let again = admin
+            .post(&format!("/v1/notifications/{id}/resend"), &json!({}))
+            .await;
+        assert_eq!(again.0, 409, "{}", again.1);
+        let entry = admin.entry(id).await;
+        unmarked(id, &entry.to_string());
+    }
+    for answer in [
+        "/v1/history".to_owned(),
+        format!("/v1/clients/{client}"),
+        format!("/v1/clients/{client}/export"),
+        "/v1/suppressions".to_owned(),
+        "/v1/tasks".to_owned(),
+        "/v1/failures".to_owned(),
+        "/v1/feedback".to_owned(),
+    ] {
+        let (status, body) = admin.get(&answer).await;
+        assert_eq!(status, 200, "{answer}: {body}");
+        unmarked(&answer, &body);
+    }
+    assert_eq!(admin.get("/v1/clients/C-zq").await.0, 404);
+    // The statuses are what they were.
+    assert_eq!(admin.entry(&ids[0]).await["status"], "Bounced");
+    program.stop().await;
+}
+
+fn unmarked(what: &str, shown: &str) {
+    let shown = shown.to_lowercase();
+    let at = shown.find(MARK);
+    assert_eq!(at, None, "{what}: {}", &shown[at.unwrap_or(0)..]);
+}
+
+async fn a_client_on_hold_is_exported_and_not_forgotten(db: &TestDb) {
+    let program = start(db).await;
+    let admin = admin(&program.client, db, &program).await;
+    program.client.enqueue(&[email("delivered")]).await;
+    let hold = json!({"hold": true});
+    let patch = async |client: &Client| {
+        let answer = client
+            .ask(Method::PATCH, "/v1/clients/C-zq", Some(&hold))
+            .await;
+        answer.unwrap().0
+    };
+    assert_eq!(patch(&program.client).await, 403);
+    assert_eq!(patch(&admin).await, 200);
+    let (status, problem) = deleted(&admin, "/v1/clients/C-zq?reason=x").await;
+    assert_eq!(status, 409);
+    assert!(text(&problem["detail"]).contains("on hold"), "{problem}");
+    assert_eq!(admin.get("/v1/clients/C-zq/export").await.0, 200);
+    assert_eq!(admin.get("/v1/clients/C-none/export").await.0, 404);
+    assert_eq!(deleted(&admin, "/v1/clients/C-none").await.0, 404);
+    let wrong = deleted(&admin, "/v1/clients/C-zq?why=x").await;
+    assert_eq!(wrong.0, 422, "{}", wrong.1);
+    program.stop().await;
+}
