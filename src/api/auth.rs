@@ -88,6 +88,13 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// As people read on record who did something.
+    pub(super) fn who(&self) -> String {
+        format!("API key {}", self.name)
+    }
+}
+
 /// The business of those who run the installation.
 pub const OPERATORS: &str = "default";
 
@@ -95,7 +102,7 @@ impl Caller {
     /// Who it is, if the caller may give orders that concern all businesses.
     pub(super) fn operates(&self) -> Result<String, Problem> {
         if self.allowed(Scope::Admin)? == OPERATORS {
-            return Ok(format!("API key {}", self.name));
+            return Ok(self.who());
         }
         Err(Problem::new(
             Kind::Forbidden,

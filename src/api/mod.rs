@@ -11,7 +11,10 @@ mod content;
 mod decide;
 mod digest;
 mod entries;
+mod failure_actions;
+mod failure_filter;
 mod failures;
+pub mod fates;
 mod feedback;
 mod fields;
 mod files;
@@ -221,12 +224,16 @@ fn messages() -> [Route; 23] {
 }
 
 /// What operators look at and order.
-fn operations() -> [Route; 14] {
+fn operations() -> [Route; 18] {
     [
         ("/v1/feedback", get(feedback::list)),
         ("/v1/feedback/{id}", get(feedback::show)),
         ("/v1/feedback/{id}/apply", post(feedback::apply)),
         ("/v1/failures", get(failures::list)),
+        ("/v1/failures/resend", post(failure_actions::resend)),
+        ("/v1/failures/resend/{id}", get(failure_actions::progress)),
+        ("/v1/failures/resend/{id}/stop", post(failure_actions::stop)),
+        ("/v1/failures/dismiss", post(failure_actions::dismiss)),
         ("/v1/providers", get(providers::list)),
         (
             "/v1/providers/{method}/pause",

@@ -16,9 +16,9 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, contact_log, content, decide, failures, feedback, files,
-    history, intake, notifications, providers, reports, resend, schemas, suppression_list,
-    suppressions, tasks, templates, webhooks,
+    account_list, business, clients, contact_log, content, decide, failure_actions, failures,
+    feedback, files, history, intake, notifications, providers, reports, resend, schemas,
+    suppression_list, suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -63,6 +63,10 @@ pub(super) async fn document() -> Response {
         history::of_client,
         history::of_all,
         failures::list,
+        failure_actions::resend,
+        failure_actions::progress,
+        failure_actions::stop,
+        failure_actions::dismiss,
         providers::list,
         providers::pause,
         providers::pause_method,
@@ -455,7 +459,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 17);
+        assert_eq!(reading.len(), 19);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::downloads::Maker;
 use super::links::Keys;
 use super::resending::Resending;
-use super::{Roles, tagging};
+use super::{Roles, causes, tagging};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
@@ -26,6 +26,7 @@ pub(super) fn start(
 ) {
     if roles.worker {
         tokio::spawn(tagging::tag(store.clone(), stop.clone()));
+        tokio::spawn(causes::learn(store.clone(), stop.clone()));
     }
     if roles.worker || roles.web {
         let resending = Resending {

@@ -26,6 +26,8 @@ pub enum Right {
     LiftSuppression,
     /// To send many entries again at once.
     ResendMany,
+    /// To watch the deliveries, and to mend what fails.
+    Operate,
 }
 
 /// Whose clients somebody sees.
@@ -86,6 +88,7 @@ impl Role {
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
             }
+            Right::Operate => matches!(self, Self::Admin),
         }
     }
 
@@ -133,12 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reads_and_enters_contacts_and_admins_alone_see_staff() {
+    fn everybody_reads_and_enters_contacts_and_admins_alone_see_staff_and_operate() {
         for role in Role::ALL {
             assert!(role.may(Right::SeeContacts) && role.may(Right::EnterContacts));
             let leads = [Role::Admin, Role::Manager].contains(&role);
             assert_eq!(role.may(Right::SeeAllTasks), leads);
             assert_eq!(role.may(Right::SeeStaff), role == Role::Admin);
+            assert_eq!(role.may(Right::Operate), role == Role::Admin);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, lessons, receipts, webhook_queue};
+use super::{Error, causes, lessons, receipts, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -22,7 +22,7 @@ pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_
 pub(super) type Happened = (NotificationId, EventKey);
 
 /// Appends events to the ledger, merges those that are new into the facts, keeps what they teach of
-/// their recipients' addresses, and writes them out for webhooks. Returns which were new. The
+/// their recipients' addresses and of causes, and writes them out for webhooks. Returns which were new. The
 /// notifications must exist. A transaction calls this once, so that every writer locks the ledger
 /// before the facts and these before the suppression list, each in one order.
 pub(super) async fn merge(
@@ -39,12 +39,14 @@ pub(super) async fn merge(
         .collect();
     let teaching = lessons::teaching(new.values().flatten().copied());
     webhook_queue::queue(tx, clock, new.values().flatten().copied(), now).await?;
+    let concerning = causes::concerning(new.values().flatten().copied());
     let awaited = receipts::of(new.values().flatten().copied());
     let whole = insert(tx, &new).await?;
     new.retain(|id, _| !whole.contains(id));
     update(tx, &new).await?;
     receipts::expect(tx, awaited).await?;
     lessons::learn(tx, clock, &teaching, now).await?;
+    causes::note(tx, &concerning).await?;
     Ok(happened)
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use super::filter::Scope;
 use super::row::Row;
 use super::stmt::{Rows, sql};
 use super::{Error, Store, facts, feedback, filter, tags};
@@ -106,6 +107,11 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Words of the type, description, tags, address or client's name, an id, or a day or month.
     pub search: Option<String>,
+    /// Failed for one of these causes; for any reason or none where there is none. Whoever browses and
+    /// counts looks for them.
+    pub causes: Vec<Uuid>,
+    /// Of what failed for these causes, what had neither arrived nor been sent again then.
+    pub open_at: Option<Timestamp>,
     pub order: Order,
     /// The last entry of the page before.
     pub after: Option<NotificationId>,
@@ -269,7 +275,12 @@ impl Store {
         let mut tx = self.db.read().await?;
         let mut ids = Vec::new();
         for row in tx
-            .all(filter::page(business, filter, None, self.db.dialect()))
+            .all(filter::page(
+                business,
+                filter,
+                &Scope::default(),
+                self.db.dialect(),
+            ))
             .await?
         {
             ids.push(NotificationId::new(row.id("id")?));

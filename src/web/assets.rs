@@ -38,6 +38,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/resend.css"),
     include_str!("assets/downloads.css"),
     include_str!("assets/tasks.css"),
+    include_str!("assets/failures.css"),
     include_str!("assets/unsubscribe.css"),
 );
 /// Of every page.

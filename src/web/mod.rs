@@ -8,6 +8,7 @@ mod contact_form;
 mod counts;
 mod downloads;
 mod entry;
+mod failures;
 mod frame;
 mod headers;
 mod history;
@@ -25,6 +26,10 @@ pub use contact_form::{ContactForm, Typed as TypedContact, as_typed, render_cont
 pub use counts::{Count, Counts};
 pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
 pub use entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step, render_entry};
+pub use failures::{
+    Case, CausePage, Deed, FailureGroup, FailuresPage, Outcome, Standing, TrendView, render_cause,
+    render_failures,
+};
 pub use headers::{entry_html, html, secure_headers};
 pub use history::{Chip, Choice, Form, Heading, Hint, Page};
 pub use resend::{

@@ -23,6 +23,7 @@ impl Head {
             business: business.to_owned(),
             token: "0".repeat(64),
             sees_staff: false,
+            operates: false,
             tasks_due: 0,
             here: "/",
         }
@@ -136,6 +137,7 @@ impl Form {
             all: true,
             staff: vec![choice("S-1", "Dana Okafor")],
             channels: vec![choice("Inbound", "Inbound")],
+            causes: Vec::new(),
             sort: "-type".to_owned(),
         }
     }

@@ -9,6 +9,7 @@ mod counts;
 mod downloads;
 mod edit;
 mod entry;
+mod failures;
 mod history;
 mod overriding;
 mod resend;
@@ -108,7 +109,7 @@ pub(super) async fn of(
 /// The routes, and the rule of each.
 fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
     let guarded = Guarded::new(staff.clone());
-    let (router, mut rules) = files(entries(clients(guarded))).finish();
+    let (router, mut rules) = failing(files(entries(clients(guarded)))).finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);
     let router = router
@@ -159,6 +160,15 @@ fn entries(guarded: Guarded<Pages>) -> Guarded<Pages> {
         .page("/resend", MANY, many)
         .page("/resend/{id}", MANY, get(resend_many::progress))
         .page("/resend/{id}/stop", MANY, post(resend_many::stop))
+}
+
+/// What operators watch and mend.
+fn failing(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    const OPERATES: Rule = Rule::Needs(Right::Operate);
+    guarded
+        .page("/failures", OPERATES, get(failures::show))
+        .page("/failures/{id}", OPERATES, get(failures::cause))
+        .page("/failures/{id}/dismiss", OPERATES, post(failures::dismiss))
 }
 
 fn files(guarded: Guarded<Pages>) -> Guarded<Pages> {

@@ -31,6 +31,7 @@ pub struct Head {
     /// For its forms.
     pub token: String,
     pub sees_staff: bool,
+    pub operates: bool,
     /// Open tasks that are overdue or due within a day.
     pub tasks_due: i64,
     /// The path of the page that is shown, for the navigation.
@@ -58,6 +59,7 @@ impl Visitor {
             business: self.account.business_name.clone(),
             token: self.token.form_token(),
             sees_staff: self.account.may(Right::SeeStaff),
+            operates: self.account.may(Right::Operate),
             tasks_due: self.session.tasks_due,
             here,
         }

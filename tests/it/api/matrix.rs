@@ -19,7 +19,7 @@ const ENQUEUE: Needs = Needs::Scope("enqueue");
 const ADMIN: Needs = Needs::Scope("admin");
 
 /// As the document has them. What deletes comes last.
-const ROUTES: [(&str, &str, Needs); 46] = [
+const ROUTES: [(&str, &str, Needs); 50] = [
     ("GET", "/openapi.json", Needs::Nothing),
     ("POST", "/v1/notifications", ENQUEUE),
     ("GET", "/v1/notifications", READ),
@@ -53,6 +53,10 @@ const ROUTES: [(&str, &str, Needs); 46] = [
     ("GET", "/v1/feedback/{id}", Needs::Operator),
     ("POST", "/v1/feedback/{id}/apply", Needs::Operator),
     ("GET", "/v1/failures", READ),
+    ("POST", "/v1/failures/resend", ADMIN),
+    ("GET", "/v1/failures/resend/{id}", READ),
+    ("POST", "/v1/failures/resend/{id}/stop", ADMIN),
+    ("POST", "/v1/failures/dismiss", ADMIN),
     ("GET", "/v1/providers", Needs::Operator),
     ("POST", "/v1/providers/{method}/pause", Needs::Operator),
     ("POST", "/v1/providers/{method}/resume", Needs::Operator),
@@ -82,6 +86,7 @@ struct Named {
     webhook: String,
     version: String,
     task: String,
+    run: String,
 }
 
 impl Named {
@@ -94,8 +99,10 @@ impl Named {
         let webhook = api.post("/v1/webhooks", &url).await.json();
         let notification = api.enqueue(json!({"content": content})).await;
         let task = api.post("/v1/tasks", &task()).await.json();
+        let run = api.post("/v1/failures/resend", &resend()).await.json();
         let id = |json: &Json| json["id"].as_str().unwrap().to_owned();
         Self {
+            run: id(&run),
             notification,
             webhook: id(&webhook),
             version: template["version"].as_str().unwrap().to_owned(),
@@ -108,6 +115,8 @@ impl Named {
             "C-1001"
         } else if path.starts_with("/v1/tasks") {
             &self.task
+        } else if path.starts_with("/v1/failures") {
+            &self.run
         } else if path.starts_with("/v1/webhooks") {
             &self.webhook
         } else {
@@ -126,6 +135,10 @@ fn task() -> Json {
     json!({"client": "C-1001", "title": "Call", "due_at": "2027-01-02T09:00:00Z", "assignee": "S-1"})
 }
 
+fn resend() -> Json {
+    json!({"filter": {"method": "email"}})
+}
+
 /// A good body for what reads one.
 fn body(method: &str, path: &str) -> Option<Json> {
     let end = path.rsplit('/').next().unwrap();
@@ -138,6 +151,8 @@ fn body(method: &str, path: &str) -> Option<Json> {
         (_, "tasks") => Some(task()),
         (_, "clients") => Some(json!({"id": "C-2"})),
         (_, "contact-log") => Some(json!({"method": "phone", "contact_type": "Talk"})),
+        (_, "resend") if path.starts_with("/v1/failures") => Some(resend()),
+        (_, "dismiss") => Some(json!({"causes": [uuid::Uuid::nil()], "note": "known"})),
         (_, "decide") => Some(json!({"action": "resend"})),
         (_, "events") => Some(json!({"kind": "opened"})),
         (_, "suppressions") => {

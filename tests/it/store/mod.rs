@@ -10,6 +10,7 @@ mod alarms;
 mod browse;
 mod buried;
 mod by_hand;
+mod causes;
 mod claim;
 mod clients;
 mod content;
@@ -59,5 +60,6 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     tags::everything(db).await;
     resend_runs::everything(db).await;
     by_hand::everything(db).await;
+    causes::everything(db).await;
     staff_identities::everything(db).await;
 }

@@ -71,6 +71,7 @@ const fn post(
 const CONTACTS: Rule = Rule::Needs(Right::SeeContacts);
 const ENTERS: Rule = Rule::Needs(Right::EnterContacts);
 const MANY: Rule = Rule::Needs(Right::ResendMany);
+const OPERATES: Rule = Rule::Needs(Right::Operate);
 const CONTACT: &[(&str, &str)] = &[
     ("date", "2027-01-01T08:00"),
     ("method", "phone"),
@@ -80,7 +81,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 34] = [
+const PAGES: [Line; 37] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
@@ -160,6 +161,10 @@ const PAGES: [Line; 34] = [
     get("/tasks", CONTACTS, About::Nothing, 200),
     post("/tasks/{id}/done", CONTACTS, About::Task, &[], 303),
     post("/tasks/{id}/reopen", CONTACTS, About::Task, &[], 303),
+    // There is no such cause.
+    get("/failures", OPERATES, About::Nothing, 200),
+    get("/failures/{id}", OPERATES, About::Nothing, 404),
+    post("/failures/{id}/dismiss", OPERATES, About::Nothing, &[], 404),
     get("/staff", Rule::Needs(Right::SeeStaff), About::Nothing, 200),
     get("/account", Rule::SignedIn, About::Nothing, 200),
     post(
