@@ -1,4 +1,4 @@
-//! Footprint: what became of a notification, from its enqueue over its attempts to the feedback, as the
+//! Traces: what became of a notification, from its enqueue over its attempts to the feedback, as the
 //! spans of one trace, sent to an OpenTelemetry collector by OTLP over HTTP. A trace is an aid, not a
 //! record: where the collector is away or behind, spans are dropped and counted, and nothing waits.
 

@@ -108,6 +108,12 @@ impl<'a, 'e> Fields<'a, 'e> {
         self.errors.add(step(&self.at, name), detail);
     }
 
+    /// The same of an item of a list.
+    pub(super) fn wrong_at(&mut self, name: &str, index: usize, detail: &str) {
+        let at = step(&self.at, name);
+        self.errors.add(step(&at, &index.to_string()), detail);
+    }
+
     /// Notes something that is wrong with the object as a whole.
     pub(super) fn wrong_here(&mut self, detail: impl Into<String>) {
         self.errors.add(self.at.clone(), detail);

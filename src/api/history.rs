@@ -269,6 +269,8 @@ impl Asked {
             from: instant("from", self.from.as_deref(), DayEdge::Begin, errors),
             to: instant("to", self.to.as_deref(), DayEdge::End, errors),
             search: self.search,
+            causes: Vec::new(),
+            open_at: None,
             order,
             after,
             limit: limit(self.limit.as_deref(), errors),

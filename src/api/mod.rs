@@ -14,7 +14,10 @@ mod decide;
 mod digest;
 mod entries;
 mod erasures;
+mod failure_actions;
+mod failure_filter;
 mod failures;
+pub mod fates;
 mod feedback;
 mod fields;
 mod files;
@@ -231,7 +234,7 @@ fn messages() -> [Route; 25] {
 }
 
 /// What operators look at and order.
-fn operations() -> [Route; 17] {
+fn operations() -> [Route; 21] {
     [
         ("/v1/feedback", get(feedback::list)),
         ("/v1/feedback/{id}", get(feedback::show)),
@@ -240,6 +243,10 @@ fn operations() -> [Route; 17] {
         ("/v1/stats", get(stats::show)),
         ("/v1/brakes", get(brakes::list)),
         ("/v1/brakes/{kind}/lift", post(brakes::lift)),
+        ("/v1/failures/resend", post(failure_actions::resend)),
+        ("/v1/failures/resend/{id}", get(failure_actions::progress)),
+        ("/v1/failures/resend/{id}/stop", post(failure_actions::stop)),
+        ("/v1/failures/dismiss", post(failure_actions::dismiss)),
         ("/v1/providers", get(providers::list)),
         (
             "/v1/providers/{method}/pause",

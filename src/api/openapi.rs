@@ -17,8 +17,8 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     account_list, brakes, business, client_export, clients, contact_log, content, decide, erasures,
-    failures, feedback, files, history, intake, notifications, providers, reports, resend, schemas,
-    stats, suppression_list, suppressions, tasks, templates, webhooks,
+    failure_actions, failures, feedback, files, history, intake, notifications, providers, reports,
+    resend, schemas, stats, suppression_list, suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -69,6 +69,10 @@ pub(super) async fn document() -> Response {
         stats::show,
         brakes::list,
         brakes::lift,
+        failure_actions::resend,
+        failure_actions::progress,
+        failure_actions::stop,
+        failure_actions::dismiss,
         providers::list,
         providers::pause,
         providers::pause_method,
@@ -461,7 +465,7 @@ mod tests {
         let reading: Vec<&Json> = operations
             .filter(|operation| !operation["requestBody"].is_null())
             .collect();
-        assert_eq!(reading.len(), 17);
+        assert_eq!(reading.len(), 19);
         for operation in reading {
             for status in ["400", "413", "415", "422"] {
                 let answer = &operation["responses"][status];

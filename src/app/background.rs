@@ -11,7 +11,7 @@ use super::downloads::Maker;
 use super::links::Keys;
 use super::pruning::Kept;
 use super::resending::Resending;
-use super::{Roles, erasing, pruning, tagging};
+use super::{Roles, causes, erasing, pruning, tagging};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::delivery::{Running, Worker};
@@ -35,6 +35,7 @@ pub(super) fn start(
     tokio::spawn(counting.run(stop.clone()));
     if roles.worker {
         tokio::spawn(tagging::tag(store.clone(), stop.clone()));
+        tokio::spawn(causes::learn(store.clone(), stop.clone()));
         let kept = Kept {
             content: settings.retention.content(),
             entries: settings.retention.entries(),

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::order::Order;
 use super::pages::asked::Asked;
 use crate::clock::Clock;
+use crate::domain::order::Order;
 use crate::export::{self, About, Format, Pdf, Row, Sheet};
 use crate::store::browse::Browse;
 use crate::store::exports::Export;

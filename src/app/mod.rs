@@ -5,6 +5,7 @@ mod account_list;
 mod background;
 mod bounces;
 mod cached;
+mod causes;
 mod counting;
 mod downloads;
 mod erasing;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use bounces::{bounce_door, feedback_reader};
+pub use resending::Resending;
 pub use roles::Roles;
 pub use samples::PASSWORD as SAMPLE_PASSWORD;
 pub use sign_on::provider as sign_on_provider;

@@ -2,7 +2,6 @@
 //! sent under a key of its own, so that a batch that is repeated, after a kill or beside another process,
 //! sends nothing twice.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,24 +10,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use super::order::Order;
-use crate::api::again::{Again, Obstacle};
+use super::order;
+use crate::api::again::Again;
+use crate::api::fates::{Fate, RUN_MAX, fates};
 use crate::api::ways;
 use crate::delivery::slept;
-use crate::domain::address::Address;
-use crate::domain::id::NotificationId;
+use crate::domain::order::Order;
 use crate::domain::role::Right;
 use crate::metrics::Metrics;
-use crate::store::bars::Asked;
 use crate::store::browse::{Browse, Position};
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification};
 use crate::store::history::{Entry, Filter};
-use crate::store::resend_runs::{Batch, Run, key_of};
+use crate::store::resend_runs::{Batch, NO_ACCOUNT, Run, key_of};
 use crate::store::{Error, Store};
 
-/// Entries that one run takes: what a mishap of a day leaves behind, and few enough that the preview
-/// counts them while somebody waits.
-pub(super) const RUN_MAX: usize = 10_000;
 /// Entries of one batch: a commit of milliseconds.
 const BATCH: usize = 100;
 /// Runs that are worked at in turn.
@@ -38,27 +33,34 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two batches, so that whoever enqueues meanwhile gets a turn.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What becomes of an entry that matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Resend,
-    /// It was sent again before.
-    Again,
-    /// Its address is suppressed.
-    Suppressed,
-    /// It cannot be sent again, or its address is none.
-    Not,
-}
-
 /// What works at the runs.
 #[derive(Clone, Debug)]
-pub(super) struct Resending {
+pub struct Resending {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
     pub(super) woken: Arc<Notify>,
 }
 
 impl Resending {
+    /// Of a program that does nothing else: what it enqueues, others send.
+    pub fn of(store: &Store) -> Self {
+        Self {
+            store: store.clone(),
+            metrics: Arc::default(),
+            woken: Arc::default(),
+        }
+    }
+
+    /// Deals with the next entries of a run that is not at its end. How far it is then; none: the
+    /// business has no such run.
+    pub async fn go_on(&self, business: &str, id: Uuid) -> Result<Option<Run>, Error> {
+        let run = self.store.resend_run(business, id).await?;
+        if let Some(run) = run.filter(|run| run.finished_at.is_none()) {
+            self.batch(&run).await?;
+        }
+        self.store.resend_run(business, id).await
+    }
+
     /// Until the program stops.
     pub(super) async fn work(self, stop: CancellationToken) {
         let mut pause = PAUSE;
@@ -99,16 +101,17 @@ impl Resending {
         };
         let done = usize::try_from(run.sent + run.left_out).unwrap_or(usize::MAX);
         let left = RUN_MAX.saturating_sub(done);
-        let filter = Order::read(&run.filter).and_then(Order::filter);
-        // Whoever ordered it may have lost the right meanwhile.
-        let account = self.store.staff_account(run.account).await?;
-        let may = account.is_some_and(|account| account.may(Right::ResendMany));
+        let order = Order::read(&run.filter);
+        let may = self.may_go_on(run, order.as_ref()).await?;
+        let filter = order.and_then(order::filter);
         let (None, Some(filter), 1.., true) = (run.stopped_at, filter, left, may) else {
             return self.store.move_resend_run(run, ended).await;
         };
         let browse = Browse {
             filter: Filter {
                 limit: BATCH.min(left),
+                // What others had sent again before is done; what this run sends is not.
+                open_at: Some(run.created_at),
                 ..filter
             },
             after: Some(Position::of(run.reached)),
@@ -133,6 +136,15 @@ impl Resending {
             ends: next.is_none() || left <= page.entries.len(),
         };
         self.store.move_resend_run(run, batch).await
+    }
+
+    /// Whoever ordered it may have lost the right meanwhile. An application's key had it when it asked.
+    async fn may_go_on(&self, run: &Run, order: Option<&Order>) -> Result<bool, Error> {
+        if run.account == NO_ACCOUNT {
+            return Ok(order.is_some_and(|order| order.by.is_some()));
+        }
+        let account = self.store.staff_account(run.account).await?;
+        Ok(account.is_some_and(|account| account.may(Right::ResendMany)))
     }
 
     /// Enqueues them, less those that are refused; how many are enqueued, now or before.
@@ -170,37 +182,7 @@ impl Resending {
 fn again(run: &Run, entry: &Entry) -> Again {
     Again {
         to: None,
-        staff_id: Some(run.staff_id.clone()),
+        staff_id: Some(run.staff_id.clone()).filter(|id| !id.is_empty()),
         key: Some(key_of(run.id, &entry.id.to_string())),
     }
-}
-
-/// What becomes of each of these entries.
-pub(super) async fn fates(
-    store: &Store,
-    business: &str,
-    entries: &[Entry],
-    run: Option<Uuid>,
-) -> Result<Vec<Fate>, Error> {
-    let ids: Vec<NotificationId> = entries.iter().map(|entry| entry.id).collect();
-    let again = store.sent_again(business, &ids, run).await?;
-    let resendable = entries.iter().filter(|entry| Obstacle::of(entry).is_none());
-    let addresses: BTreeMap<NotificationId, Address> = resendable
-        .filter_map(|entry| {
-            let to = Address::parse(entry.method, entry.to.as_deref()?).ok()?;
-            Some((entry.id, to))
-        })
-        .collect();
-    let asked: Vec<Asked<'_>> = entries
-        .iter()
-        .filter_map(|entry| Some(Asked::again(business, entry, addresses.get(&entry.id)?)))
-        .collect();
-    let standing = store.standing(&asked).await?;
-    let fate = |entry: &Entry| match (addresses.get(&entry.id), standing.get(&entry.id)) {
-        (None, _) => Fate::Not,
-        _ if again.contains(&entry.id) => Fate::Again,
-        (Some(_), Some(_)) => Fate::Suppressed,
-        (Some(_), None) => Fate::Resend,
-    };
-    Ok(entries.iter().map(fate).collect())
 }

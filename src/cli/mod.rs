@@ -12,6 +12,8 @@ mod doctor;
 mod doctor_aws;
 mod doctor_database;
 mod enqueue;
+mod failures;
+mod failures_resend;
 mod feedback;
 mod feedback_inbox;
 mod intake;
@@ -96,6 +98,8 @@ enum Command {
     /// Accounts of staff, who sign in to the pages.
     #[command(subcommand)]
     Staff(staff::StaffCommand),
+    /// What fails and why; send it again, or put it aside.
+    Failures(failures::Failures),
     /// Look at feedback messages.
     #[command(subcommand)]
     Feedback(feedback::FeedbackCommand),
@@ -213,6 +217,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Templates(command) => templates::run(&settings, command).await,
         Command::Webhooks(command) => webhooks::run(&settings, command).await,
         Command::Staff(command) => Box::pin(staff::run(&settings, command)).await,
+        Command::Failures(command) => Box::pin(failures::run(&settings, command)).await,
         Command::Feedback(command) => feedback::run(&settings, command).await,
         Command::Verify(command) => verify::run(&settings, command).await,
     }

@@ -1,10 +1,10 @@
 //! A contact history as people go through it: sorted by any column, as far as one look reaches.
 
 use super::db::Tx;
-use super::filter;
+use super::filter::{self, Scope};
 use super::history::{Entry, Filter, Order};
 use super::stmt::{Stmt, sql};
-use super::{Error, Store, sight};
+use super::{Error, Store, cause_entries, sight};
 use crate::domain::column::Column;
 use crate::domain::id::NotificationId;
 use crate::domain::role::Sight;
@@ -116,8 +116,8 @@ impl Store {
         reach: Reach,
     ) -> Result<Looked, Error> {
         let mut tx = self.db.read().await?;
-        let edge = edge(&mut tx, business, filter, reach).await?;
-        let stmt = filter::page(business, filter, edge, tx.dialect());
+        let scope = scope(&mut tx, business, filter, reach).await?;
+        let stmt = filter::page(business, filter, &scope, tx.dialect());
         let mut ids = Vec::new();
         for row in tx.all(stmt).await? {
             ids.push(NotificationId::new(row.id("id")?));
@@ -128,7 +128,10 @@ impl Store {
         let (last, bound) = if more {
             (ids.last().copied(), None)
         } else {
-            (edge, edge.map(|edge| Bound::LookedUntil(edge.date())))
+            (
+                scope.edge,
+                scope.edge.map(|edge| Bound::LookedUntil(edge.date())),
+            )
         };
         Ok(Looked {
             entries: self.entries(business, &ids).await?,
@@ -144,14 +147,14 @@ impl Store {
             ..wanted.filter.clone()
         };
         let mut tx = self.db.read().await?;
-        let edge = edge(&mut tx, business, &filter, wanted.reach).await?;
+        let scope = scope(&mut tx, business, &filter, wanted.reach).await?;
         let dialect = tx.dialect();
         let recent = sql("WITH recent AS MATERIALIZED (SELECT h.id, ")
             .push(value(wanted.sort.by))
             .push(dialect.bytewise())
             .push(" AS value FROM contact_history h");
         let recent = filter::matching(recent, business, &filter, dialect);
-        let recent = filter::up_to(recent, filter.order, edge);
+        let recent = filter::within(recent, filter.order, &scope);
         let recent = filter::ordered(recent, &filter)
             .push(" LIMIT ")
             .bind(wanted.reach.sorted)
@@ -161,7 +164,7 @@ impl Store {
         let rows = tx.all(sorted(recent, wanted, &filter)).await?;
         drop(tx);
         let mut positions = Vec::new();
-        let mut bounded = edge.is_some();
+        let mut bounded = scope.edge.is_some();
         for row in rows {
             bounded |= row.int("seen")? >= wanted.reach.sorted;
             positions.push(Position {
@@ -180,15 +183,19 @@ impl Store {
     }
 }
 
-/// The last entry that is looked at, where the filter alone would not end the search.
-pub(super) async fn edge(
+/// Where one looks, where the filter alone would not end the search: up to the last entry that is looked
+/// at, and for those of some causes among their messages.
+pub(super) async fn scope(
     tx: &mut Tx,
     business: &str,
     filter: &Filter,
     reach: Reach,
-) -> Result<Option<NotificationId>, Error> {
+) -> Result<Scope, Error> {
+    if !filter.causes.is_empty() {
+        return cause_entries::among(tx, filter).await;
+    }
     if !filter.is_sparse() {
-        return Ok(None);
+        return Ok(Scope::default());
     }
     let mut stmt = filter::in_range(sql("SELECT h.id FROM contact_log h"), business, filter);
     if let Sight::Own(_) = filter.sight {
@@ -199,8 +206,11 @@ pub(super) async fn edge(
         .push(" LIMIT 1 OFFSET ")
         .bind(reach.looked_at.saturating_sub(1));
     let row = tx.optional(stmt).await?;
-    row.map(|row| row.id("id").map(NotificationId::new))
-        .transpose()
+    let edge = row.map(|row| row.id("id").map(NotificationId::new));
+    Ok(Scope {
+        edge: edge.transpose()?,
+        among: None,
+    })
 }
 
 /// One page of those that were found, and one entry more.

@@ -1,6 +1,6 @@
 //! How many entries of a contact history have each status.
 
-use super::browse::{Reach, edge};
+use super::browse::{Reach, scope};
 use super::filter;
 use super::history::{Filter, Order};
 use super::stmt::sql;
@@ -33,11 +33,11 @@ impl Store {
             ..filter.clone()
         };
         let mut tx = self.db.read().await?;
-        let edge = edge(&mut tx, business, &filter, reach).await?;
+        let scope = scope(&mut tx, business, &filter, reach).await?;
         let stmt = sql("SELECT recent.status, COUNT(*) AS number FROM \
              (SELECT h.status FROM contact_history h");
         let stmt = filter::matching(stmt, business, &filter, tx.dialect());
-        let stmt = filter::ordered(filter::up_to(stmt, filter.order, edge), &filter)
+        let stmt = filter::ordered(filter::within(stmt, filter.order, &scope), &filter)
             .push(" LIMIT ")
             .bind(reach.counted)
             .push(") AS recent GROUP BY recent.status");
@@ -61,7 +61,7 @@ impl Store {
             by_status: by_status.into(),
             entries,
             by_hand,
-            bounded: edge.is_some() || entries >= all,
+            bounded: scope.edge.is_some() || entries >= all,
         })
     }
 }

@@ -9,7 +9,7 @@ use super::db::Tx;
 use super::enqueue::{ContentSource, Idempotency, NewNotification};
 use super::jobs::{self, Job, Queued};
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, files};
+use super::{Error, cause_past, files};
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
 use crate::domain::message::Content;
@@ -32,6 +32,7 @@ pub(super) async fn write(tx: &mut Tx, staged: &[Staged<'_>], now: Timestamp) ->
     files::write(tx, staged, now).await?;
     write_content(tx, staged).await?;
     write_entries(tx, staged).await?;
+    cause_past::leave_marks(tx, staged).await?;
     let (frozen, new): (Vec<&Staged<'_>>, Vec<_>) = staged
         .iter()
         .partition(|s| matches!(s.new.content, ContentSource::Frozen(_)));

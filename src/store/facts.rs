@@ -8,7 +8,7 @@ use super::fact_parts::{self, PARTS, Part};
 use super::flow::Changed;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
-use super::{Error, erased, flow, lessons, receipts, webhook_queue};
+use super::{Error, causes, erased, flow, lessons, receipts, webhook_queue};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::facts::{Facts, Sent};
@@ -24,7 +24,7 @@ pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_
 pub(super) type Happened = (NotificationId, EventKey);
 
 /// Appends events to the ledger, merges those that are new into the facts, counts what they make known,
-/// keeps what they teach of their recipients' addresses, and writes them out for webhooks. Returns which were new. The
+/// keeps what they teach of their recipients' addresses and of causes, and writes them out for webhooks. Returns which were new. The
 /// notifications must exist. A transaction calls this once, so that every writer locks the ledger
 /// before the facts and these before the suppression list, each in one order.
 pub(super) async fn merge(
@@ -45,6 +45,7 @@ pub(super) async fn merge(
         .collect();
     let teaching = lessons::teaching(new.values().flatten().copied());
     webhook_queue::queue(tx, clock, new.values().flatten().copied(), now).await?;
+    let concerning = causes::concerning(new.values().flatten().copied());
     let awaited = receipts::of(new.values().flatten().copied());
     let mut changed = insert(tx, &new).await?;
     for whole in &changed {
@@ -54,6 +55,7 @@ pub(super) async fn merge(
     flow::changed(tx, clock, &changed, now).await?;
     receipts::expect(tx, awaited).await?;
     lessons::learn(tx, clock, &teaching, now).await?;
+    causes::note(tx, &concerning).await?;
     Ok(happened)
 }
 

@@ -7,19 +7,23 @@ use uuid::Uuid;
 
 use super::history::{Filter, Match, Order};
 use super::sight;
-use super::stmt::{Dialect, Stmt, sql};
+use super::stmt::{Dialect, Rows, Stmt, sql};
 use crate::domain::id::NotificationId;
 use crate::domain::role::Sight;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 
-/// The ids of one page and of one entry more; none beyond the `edge`.
-pub(super) fn page(
-    business: &str,
-    filter: &Filter,
-    edge: Option<NotificationId>,
-    dialect: Dialect,
-) -> Stmt {
+/// Where one looks for what matches.
+#[derive(Default)]
+pub(super) struct Scope {
+    /// The last entry that is looked at.
+    pub(super) edge: Option<NotificationId>,
+    /// These entries alone.
+    pub(super) among: Option<Vec<NotificationId>>,
+}
+
+/// The ids of one page and of one entry more, within the scope.
+pub(super) fn page(business: &str, filter: &Filter, scope: &Scope, dialect: Dialect) -> Stmt {
     let limit = filter.page_size() + 1;
     let stmt = matching(
         sql("SELECT h.id FROM contact_history h"),
@@ -27,7 +31,7 @@ pub(super) fn page(
         filter,
         dialect,
     );
-    ordered(up_to(stmt, filter.order, edge), filter)
+    ordered(within(stmt, filter.order, scope), filter)
         .push(" LIMIT ")
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
 }
@@ -45,9 +49,17 @@ pub(super) fn ordered(mut stmt: Stmt, filter: &Filter) -> Stmt {
     stmt.push(order)
 }
 
-/// Nothing beyond this entry, which is the last that counts.
-pub(super) fn up_to(stmt: Stmt, order: Order, edge: Option<NotificationId>) -> Stmt {
-    let Some(edge) = edge else {
+/// Nothing beyond the edge, and nothing but what it is among.
+pub(super) fn within(mut stmt: Stmt, order: Order, scope: &Scope) -> Stmt {
+    if let Some(among) = &scope.among {
+        let ids = among.iter().map(|id| id.uuid());
+        // As a join, SQLite would go through all entries of the business in search of these.
+        stmt = stmt
+            .push(" AND h.id IN (SELECT b.id FROM ")
+            .rows(Rows::of_ids(ids))
+            .push(")");
+    }
+    let Some(edge) = scope.edge else {
         return stmt;
     };
     let than = match order {

@@ -108,6 +108,11 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Words of the type, description, tags, address or client's name, an id, or a day or month.
     pub search: Option<String>,
+    /// Failed for one of these causes; for any reason or none where there is none. Whoever browses and
+    /// counts looks for them.
+    pub causes: Vec<Uuid>,
+    /// Of what failed for these causes, what had neither arrived nor been sent again then.
+    pub open_at: Option<Timestamp>,
     pub order: Order,
     /// The last entry of the page before.
     pub after: Option<NotificationId>,

@@ -40,6 +40,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(14, "0014_pages"),
     migration!(15, "0015_who"),
     migration!(16, "0016_counts"),
+    migration!(17, "0017_causes"),
     migration!(18, "0018_privacy"),
 ];
 

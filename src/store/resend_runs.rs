@@ -8,9 +8,12 @@ use uuid::Uuid;
 
 use super::row::Row;
 use super::stmt::{Rows, Stmt, sql};
-use super::{Error, Store};
+use super::{Error, Store, cause_actions};
 use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
+
+/// Of a run that no member of staff ordered at a page.
+pub const NO_ACCOUNT: Uuid = Uuid::nil();
 
 /// A run to be begun.
 #[derive(Clone, Debug)]
@@ -18,12 +21,18 @@ pub struct NewRun<'a> {
     /// Chosen by whoever asks, so that asking twice begins one.
     pub id: Uuid,
     pub business: &'a str,
+    /// Of whoever orders it at a page; else [`NO_ACCOUNT`].
     pub account: Uuid,
+    /// The User of the new entries; empty: they are Automated.
     pub staff_id: &'a str,
     /// As whoever works at the run understands it.
     pub filter: Json,
     /// Entries that matched when it was asked for.
     pub total: usize,
+    /// The causes whose messages it sends again, which keep it on record.
+    pub causes: &'a [Uuid],
+    /// Who orders it, as people read it.
+    pub by: &'a str,
 }
 
 #[derive(Clone, Debug)]
@@ -33,7 +42,7 @@ pub struct Run {
     /// Of whoever ordered it.
     pub account: Uuid,
     pub staff_id: String,
-    /// The staff member's name.
+    /// The name of whoever ordered it.
     pub user: String,
     pub filter: Json,
     pub total: u64,
@@ -44,7 +53,7 @@ pub struct Run {
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
-    /// The name of the staff member who stopped it.
+    /// The name of whoever stopped it.
     pub stopped_by: Option<String>,
 }
 
@@ -69,7 +78,7 @@ macro_rules! columns {
 }
 
 impl Store {
-    /// Begins a run over the entries that are there now.
+    /// Begins a run over the entries that are there now; one that was begun before stays as it is.
     pub async fn begin_resend_run(&self, new: NewRun<'_>) -> Result<(), Error> {
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
@@ -94,7 +103,10 @@ impl Store {
         .push(", ")
         .bind(now)
         .push(") ON CONFLICT (id) DO NOTHING");
-        tx.execute(stmt).await?;
+        if tx.execute(stmt).await? > 0 {
+            let who = (new.business, new.by);
+            cause_actions::resent(&mut tx, &self.clock, who, new.causes, new.id).await?;
+        }
         tx.commit().await
     }
 
@@ -145,7 +157,8 @@ impl Store {
         Ok(moved)
     }
 
-    /// Has a run stop after the batch that is under way, on record with the member who wants it.
+    /// Has a run stop after the batch that is under way, on record with who wants it: a member's id, or
+    /// words.
     /// `false`: it is at its end, or not there.
     pub async fn stop_resend_run(
         &self,
@@ -212,13 +225,16 @@ fn int(number: usize) -> i64 {
 
 fn run(row: &Row) -> Result<Run, Error> {
     let count = |column| Ok::<_, Error>(u64::try_from(row.int(column)?).unwrap_or(0));
+    let filter = row.opt_json("filter")?.unwrap_or_default();
+    let by = filter.get("by").and_then(Json::as_str);
+    let user = by.map_or_else(|| row.text("name"), |by| Ok(by.to_owned()))?;
     Ok(Run {
         id: row.id("id")?,
         business: row.text("business_id")?,
         account: row.id("account_id")?,
         staff_id: row.text("staff_id")?,
-        user: row.text("name")?,
-        filter: row.opt_json("filter")?.unwrap_or_default(),
+        user,
+        filter,
         total: count("total")?,
         sent: count("sent")?,
         left_out: count("left_out")?,

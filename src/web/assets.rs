@@ -40,6 +40,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/downloads.css"),
     include_str!("assets/tasks.css"),
     include_str!("assets/console.css"),
+    include_str!("assets/failures.css"),
     include_str!("assets/unsubscribe.css"),
 );
 /// Of every page.

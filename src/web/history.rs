@@ -70,6 +70,8 @@ pub struct Form {
     pub all: bool,
     pub staff: Vec<Choice>,
     pub channels: Vec<Choice>,
+    /// Causes of failures; they stay.
+    pub causes: Vec<String>,
     /// The order stays; empty: the usual one.
     pub sort: String,
 }

@@ -11,6 +11,7 @@ mod counts;
 mod downloads;
 mod entry;
 mod erase;
+mod failures;
 mod frame;
 mod headers;
 mod history;
@@ -34,6 +35,10 @@ pub use counts::{Count, Counts};
 pub use downloads::{Download, DownloadState, Downloads, render_downloads, render_downloads_live};
 pub use entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step, render_entry};
 pub use erase::{Erase, render_erase};
+pub use failures::{
+    Case, CausePage, Deed, FailureGroup, FailuresPage, Outcome, Standing, TrendView, render_cause,
+    render_failures,
+};
 pub use headers::{entry_html, html, secure_headers};
 pub use history::{Chip, Choice, Form, Heading, Hint, Page};
 pub use resend::{

@@ -139,6 +139,7 @@ impl Form {
             all: true,
             staff: vec![choice("S-1", "Dana Okafor")],
             channels: vec![choice("Inbound", "Inbound")],
+            causes: Vec::new(),
             sort: "-type".to_owned(),
         }
     }

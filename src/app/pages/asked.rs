@@ -12,6 +12,7 @@ use crate::domain::role::Sight;
 use crate::domain::status::Status;
 use crate::domain::time::Timestamp;
 use crate::store::browse::{Browse, Position, Reach, Sort};
+use crate::store::cause_entries::CAUSES_MAX;
 use crate::store::history::{Filter, Match, Order};
 use crate::web;
 
@@ -35,24 +36,35 @@ pub(in crate::app) struct Asked {
     pub(in crate::app) from: Option<Day>,
     pub(in crate::app) to: Option<Day>,
     pub(in crate::app) search: Option<String>,
+    /// Causes of failures.
+    pub(in crate::app) causes: Vec<Uuid>,
     pub(in crate::app) sort: Sort,
     pub(in crate::app) after: Option<Position>,
     /// What could not be read, in words for people. It was left out.
     pub(in crate::app) wrong: Vec<String>,
 }
 
-/// A day in UTC, as it was written, and its beginning.
+/// A day in UTC, or an instant, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::app) struct Day {
     pub(in crate::app) text: String,
     begin: Timestamp,
+    /// That of an instant is the instant.
+    end: Timestamp,
 }
 
 impl Day {
     fn parse(text: &str) -> Option<Self> {
-        let begin = Timestamp::parse_strictly(&format!("{text}T00:00:00Z")).ok()?;
+        let midnight = Timestamp::parse_strictly(&format!("{text}T00:00:00Z"));
+        let (begin, end) = match midnight {
+            Ok(midnight) => (midnight, midnight.plus(DAY)),
+            Err(_no_day) => {
+                let instant = Timestamp::parse_strictly(text).ok()?;
+                (instant, instant)
+            }
+        };
         let text = text.to_owned();
-        Some(Self { text, begin })
+        Some(Self { text, begin, end })
     }
 }
 
@@ -76,7 +88,7 @@ impl Asked {
             }
         }
         if let (Some(from), Some(to)) = (&asked.from, &asked.to)
-            && from.begin > to.begin
+            && from.begin > to.end
         {
             let text = "From lies after To, so that nothing can match: change one of them.";
             asked.wrong.push(text.to_owned());
@@ -116,6 +128,7 @@ impl Asked {
                     .then(|| words(&["Inbound", "Outbound"]))
             }
             "status" => self.take_status(value).err(),
+            "cause" => self.take_cause(value).err(),
             "match" => {
                 self.all = value == "all";
                 (!["all", "any"].contains(&value)).then(|| words(&["all", "any"]))
@@ -157,6 +170,19 @@ impl Asked {
         Ok(())
     }
 
+    fn take_cause(&mut self, value: &str) -> Result<(), String> {
+        let cause = Uuid::try_parse(value).map_err(|_none| "is the id of no cause".to_owned())?;
+        if self.causes.len() >= CAUSES_MAX {
+            return Err(format!(
+                "is one more than the {CAUSES_MAX} that a filter may name"
+            ));
+        }
+        if !self.causes.contains(&cause) {
+            self.causes.push(cause);
+        }
+        Ok(())
+    }
+
     pub(in crate::app) fn filter(&self, sight: Sight) -> Filter {
         Filter {
             client_id: self.client.clone(),
@@ -168,8 +194,10 @@ impl Asked {
             staff_id: self.staff_id.clone(),
             channel: self.channel,
             from: self.from.as_ref().map(|day| day.begin),
-            to: self.to.as_ref().map(|day| day.begin.plus(DAY)),
+            to: self.to.as_ref().map(|day| day.end),
             search: self.search.clone(),
+            causes: self.causes.clone(),
+            open_at: None,
             order: Order::NewestFirst,
             after: None,
             limit: 0,
@@ -246,6 +274,9 @@ impl Asked {
         for status in &self.statuses {
             add("status", Some(status.as_str().to_owned()));
         }
+        for cause in &self.causes {
+            add("cause", Some(cause.to_string()));
+        }
         add("match", self.all.then(|| "all".to_owned()));
         pairs
     }
@@ -307,6 +338,7 @@ pub(in crate::app) fn label(name: &str) -> &'static str {
         "staff_id" => "Staff",
         "channel" => "Channel",
         "status" => "Status",
+        "cause" => "Cause of failure",
         "match" => "Statuses together",
         "sort" => "Order",
         "cursor" => "Place",

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Pages;
 use super::asked::Asked;
 use crate::app::downloads::Pages as Entries;
-use crate::app::order::Order;
+use crate::domain::order::Order;
 use crate::domain::time::Timestamp;
 use crate::export::{Csv, Format};
 use crate::store::Store;
@@ -103,6 +103,7 @@ pub(super) async fn ask(
     let order = Order {
         query: asked.query,
         sight: account.sight(),
+        by: None,
     };
     let filter = order.to_json();
     let new = NewExport {

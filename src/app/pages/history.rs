@@ -167,6 +167,7 @@ fn form(asked: &Asked, choices: &Choices) -> Form {
             .iter()
             .map(|it| choice(it.as_str(), it.as_str(), asked.channel == Some(*it)))
             .collect(),
+        causes: asked.causes.iter().map(ToString::to_string).collect(),
         sort: if asked.sort == Sort::default() {
             String::new()
         } else {

@@ -11,6 +11,7 @@ mod downloads;
 mod edit;
 mod entry;
 mod erase;
+mod failures;
 mod history;
 mod installation;
 mod overriding;
@@ -115,7 +116,8 @@ pub(super) async fn of(
 /// The routes, and the rule of each.
 fn router(pages: Pages, staff: Staff) -> (Router, Vec<(&'static str, Rule)>) {
     let guarded = Guarded::new(staff.clone());
-    let (router, mut rules) = files(entries(clients(operations(guarded)))).finish();
+    let guarded = failing(operations(guarded));
+    let (router, mut rules) = files(entries(clients(guarded))).finish();
     let (of_staff, more) = staff::router(staff);
     rules.extend(more);
     let router = router
@@ -185,6 +187,15 @@ fn operations(guarded: Guarded<Pages>) -> Guarded<Pages> {
         .page("/console/providers/pause", OPERATE, post(console::pause))
         .page("/console/providers/resume", OPERATE, post(console::resume))
         .page("/console/brakes/lift", OPERATE, post(console::lift))
+}
+
+/// What operators watch and mend.
+fn failing(guarded: Guarded<Pages>) -> Guarded<Pages> {
+    const OPERATES: Rule = Rule::Needs(Right::Operate);
+    guarded
+        .page("/failures", OPERATES, get(failures::show))
+        .page("/failures/{id}", OPERATES, get(failures::cause))
+        .page("/failures/{id}/dismiss", OPERATES, post(failures::dismiss))
 }
 
 fn files(guarded: Guarded<Pages>) -> Guarded<Pages> {

@@ -10,19 +10,16 @@ use uuid::Uuid;
 use super::Pages;
 use super::asked::Asked;
 use super::history::line;
-use crate::app::order::Order;
-use crate::app::resending::{Fate, RUN_MAX, fates};
+use crate::api::fates::{self, prospect};
+use crate::domain::order::Order;
 use crate::domain::role::Sight;
-use crate::store::browse::Browse;
-use crate::store::history::{Entry, Filter, PAGE_MAX};
+use crate::store::history::Filter;
 use crate::store::resend_runs::{self, NewRun};
 use crate::web::staff::{Notice, Visitor};
-use crate::web::{self, Line, Preview, Prospect, Run, RunState};
+use crate::web::{self, Preview, Prospect, Run, RunState};
 
 /// Entries that the preview shows.
 const SHOWN: usize = 10;
-/// Looks at the history for one preview: with all of them somebody waits a few seconds.
-const LOOKS_MAX: usize = 60;
 /// Runs before that it names.
 const RUNS: usize = 10;
 
@@ -52,21 +49,25 @@ pub(super) async fn begin(
         return answer(&pages, &visitor, &asked).await;
     };
     let found = look(&pages, &visitor, filter).await?;
-    if !asked.chooses() || found.counts.resendable == 0 {
+    if !asked.chooses() || found.resendable == 0 {
         return answer(&pages, &visitor, &asked).await;
     }
     let account = &visitor.account;
     let order = Order {
         query: asked.query(),
         sight,
+        by: None,
     };
+    let causes = pages.store.own_causes(&account.business, &asked.causes);
     let run = NewRun {
         id,
         business: &account.business,
         account: account.id,
         staff_id: &account.staff_id,
         filter: order.to_json(),
-        total: found.counts.matching,
+        total: found.matching,
+        causes: &causes.await?,
+        by: &account.name,
     };
     pages.store.begin_resend_run(run).await?;
     Ok(Redirect::to(&format!("/resend/{id}")).into_response())
@@ -105,7 +106,7 @@ pub(super) async fn stop(
 
 async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Response, Notice> {
     let (mut status, mut refused) = (StatusCode::OK, None);
-    let mut found = Found::default();
+    let mut found = fates::Prospect::default();
     match asked.strictly(visitor.account.sight()) {
         Ok(_) if !asked.chooses() => {}
         Ok(filter) => found = look(pages, visitor, filter).await?,
@@ -121,8 +122,15 @@ async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Respo
         id: pages.clock.new_uuid(pages.clock.now()).to_string(),
         query: asked.query(),
         refused,
-        counts: found.counts,
-        lines: found.lines,
+        counts: Prospect {
+            matching: found.matching,
+            more: found.more,
+            resendable: found.resendable,
+            again: found.again,
+            suppressed: found.suppressed,
+            not_resendable: found.not_resendable,
+        },
+        lines: found.newest.iter().map(line).collect(),
         runs: runs
             .iter()
             .filter(|run| may_see(visitor, run))
@@ -133,53 +141,14 @@ async fn answer(pages: &Pages, visitor: &Visitor, asked: &Asked) -> Result<Respo
     Ok((status, page).into_response())
 }
 
-#[derive(Default)]
-struct Found {
-    counts: Prospect,
-    /// The newest that would be sent.
-    lines: Vec<Line>,
-}
-
-/// Goes through what matches, as the run would, up to what one run takes; no further than somebody
-/// waits.
-async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<Found, Notice> {
-    let (store, business) = (&pages.store, &visitor.account.business);
-    let mut found = Found::default();
-    let mut browse = Browse {
-        filter,
-        ..Browse::default()
+/// What a run would do that began now.
+async fn look(pages: &Pages, visitor: &Visitor, filter: Filter) -> Result<fates::Prospect, Notice> {
+    let filter = Filter {
+        open_at: Some(pages.clock.now()),
+        ..filter
     };
-    for _ in 0..LOOKS_MAX {
-        browse.filter.limit = PAGE_MAX.min(RUN_MAX - found.counts.matching);
-        let page = store.browse(business, &browse).await?;
-        found.counts.matching += page.entries.len();
-        let fates = fates(store, business, &page.entries, None).await?;
-        for (entry, fate) in page.entries.iter().zip(fates) {
-            found.count(entry, fate);
-        }
-        browse.after = page.next;
-        found.counts.more = browse.after.is_some();
-        if !found.counts.more || found.counts.matching >= RUN_MAX {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-impl Found {
-    fn count(&mut self, entry: &Entry, fate: Fate) {
-        match fate {
-            Fate::Resend => {
-                self.counts.resendable += 1;
-                if self.lines.len() < SHOWN {
-                    self.lines.push(line(entry));
-                }
-            }
-            Fate::Again => self.counts.again += 1,
-            Fate::Suppressed => self.counts.suppressed += 1,
-            Fate::Not => self.counts.not_resendable += 1,
-        }
-    }
+    let business = &visitor.account.business;
+    Ok(prospect(&pages.store, business, filter, SHOWN).await?)
 }
 
 /// Whether a run may be looked at and stopped: one's own, and by whoever sees all clients.

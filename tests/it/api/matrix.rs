@@ -19,7 +19,7 @@ const ENQUEUE: Needs = Needs::Scope("enqueue");
 const ADMIN: Needs = Needs::Scope("admin");
 
 /// As the document has them. What deletes comes last.
-const ROUTES: [(&str, &str, Needs); 49] = [
+const ROUTES: [(&str, &str, Needs); 53] = [
     ("GET", "/openapi.json", Needs::Nothing),
     ("POST", "/v1/notifications", ENQUEUE),
     ("GET", "/v1/notifications", READ),
@@ -58,6 +58,10 @@ const ROUTES: [(&str, &str, Needs); 49] = [
     ("GET", "/v1/stats", READ),
     ("GET", "/v1/brakes", READ),
     ("POST", "/v1/brakes/{kind}/lift", ADMIN),
+    ("POST", "/v1/failures/resend", ADMIN),
+    ("GET", "/v1/failures/resend/{id}", READ),
+    ("POST", "/v1/failures/resend/{id}/stop", ADMIN),
+    ("POST", "/v1/failures/dismiss", ADMIN),
     ("GET", "/v1/providers", Needs::Operator),
     ("POST", "/v1/providers/{method}/pause", Needs::Operator),
     ("POST", "/v1/providers/{method}/resume", Needs::Operator),
@@ -89,6 +93,7 @@ struct Named {
     version: String,
     task: String,
     erasure: String,
+    run: String,
 }
 
 impl Named {
@@ -106,8 +111,10 @@ impl Named {
             .ask("DELETE", "/v1/clients/C-3", Some(&api.key), None)
             .await;
         let erasure = erasure.json();
+        let run = api.post("/v1/failures/resend", &resend()).await.json();
         let id = |json: &Json| json["id"].as_str().unwrap().to_owned();
         Self {
+            run: id(&run),
             notification,
             webhook: id(&webhook),
             version: template["version"].as_str().unwrap().to_owned(),
@@ -123,6 +130,8 @@ impl Named {
             &self.erasure
         } else if path.starts_with("/v1/tasks") {
             &self.task
+        } else if path.starts_with("/v1/failures") {
+            &self.run
         } else if path.starts_with("/v1/webhooks") {
             &self.webhook
         } else {
@@ -142,6 +151,10 @@ fn task() -> Json {
     json!({"client": "C-1001", "title": "Call", "due_at": "2027-01-02T09:00:00Z", "assignee": "S-1"})
 }
 
+fn resend() -> Json {
+    json!({"filter": {"method": "email"}})
+}
+
 /// A good body for what reads one.
 fn body(method: &str, path: &str) -> Option<Json> {
     let end = path.rsplit('/').next().unwrap();
@@ -154,6 +167,8 @@ fn body(method: &str, path: &str) -> Option<Json> {
         (_, "tasks") => Some(task()),
         (_, "clients") => Some(json!({"id": "C-2"})),
         (_, "contact-log") => Some(json!({"method": "phone", "contact_type": "Talk"})),
+        (_, "resend") if path.starts_with("/v1/failures") => Some(resend()),
+        (_, "dismiss") => Some(json!({"causes": [uuid::Uuid::nil()], "note": "known"})),
         (_, "decide") => Some(json!({"action": "resend"})),
         (_, "events") => Some(json!({"kind": "opened"})),
         (_, "suppressions") => {

@@ -6,6 +6,7 @@ use sendtrail::domain::alarm::Kind;
 use sendtrail::domain::event::{Bounce, Failure, Severity, What};
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::reason::Category;
+use sendtrail::store::failures::Asked;
 use sendtrail::store::record::Then;
 
 use super::make::{
@@ -123,29 +124,35 @@ async fn what_failed_is_grouped_by_its_cause_within_the_business_and_the_time(db
     of(&db.store, "other", vec![email("C-1")]).await;
     let now = db.pass(MINUTE);
 
-    let found = db.store.failures(BUSINESS, began, now).await.unwrap();
+    let asked = Asked::all(began, now);
+    let found = db.store.failures(BUSINESS, &asked).await.unwrap();
     assert_eq!((found.looked_at, found.more), (5, false));
     let groups: Vec<_> = found
         .groups
         .iter()
-        .map(|group| (group.bounced, group.failure.code.as_deref(), group.count))
+        .map(|group| {
+            (
+                group.cause.bounced,
+                group.cause.code.as_deref(),
+                group.count,
+            )
+        })
         .collect();
     assert_eq!(groups.len(), 3);
     assert_eq!(groups[0], (false, Some("550"), 2));
     assert!(groups.contains(&(false, Some("554"), 1)));
     assert!(groups.contains(&(true, Some("MailboxFull"), 1)));
     let first = &found.groups[0];
-    assert_eq!(first.provider.as_deref(), Some("ses"));
-    assert_eq!(first.failure.category, Category::ContentRejected);
-    assert_eq!(first.latest, ids[1]);
+    assert_eq!(first.cause.provider.as_deref(), Some("ses"));
+    assert_eq!(first.cause.category, Category::ContentRejected);
+    assert_eq!(first.samples, [ids[1], ids[0]]);
     assert!(first.first_at < first.last_at);
 
-    let other = db.store.failures("other", began, now).await.unwrap();
+    let other = db.store.failures("other", &asked).await.unwrap();
     assert_eq!((other.groups.len(), other.looked_at), (0, 1));
-    let later = db
-        .store
-        .failures(BUSINESS, now, now.plus(MINUTE))
-        .await
-        .unwrap();
+    // Of whole hours.
+    let next = found.to;
+    let later = Asked::all(next, next.plus(MINUTE));
+    let later = db.store.failures(BUSINESS, &later).await.unwrap();
     assert_eq!((later.groups.len(), later.looked_at), (0, 0));
 }

@@ -12,6 +12,7 @@ mod brakes;
 mod browse;
 mod buried;
 mod by_hand;
+mod causes;
 mod claim;
 mod clients;
 mod content;
@@ -65,6 +66,7 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     tags::everything(db).await;
     resend_runs::everything(db).await;
     by_hand::everything(db).await;
+    causes::everything(db).await;
     staff_identities::everything(db).await;
     flow::everything(db).await;
     brakes::everything(db).await;

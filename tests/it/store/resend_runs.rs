@@ -35,6 +35,8 @@ fn new(id: Uuid) -> NewRun<'static> {
         staff_id: "S-1",
         filter: json!({"query": "status=Failed", "sight": "all"}),
         total: 3,
+        causes: &[],
+        by: "Ana",
     }
 }
 

@@ -82,7 +82,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 40] = [
+const PAGES: [Line; 43] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
@@ -199,6 +199,10 @@ const PAGES: [Line; 40] = [
     get("/tasks", CONTACTS, About::Nothing, 200),
     post("/tasks/{id}/done", CONTACTS, About::Task, &[], 303),
     post("/tasks/{id}/reopen", CONTACTS, About::Task, &[], 303),
+    // There is no such cause.
+    get("/failures", OPERATES, About::Nothing, 200),
+    get("/failures/{id}", OPERATES, About::Nothing, 404),
+    post("/failures/{id}/dismiss", OPERATES, About::Nothing, &[], 404),
     get("/staff", Rule::Needs(Right::SeeStaff), About::Nothing, 200),
     get("/account", Rule::SignedIn, About::Nothing, 200),
     post(

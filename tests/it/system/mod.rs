@@ -12,6 +12,7 @@ mod clock;
 mod content;
 mod crash;
 mod failover;
+mod failures;
 mod feedback_sqs;
 mod files;
 mod forged;

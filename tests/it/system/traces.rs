@@ -1,4 +1,4 @@
-//! Footprint, as a collector made of OpenTelemetry's own messages reads them.
+//! Traces, as a collector made of OpenTelemetry's own messages reads them.
 
 use std::collections::BTreeSet;
 use std::process::Command;

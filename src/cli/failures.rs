@@ -1,0 +1,276 @@
+//! `sendtrail failures`: what fails and why, by its cause.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use super::{failures_resend, say, tell};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::domain::method::Method;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::failures::{Asked, Group, State};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Failures {
+    #[command(subcommand)]
+    command: Option<FailuresCommand>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum FailuresCommand {
+    /// Send the messages of a cause again, each as it was and to its own address. May be stopped and gone
+    /// on with at any time.
+    Resend(failures_resend::Resend),
+    /// Have a run stop after the batch that is under way.
+    Stop {
+        run: Uuid,
+        #[arg(long, default_value = "default")]
+        business: String,
+    },
+    /// Put a cause aside until it is seen again.
+    Dismiss {
+        cause: Uuid,
+        /// Why, for the record.
+        #[arg(long)]
+        note: String,
+        #[arg(long, default_value = "default")]
+        business: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[arg(long, default_value = "default")]
+    business: String,
+    /// From this time on, RFC 3339, or so long ago: 90m, 24h, 7d. Up to 90 days.
+    #[arg(long, default_value = "24h", value_name = "TIME")]
+    since: String,
+    /// Those that are resolved or dismissed as well.
+    #[arg(long)]
+    all: bool,
+    /// Of one method only.
+    #[arg(long, value_parser = method, value_name = "email|sms|push")]
+    method: Option<Method>,
+    /// Of one provider only.
+    #[arg(long)]
+    provider: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A sentence or two, in characters.
+const NOTE_MAX: usize = 500;
+/// What the lists of causes reach back to.
+const SINCE_MAX: Duration = Duration::from_hours(90 * 24);
+
+fn method(word: &str) -> Result<Method, String> {
+    let found = Method::parse(word).filter(|method| method.is_sent_by_us());
+    found.ok_or_else(|| "choose among email, sms, push".to_owned())
+}
+
+pub(super) async fn run(settings: &Settings, asked: Failures) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let store = app::open_store(settings, &clock).await?;
+    let code = match asked.command {
+        None => list(&store, &clock, asked.list).await?,
+        Some(FailuresCommand::Resend(resend)) => {
+            Box::pin(failures_resend::run(&store, &clock, resend)).await?
+        }
+        Some(FailuresCommand::Stop { run, business }) => {
+            let known = store.resend_run(&business, run).await?;
+            known.with_context(|| format!("the business has no run {run}"))?;
+            let by = failures_resend::BY;
+            let stopped = store.stop_resend_run(&business, run, by).await?;
+            say(if stopped {
+                "stops after the batch that is under way"
+            } else {
+                "it was at its end, or stops already"
+            });
+            ExitCode::SUCCESS
+        }
+        Some(FailuresCommand::Dismiss {
+            cause,
+            note,
+            business,
+        }) => {
+            let note = note.trim();
+            ensure!(
+                (1..=NOTE_MAX).contains(&note.chars().count())
+                    && !note.chars().any(char::is_control),
+                "--note: one line of 1 to {NOTE_MAX} characters"
+            );
+            let by = failures_resend::BY;
+            let dismissed = store.dismiss_causes(&business, &[cause], by, note).await?;
+            ensure!(!dismissed.is_empty(), no_such(cause));
+            say("dismissed until it is seen again");
+            ExitCode::SUCCESS
+        }
+    };
+    store.close().await;
+    Ok(code)
+}
+
+pub(super) fn no_such(cause: Uuid) -> String {
+    format!("the business has no cause {cause}; see `sendtrail failures`")
+}
+
+async fn list(store: &Store, clock: &Clock, list: List) -> anyhow::Result<ExitCode> {
+    ensure!(
+        store.business_exists(&list.business).await?,
+        "there is no business {}",
+        list.business
+    );
+    let now = clock.now();
+    let asked = Asked {
+        open: (!list.all).then_some(true),
+        method: list.method,
+        provider: list.provider,
+        ..Asked::all(since(&list.since, now)?, now)
+    };
+    let found = store.failures(&list.business, &asked).await?;
+    for group in &found.groups {
+        if list.json {
+            say(json(group, found.failed));
+        } else {
+            show(group, found.failed);
+        }
+    }
+    if found.groups.is_empty() && !list.json {
+        tell("nothing failed for a cause that is open");
+    }
+    if found.more {
+        tell("there is more than one look takes: ask for a shorter time with --since");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A time, or a span before now.
+fn since(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
+    let wrong = || "--since: write it like 24h, 7d or 2027-01-31T09:00:00Z, up to 90 days ago";
+    let from = match Timestamp::parse(text) {
+        Ok(at) => at,
+        Err(_no_time) => {
+            let unit = text.chars().last().with_context(wrong)?;
+            let minutes: u64 = match unit {
+                'm' => 1,
+                'h' => 60,
+                'd' => 24 * 60,
+                _ => anyhow::bail!(wrong()),
+            };
+            let number = text.strip_suffix(unit).unwrap_or(text);
+            let number: u64 = number.parse().ok().with_context(wrong)?;
+            let span = number.checked_mul(minutes).with_context(wrong)?;
+            let longest = SINCE_MAX.as_secs() / 60;
+            ensure!(span <= longest, wrong());
+            now.minus(Duration::from_mins(span))
+        }
+    };
+    ensure!(from <= now && now.since(from) <= SINCE_MAX, wrong());
+    Ok(from)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share, of which two digits are read"
+)]
+fn share(group: &Group, failed: i64) -> f64 {
+    group.count as f64 / failed.max(1) as f64
+}
+
+fn status(group: &Group) -> &'static str {
+    if group.cause.bounced {
+        "Bounced"
+    } else {
+        "Failed"
+    }
+}
+
+fn json(group: &Group, failed: i64) -> Json {
+    let failure = group.cause.failure();
+    let samples: Vec<String> = group.samples.iter().map(ToString::to_string).collect();
+    json!({
+        "id": group.id, "state": group.state().as_str(), "count": group.count,
+        "open": (group.count - group.resolved).max(0), "share": share(group, failed),
+        "method": group.cause.method.as_str(), "provider": group.cause.provider,
+        "status": status(group), "category": failure.category.as_str(), "code": failure.code,
+        "provider_text": group.cause.text, "text": failure.sentence(), "remedy": failure.remedy(),
+        "since": group.since.to_string(), "first_at": group.first_at.to_string(),
+        "last_at": group.last_at.to_string(), "samples": samples,
+    })
+}
+
+fn show(group: &Group, failed: i64) {
+    let failure = group.cause.failure();
+    let provider = group.cause.provider.as_deref().unwrap_or("no provider");
+    let code = failure.code.as_deref().unwrap_or("");
+    let words = [
+        group.cause.method.as_str(),
+        provider,
+        status(group),
+        failure.category.as_str(),
+        code,
+    ];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let state = match group.state() {
+        State::Open => String::new(),
+        other => format!("  {}", other.as_str()),
+    };
+    say(format_args!(
+        "{}  {} ({:.0}%), {} open{state}  {}  last {}",
+        group.id,
+        group.count,
+        share(group, failed) * 100.0,
+        (group.count - group.resolved).max(0),
+        words.join(" "),
+        group.last_at
+    ));
+    let remedy = failure.remedy().unwrap_or_default();
+    say(format_args!("    {} {remedy}", failure.sentence())
+        .to_string()
+        .trim_end());
+    if !group.cause.text.is_empty() {
+        say(format_args!("    “{}”", group.cause.text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_or_a_span_says_since_when() {
+        let now = Timestamp::parse("2027-01-31T12:00:00Z").unwrap();
+        for (text, expected) in [
+            ("90m", "2027-01-31T10:30:00.000Z"),
+            ("24h", "2027-01-30T12:00:00.000Z"),
+            ("7d", "2027-01-24T12:00:00.000Z"),
+            ("2027-01-31T09:00:00Z", "2027-01-31T09:00:00.000Z"),
+        ] {
+            assert_eq!(since(text, now).unwrap().to_string(), expected, "{text}");
+        }
+        for wrong in [
+            "",
+            "h",
+            "7",
+            "7w",
+            "91d",
+            "-1d",
+            "99999999999999999999d",
+            "2028-01-01T00:00:00Z",
+            "é",
+        ] {
+            let told = since(wrong, now).unwrap_err().to_string();
+            assert!(told.starts_with("--since"), "{wrong}: {told}");
+        }
+    }
+}
