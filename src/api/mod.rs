@@ -11,6 +11,7 @@ mod content;
 mod decide;
 mod digest;
 mod entries;
+mod examples;
 mod failures;
 mod feedback;
 mod fields;
@@ -148,6 +149,11 @@ pub fn router(api: Api) -> Router {
         router = router.route(path, any(problem::no_such_path));
     }
     guarded(router, shared)
+}
+
+/// The document of the API, as `/openapi.json` answers it.
+pub fn document() -> serde_json::Value {
+    serde_json::to_value(openapi::build()).expect("a document of plain values can be written")
 }
 
 /// What surrounds every route; the last layer is the outermost.

@@ -16,8 +16,8 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, business, clients, contact_log, content, decide, failures, feedback, files,
-    history, intake, notifications, providers, reports, resend, schemas, suppression_list,
+    account_list, business, clients, contact_log, content, decide, examples, failures, feedback,
+    files, history, intake, notifications, providers, reports, resend, schemas, suppression_list,
     suppressions, tasks, templates, webhooks,
 };
 
@@ -98,7 +98,7 @@ struct Docs;
 const SCHEME: &str = "key";
 
 /// What holds for every operation is added here, so that no handler has to repeat it.
-fn build() -> utoipa::openapi::OpenApi {
+pub(super) fn build() -> utoipa::openapi::OpenApi {
     let mut document = <Docs as utoipa::OpenApi>::openapi();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -118,6 +118,7 @@ fn build() -> utoipa::openapi::OpenApi {
             operations.into_iter().flatten().for_each(complete);
         }
     }
+    examples::add(&mut document);
     document
 }
 

@@ -8,9 +8,11 @@ mod cached;
 mod downloads;
 mod links;
 mod operations;
+mod operators;
 mod order;
 mod pages;
 mod queues;
+mod reference;
 mod resending;
 mod roles;
 mod samples;
@@ -167,11 +169,13 @@ impl App {
             page_rules = pages.1;
             visits = Some(recording);
         }
+        router = router.merge(reference::pages(roles)?);
         let stop = CancellationToken::new();
         if roles.webhooks {
             router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
+        operators::tell(&settings, roles, &store, &clock, &stop)?;
         let parts = (&store, &clock, &metrics);
         background::start(roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;

@@ -23,7 +23,7 @@ use crate::feedback::sns::SnsSettings as TopicSettings;
 use crate::intake::SqsSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
-use crate::webhooks::WebhookSettings;
+use crate::webhooks::{OperationsSettings, WebhookSettings};
 
 pub use oidc::Oidc;
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
@@ -53,6 +53,7 @@ pub struct Settings {
     pub intake: Intake,
     pub delivery: DeliverySettings,
     pub webhooks: WebhookSettings,
+    pub operations: OperationsSettings,
     pub sandbox: Sandbox,
     pub log: Log,
 }
@@ -147,13 +148,14 @@ pub struct Log {
 }
 
 /// The keys of lists; in a variable their items are separated by commas.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
     "email.providers",
     "sms.providers",
     "push.providers",
     "feedback.sns.topics",
     "feedback.sqs.queues",
     "intake.sqs.queues",
+    "operations.webhook_urls",
 ];
 
 /// A month: nothing that is later than this is a notification any more.
@@ -251,6 +253,12 @@ impl Settings {
         wrong.extend(intake.iter().map(|problem| format!("intake.sqs.{problem}")));
         let webhooks = self.webhooks.validate();
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
+        let operations = self.operations.validate();
+        wrong.extend(
+            operations
+                .iter()
+                .map(|problem| format!("operations.{problem}")),
+        );
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         wrong.extend(self.wrong_oidc());

@@ -15,6 +15,7 @@ pub mod form;
 pub mod id;
 pub mod line;
 pub mod mailbox;
+pub mod matter;
 pub mod message;
 pub mod method;
 pub mod outcome;

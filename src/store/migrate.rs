@@ -94,6 +94,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0014_pages.sql"),
         include_str!("../../migrations/postgres/0014_pages.sql"),
     ),
+    (
+        19,
+        "operations",
+        include_str!("../../migrations/sqlite/0019_operations.sql"),
+        include_str!("../../migrations/postgres/0019_operations.sql"),
+    ),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

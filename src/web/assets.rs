@@ -39,6 +39,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/downloads.css"),
     include_str!("assets/tasks.css"),
     include_str!("assets/unsubscribe.css"),
+    include_str!("assets/reference.css"),
 );
 /// Of every page.
 pub(super) const LIVE: &str = include_str!("assets/live.js");

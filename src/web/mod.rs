@@ -12,6 +12,7 @@ mod frame;
 mod headers;
 mod history;
 mod page;
+mod reference;
 mod resend;
 pub mod staff;
 mod tasks;
@@ -27,6 +28,7 @@ pub use downloads::{Download, DownloadState, Downloads, render_downloads, render
 pub use entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step, render_entry};
 pub use headers::{entry_html, html, secure_headers};
 pub use history::{Chip, Choice, Form, Heading, Hint, Page};
+pub use reference::reference;
 pub use resend::{
     BarReason, Barred, Preview, Prospect, Resend, Run, RunState, Typed, Way, render_preview,
     render_resend, render_run,

@@ -24,6 +24,7 @@ mod inbound;
 mod inbox;
 mod keys;
 mod lessons;
+mod matters;
 mod opt_outs;
 mod plans;
 mod providers;
@@ -54,6 +55,7 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     plans::visits(db, id).await;
     staff::everything(db).await;
     exports::everything(db).await;
+    matters::everything(db).await;
     browse::everything(db).await;
     find::everything(db).await;
     tags::everything(db).await;

@@ -166,6 +166,8 @@ async fn alarms(db: &TestDb) {
     let kind = Kind::SubscriptionMissing;
     db.store.raise(kind, "topic").await.unwrap();
     db.store.alarms().await.unwrap();
+    db.store.count_held(10).await.unwrap();
+    db.store.troubled_webhooks().await.unwrap();
     db.store.clear(kind, "topic").await.unwrap();
     let now = db.clock.now();
     let since = now.minus(LEASE * 10);
@@ -440,6 +442,7 @@ const SMALL: [&str; 24] = [
     "SCAN r USING INDEX resend_runs_open",
     // A few for each topic and provider.
     "SCAN alarms",
+    "SCAN operation_matters",
     // Twenty of each business at most.
     "webhook_endpoints",
     "SCAN e",
@@ -448,6 +451,7 @@ const SMALL: [&str; 24] = [
 fn goes_through_a_table(step: &str, statement: &str) -> bool {
     // Alarms, counted up to a limit.
     let counted = statement.contains("FROM unmatched_events LIMIT")
+        || statement.contains("FROM held_jobs LIMIT")
         || step == "SCAN j USING INDEX jobs_later" && statement.contains("COUNT(*)");
     let small = counted || SMALL.iter().any(|name| step.contains(name));
     let scans = step.contains("SCAN") && !small;
