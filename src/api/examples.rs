@@ -1,6 +1,7 @@
 //! Examples of bodies, for the document. A test sends each of them.
 
 use serde_json::{Value as Json, json};
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::{OpenApi, RefOr};
 
 /// Puts them beside the schemas of the bodies.
@@ -14,13 +15,18 @@ pub(super) fn add(document: &mut OpenApi) {
         ];
         for (method, operation) in operations {
             let body = operation.as_mut().and_then(|it| it.request_body.as_mut());
-            if let Some(RefOr::T(body)) = body {
-                for content in body.content.values_mut() {
-                    if let RefOr::T(content) = content {
-                        content.example = of(method, path);
-                    }
-                }
+            let example = of(method, path);
+            if let (Some(RefOr::T(body)), Some(example)) = (body, example) {
+                show(body, &example);
             }
+        }
+    }
+}
+
+fn show(body: &mut RequestBody, example: &Json) {
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content {
+            content.example = Some(example.clone());
         }
     }
 }

@@ -154,10 +154,12 @@ pub(super) fn understand(parsed: Parsed, opens_tracked: bool) -> Understood {
 
 /// Bounces that may pass have a word of their own: an alarm watches the others.
 const fn metric_kind(what: &What) -> &'static str {
-    match what {
-        What::Bounced(bounce) if matches!(bounce.severity, Severity::Transient) => "soft_bounced",
-        what => what.kind(),
+    if let What::Bounced(bounce) = what
+        && matches!(bounce.severity, Severity::Transient)
+    {
+        return "soft_bounced";
     }
+    what.kind()
 }
 
 fn unparsable(why: &'static str) -> Understood {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::db::Tx;
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, Store};
@@ -73,6 +74,27 @@ impl Store {
                 .push(" RETURNING matter, subject, since_at, told_at");
             news.extend(tx.all(stmt).await?.iter().map(|row| told(row, false)));
         }
+        self.write(&mut tx, news, urls, now).await?;
+        let stmt = sql(
+            "DELETE FROM operation_news WHERE id IN (SELECT id FROM operation_news \
+             WHERE id < ",
+        )
+        .bind(NotificationId::floor(now.minus(KEPT)).uuid())
+        .push(" ORDER BY id LIMIT ")
+        .bind(PRUNED_TOGETHER)
+        .push(")");
+        tx.execute(stmt).await?;
+        tx.commit().await
+    }
+
+    /// Each of the news for each of the addresses.
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        news: Vec<Result<Told, Error>>,
+        urls: &[String],
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let mut written = Rows::new(&[
             ("id", Kind::Id),
             ("url", Kind::Text),
@@ -105,16 +127,7 @@ impl Store {
             .rows(written);
             tx.execute(stmt).await?;
         }
-        let stmt = sql(
-            "DELETE FROM operation_news WHERE id IN (SELECT id FROM operation_news \
-             WHERE id < ",
-        )
-        .bind(NotificationId::floor(now.minus(KEPT)).uuid())
-        .push(" ORDER BY id LIMIT ")
-        .bind(PRUNED_TOGETHER)
-        .push(")");
-        tx.execute(stmt).await?;
-        tx.commit().await
+        Ok(())
     }
 
     /// News that are to be sent now. Nobody else is given them before `lease` is over.

@@ -84,13 +84,11 @@ where
 }
 
 fn page(pages: &Pages, request: &HeaderMap, name: &str) -> Response {
-    match pages.get(name) {
-        Some(page) => headers::html(request, page.clone()),
-        None => {
-            let text = "There is no such page; /docs/api names all of them.\n";
-            (StatusCode::NOT_FOUND, text).into_response()
-        }
+    if let Some(page) = pages.get(name) {
+        return headers::html(request, page.clone());
     }
+    let text = "There is no such page; /docs/api names all of them.\n";
+    (StatusCode::NOT_FOUND, text).into_response()
 }
 
 fn pages(document: &Json) -> Result<Pages, askama::Error> {

@@ -414,7 +414,7 @@ async fn pages(db: &TestDb) {
 }
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 24] = [
+const SMALL: [&str; 25] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
