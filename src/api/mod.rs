@@ -14,6 +14,7 @@ mod decide;
 mod digest;
 mod entries;
 mod erasures;
+mod examples;
 mod failure_actions;
 mod failure_filter;
 mod failures;
@@ -157,6 +158,11 @@ pub fn router(api: Api) -> Router {
         router = router.route(path, any(problem::no_such_path));
     }
     guarded(router, shared)
+}
+
+/// The document of the API, as `/openapi.json` answers it.
+pub fn document() -> serde_json::Value {
+    serde_json::to_value(openapi::build()).expect("a document of plain values can be written")
 }
 
 /// What surrounds every route; the last layer is the outermost.

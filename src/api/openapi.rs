@@ -17,8 +17,9 @@ use utoipa::openapi::{Ref, RefOr};
 use super::problem::Document;
 use super::{
     account_list, brakes, business, client_export, clients, contact_log, content, decide, erasures,
-    failure_actions, failures, feedback, files, history, intake, notifications, providers, reports,
-    resend, schemas, stats, suppression_list, suppressions, tasks, templates, webhooks,
+    examples, failure_actions, failures, feedback, files, history, intake, notifications,
+    providers, reports, resend, schemas, stats, suppression_list, suppressions, tasks, templates,
+    webhooks,
 };
 
 /// This document.
@@ -108,7 +109,7 @@ struct Docs;
 const SCHEME: &str = "key";
 
 /// What holds for every operation is added here, so that no handler has to repeat it.
-fn build() -> utoipa::openapi::OpenApi {
+pub(super) fn build() -> utoipa::openapi::OpenApi {
     let mut document = <Docs as utoipa::OpenApi>::openapi();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -128,6 +129,7 @@ fn build() -> utoipa::openapi::OpenApi {
             operations.into_iter().flatten().for_each(complete);
         }
     }
+    examples::add(&mut document);
     document
 }
 

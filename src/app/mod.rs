@@ -11,10 +11,12 @@ mod downloads;
 mod erasing;
 mod links;
 mod operations;
+mod operators;
 mod order;
 mod pages;
 mod pruning;
 mod queues;
+mod reference;
 mod resending;
 mod roles;
 mod samples;
@@ -176,11 +178,13 @@ impl App {
             page_rules = pages.1;
             visits = Some(recording);
         }
+        router = router.merge(reference::pages(roles)?);
         let stop = CancellationToken::new();
         if roles.webhooks {
             router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
+        operators::tell(&settings, roles, &store, &clock, &stop)?;
         let parts = (&store, &clock, &metrics);
         background::start(&settings, roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;

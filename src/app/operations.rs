@@ -39,8 +39,8 @@ const WAITING_KEPT: Duration = Duration::from_secs(5);
 const WAITING_TIMEOUT: Duration = Duration::from_secs(4);
 /// Jobs of one lane are counted up to here, which takes some tenths of a second.
 const JOBS_COUNTED_MAX: i64 = 1_000_000;
-/// Unmatched events and buried messages are counted up to here: the number is an alarm, not an
-/// account.
+/// Unmatched events, buried and held messages are counted up to here: the number is an alarm, not
+/// an account.
 const COUNTED_MAX: i64 = 10_000;
 /// OpenMetrics 1.0.0, the content type.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -96,6 +96,9 @@ impl Shared {
             depths: self.store.depth(JOBS_COUNTED_MAX).await?,
             unmatched: self.store.count_unmatched(COUNTED_MAX).await?,
             buried: self.store.count_buried(COUNTED_MAX).await?,
+            held: self.store.count_held(COUNTED_MAX).await?,
+            endpoints: self.store.troubled_webhooks().await?,
+            pauses: self.store.provider_pauses().await?,
             alarms: self.store.alarms().await?,
             brakes: self.store.brakes(None).await?,
         })

@@ -25,7 +25,7 @@ use crate::intake::SqsSettings;
 use crate::traces::TraceSettings;
 use crate::transport::{ApnsSettings, EmailSettings, FcmSettings, SesSettings, SmtpSettings};
 use crate::transport::{SnsSettings, TwilioSettings};
-use crate::webhooks::WebhookSettings;
+use crate::webhooks::{OperationsSettings, WebhookSettings};
 
 pub use oidc::Oidc;
 pub use words::{EmailProvider, Environment, LogFormat, PushProvider, SmsProvider};
@@ -58,6 +58,7 @@ pub struct Settings {
     pub brakes: brake::Rules,
     pub webhooks: WebhookSettings,
     pub traces: TraceSettings,
+    pub operations: OperationsSettings,
     pub sandbox: Sandbox,
     pub log: Log,
 }
@@ -159,13 +160,14 @@ pub struct Log {
 }
 
 /// The keys of lists; in a variable their items are separated by commas.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
     "email.providers",
     "sms.providers",
     "push.providers",
     "feedback.sns.topics",
     "feedback.sqs.queues",
     "intake.sqs.queues",
+    "operations.webhook_urls",
 ];
 
 /// A month: nothing that is later than this is a notification any more.
@@ -271,6 +273,12 @@ impl Settings {
         wrong.extend(webhooks.iter().map(|problem| format!("webhooks.{problem}")));
         let traces = self.traces.validate();
         wrong.extend(traces.iter().map(|problem| format!("traces.{problem}")));
+        let operations = self.operations.validate();
+        wrong.extend(
+            operations
+                .iter()
+                .map(|problem| format!("operations.{problem}")),
+        );
         wrong.extend(providers::wrong(self));
         wrong.extend(self.wrong_outside());
         wrong.extend(self.wrong_oidc());

@@ -19,6 +19,7 @@ pub mod form;
 pub mod id;
 pub mod line;
 pub mod mailbox;
+pub mod matter;
 pub mod message;
 pub mod method;
 pub mod order;

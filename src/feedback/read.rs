@@ -8,7 +8,7 @@ use super::bounce_mail::{self, Trust};
 use super::inbox::{Message, kind_of};
 use super::sns::{Envelope, Kind};
 use super::{Parsed, twilio};
-use crate::domain::event::What;
+use crate::domain::event::{Severity, What};
 use crate::domain::time::Timestamp;
 use crate::store::feedback::{Incoming, Report};
 use crate::store::inbound::Text;
@@ -134,7 +134,7 @@ pub(super) fn understand(parsed: Parsed, opens_tracked: bool) -> Understood {
             let first = report.happenings.first();
             Understood {
                 kind,
-                metric_kind: first.map_or("nothing", |h| h.what.kind()),
+                metric_kind: first.map_or("nothing", |h| metric_kind(&h.what)),
                 report: Some(report).filter(|report| !report.happenings.is_empty()),
                 text: None,
             }
@@ -150,6 +150,16 @@ pub(super) fn understand(parsed: Parsed, opens_tracked: bool) -> Understood {
         Parsed::Unknown { kind, .. } => nothing(kind, "unknown"),
         Parsed::Unparsable { why } => unparsable(why),
     }
+}
+
+/// Bounces that may pass have a word of their own: an alarm watches the others.
+const fn metric_kind(what: &What) -> &'static str {
+    if let What::Bounced(bounce) = what
+        && matches!(bounce.severity, Severity::Transient)
+    {
+        return "soft_bounced";
+    }
+    what.kind()
 }
 
 fn unparsable(why: &'static str) -> Understood {

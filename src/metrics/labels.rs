@@ -1,11 +1,13 @@
 //! What tells one time series of a metric from another.
 
+use std::borrow::Cow;
+
 use prometheus_client::encoding::EncodeLabelSet;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct AttemptLabels {
     pub(super) method: &'static str,
-    pub(super) provider: &'static str,
+    pub(super) provider: Cow<'static, str>,
     pub(super) outcome: &'static str,
 }
 
@@ -73,4 +75,9 @@ pub(super) struct BrakeLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct PrunedLabels {
     pub(super) what: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct EndpointLabels {
+    pub(super) state: &'static str,
 }

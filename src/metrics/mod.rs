@@ -3,7 +3,10 @@
 mod brakes;
 mod labels;
 mod refused;
+#[cfg(test)]
+mod tests;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
@@ -16,8 +19,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use brakes::BrakeGauges;
 use labels::{
-    AlarmLabels, AttemptLabels, EndLabels, FeedbackLabels, HealthLabels, IntakeLabels, LaneLabels,
-    ProviderLabels, PrunedLabels, SwitchLabels, WebhookLabels,
+    AlarmLabels, AttemptLabels, EndLabels, EndpointLabels, FeedbackLabels, HealthLabels,
+    IntakeLabels, LaneLabels, ProviderLabels, PrunedLabels, SwitchLabels, WebhookLabels,
 };
 use refused::Refused;
 
@@ -26,7 +29,8 @@ use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::brakes::Brake;
 use crate::store::jobs::Depth;
-use crate::store::providers::{Health, Switch, per_second};
+use crate::store::providers::{Health, Pause, Switch, per_second};
+use crate::store::webhooks::Troubled;
 
 /// Every metric of the program, registered once.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ pub struct Metrics {
     visits: Family<FeedbackLabels, Counter>,
     webhooks: Family<WebhookLabels, Counter>,
     spans: Family<WebhookLabels, Counter>,
+    held: Gauge<i64, AtomicI64>,
+    endpoints: Family<EndpointLabels, Gauge<i64, AtomicI64>>,
+    paused: Family<HealthLabels, Gauge<i64, AtomicI64>>,
     unmatched: Gauge<i64, AtomicI64>,
     alarms: Family<AlarmLabels, Gauge<i64, AtomicI64>>,
     depth: Family<LaneLabels, Gauge<i64, AtomicI64>>,
@@ -69,15 +76,28 @@ pub struct Waiting {
     pub unmatched: i64,
     /// Messages of queues that could not be enqueued.
     pub buried: i64,
+    /// Messages that may have gone and wait for a decision.
+    pub held: i64,
+    /// Webhook endpoints of applications that take nothing.
+    pub endpoints: Troubled,
+    /// What operators paused.
+    pub pauses: Vec<Pause>,
     pub alarms: Vec<Alarm>,
     /// Those that are on.
     pub brakes: Vec<Brake>,
 }
 
 /// Seconds; from a local relay to a slow provider's time-out.
-const SEND_BUCKETS: [f64; 12] = [
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+const SEND_BUCKETS: [f64; 13] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
+
+/// What alarms count. Each begins at zero: Prometheus sees no increase in a series that was not there.
+const COUNTED_OUTCOMES: [&str; 3] = ["accepted", "broken", "unknown"];
+const COUNTED_ENDS: [&str; 3] = ["sent", "rejected", "gave_up"];
+const COUNTED_FEEDBACK: [&str; 2] = ["bounced", "complained"];
+/// The `provider` of a pause of all providers of a method.
+const ALL_PROVIDERS: &str = "all";
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -101,6 +121,9 @@ impl Default for Metrics {
             visits: Family::default(),
             webhooks: Family::default(),
             spans: Family::default(),
+            held: Gauge::default(),
+            endpoints: Family::default(),
+            paused: Family::default(),
             unmatched: Gauge::default(),
             alarms: Family::default(),
             depth: Family::default(),
@@ -116,6 +139,9 @@ impl Default for Metrics {
         metrics.register_told(&mut told);
         metrics.brakes.register(&mut told);
         metrics.register_providers(&mut registry);
+        for kind in COUNTED_FEEDBACK {
+            metrics.feedback_series(kind, "applied", 0);
+        }
         Self {
             registry,
             told,
@@ -136,11 +162,6 @@ impl Metrics {
             "intake",
             "Messages from queues, by what became of them",
             self.intake.clone(),
-        );
-        registry.register(
-            "intake_buried",
-            "Messages from queues that wait for an operator, as of now (10,000 means at least)",
-            self.buried.clone(),
         );
         registry.register(
             "sends",
@@ -193,6 +214,27 @@ impl Metrics {
     }
 
     fn register_told(&self, told: &mut Registry) {
+        told.register(
+            "intake_buried",
+            "Messages from queues that wait for an operator, seconds ago at most (10,000 means at \
+             least)",
+            self.buried.clone(),
+        );
+        told.register(
+            "held",
+            "Messages that may have gone and wait for a decision (10,000 means at least)",
+            self.held.clone(),
+        );
+        told.register(
+            "webhook_endpoints",
+            "Endpoints of applications that take nothing at present, or are switched off",
+            self.endpoints.clone(),
+        );
+        told.register(
+            "provider_paused",
+            "1: an operator paused the provider, or (all) the method; absent: it is not paused",
+            self.paused.clone(),
+        );
         told.register(
             "feedback_unmatched",
             "Events that wait for their message, seconds ago at most (10,000 means at least)",
@@ -268,6 +310,22 @@ impl Metrics {
             self.provider_state.get_or_create(&labels).set(state);
             let active = i64::from(health.active);
             self.provider_active.get_or_create(&labels).set(active);
+            self.begin_at_zero(health);
+        }
+    }
+
+    fn begin_at_zero(&self, health: &Health) {
+        let method = health.method.as_str();
+        for outcome in COUNTED_OUTCOMES {
+            let provider = Cow::Owned(health.provider.clone());
+            drop(self.attempts.get_or_create(&AttemptLabels {
+                method,
+                provider,
+                outcome,
+            }));
+        }
+        for end in COUNTED_ENDS {
+            drop(self.ends.get_or_create(&EndLabels { method, end }));
         }
     }
 
@@ -293,7 +351,7 @@ impl Metrics {
         self.attempts
             .get_or_create(&AttemptLabels {
                 method,
-                provider,
+                provider: Cow::Borrowed(provider),
                 outcome,
             })
             .inc();
@@ -334,12 +392,13 @@ impl Metrics {
 
     /// `kind` must come from a closed vocabulary: a hostile sender must not make new time series.
     pub fn feedback(&self, kind: &str, result: &'static str) {
-        self.feedback
-            .get_or_create(&FeedbackLabels {
-                kind: kind.to_owned(),
-                result,
-            })
-            .inc();
+        self.feedback_series(kind, result, 1);
+    }
+
+    fn feedback_series(&self, kind: &str, result: &'static str, more: u64) {
+        let kind = kind.to_owned();
+        let labels = FeedbackLabels { kind, result };
+        self.feedback.get_or_create(&labels).inc_by(more);
     }
 
     pub fn visit(&self, kind: &'static str, result: &'static str) {
@@ -375,6 +434,24 @@ impl Metrics {
         self.unmatched.set(waiting.unmatched);
         self.buried.set(waiting.buried);
         self.brakes.set(&waiting.brakes);
+        self.held.set(waiting.held);
+        let endpoints = [
+            ("failing", waiting.endpoints.failing),
+            ("disabled", waiting.endpoints.disabled),
+        ];
+        for (state, count) in endpoints {
+            let labels = EndpointLabels { state };
+            self.endpoints.get_or_create(&labels).set(count);
+        }
+        self.paused.clear();
+        for pause in &waiting.pauses {
+            let provider = pause.provider.as_deref().unwrap_or(ALL_PROVIDERS);
+            let labels = HealthLabels {
+                method: pause.method.as_str(),
+                provider: provider.to_owned(),
+            };
+            self.paused.get_or_create(&labels).set(1);
+        }
         self.alarms.clear();
         for alarm in &waiting.alarms {
             let labels = AlarmLabels {
@@ -407,119 +484,4 @@ fn lanes() -> impl Iterator<Item = (Method, Priority)> {
     Method::SENT_BY_US
         .into_iter()
         .flat_map(|method| Priority::ALL.into_iter().map(move |lane| (method, lane)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::alarm::Kind;
-
-    #[test]
-    fn providers_have_their_rate_state_and_switches_and_no_limit_while_none_is_known() {
-        let metrics = Metrics::default();
-        let mut health = Health {
-            worker: "w-1".to_owned(),
-            method: Method::Email,
-            provider: "ses".to_owned(),
-            place: 1,
-            active: true,
-            state: "half_open".to_owned(),
-            rests_until: None,
-            rests_because: None,
-            taken_per_minute: 90,
-            allowed_per_minute: Some(600),
-            learnt_per_minute: None,
-            error: None,
-            seen_at: Timestamp::EPOCH,
-        };
-        let text = |metrics: &Metrics| metrics.render(None, Timestamp::EPOCH);
-        metrics.providers(std::slice::from_ref(&health));
-        metrics.switched(&Switch {
-            method: Method::Email,
-            worker: "w-1".to_owned(),
-            from: Some("ses".to_owned()),
-            to: None,
-            reason: String::new(),
-            at: Timestamp::EPOCH,
-        });
-        let all = text(&metrics);
-        for line in [
-            "provider_rate{method=\"email\",provider=\"ses\"} 1.5",
-            "provider_allowed{method=\"email\",provider=\"ses\"} 10.0",
-            "provider_state{method=\"email\",provider=\"ses\"} 1",
-            "provider_active{method=\"email\",provider=\"ses\"} 1",
-            "provider_switches_total{method=\"email\",from=\"ses\",to=\"none\"} 1",
-        ] {
-            assert!(all.contains(line), "{line} in {all}");
-        }
-        health.allowed_per_minute = None;
-        metrics.providers(&[health]);
-        assert!(!text(&metrics).contains("provider_allowed{"));
-    }
-
-    #[test]
-    fn every_queue_has_its_depth_and_age_and_an_empty_one_is_zero() {
-        let metrics = Metrics::default();
-        let now = Timestamp::from_millis(60_000);
-        let full = Depth {
-            method: Method::Email,
-            priority: Priority::Bulk,
-            waiting: 7,
-            oldest_due_at: Timestamp::EPOCH,
-        };
-        let series = |text: &str, name: &str, labels: &str, value: u64| {
-            let line = format!("sendtrail_queue_{name}{{{labels}}} {value}\n");
-            assert!(text.contains(&line), "{line} in {text}");
-        };
-        let bulk = "method=\"email\",lane=\"bulk\"";
-        let render = |depths| {
-            let waiting = Waiting {
-                depths,
-                unmatched: 0,
-                buried: 0,
-                alarms: Vec::new(),
-                brakes: Vec::new(),
-            };
-            metrics.render(Some(&waiting), now)
-        };
-        let text = render(vec![full]);
-        series(&text, "depth", bulk, 7);
-        series(&text, "age_seconds", bulk, 60);
-        series(&text, "depth", "method=\"push\",lane=\"high\"", 0);
-        let text = render(Vec::new());
-        series(&text, "depth", bulk, 0);
-        series(&text, "age_seconds", bulk, 0);
-    }
-
-    #[test]
-    fn without_a_database_the_process_tells_what_it_knows_itself() {
-        let metrics = Metrics::default();
-        metrics.enqueued(3);
-        let waiting = Waiting {
-            depths: Vec::new(),
-            unmatched: 7,
-            buried: 0,
-            alarms: vec![Alarm {
-                kind: Kind::FeedbackSilent,
-                subject: "ses".to_owned(),
-                since: Timestamp::EPOCH,
-            }],
-            brakes: Vec::new(),
-        };
-        let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
-        let down = metrics.render(None, Timestamp::EPOCH);
-        for text in [&up, &down] {
-            assert!(text.contains("sendtrail_enqueued_total 3\n"), "{text}");
-            assert_eq!(text.matches("# EOF").count(), 1, "{text}");
-            assert!(text.ends_with("# EOF\n"), "{text}");
-        }
-        assert!(up.contains("sendtrail_database_up 1\n"), "{up}");
-        assert!(up.contains("sendtrail_feedback_unmatched 7\n"), "{up}");
-        let alarm = "sendtrail_alarm{alarm=\"feedback_silent\",subject=\"ses\"} 1\n";
-        assert!(up.contains(alarm), "{up}");
-        assert!(down.contains("sendtrail_database_up 0\n"), "{down}");
-        // Old values would pass for new ones.
-        assert!(!down.contains("sendtrail_queue"), "{down}");
-        assert!(!down.contains("unmatched"), "{down}");
-    }
 }

@@ -163,6 +163,17 @@ impl Store {
         rows.iter().map(held).collect()
     }
 
+    /// How many of all businesses wait for a decision; counted up to `at_most`.
+    pub async fn count_held(&self, at_most: i64) -> Result<i64, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt =
+            sql("SELECT CAST(COUNT(*) AS bigint) AS n FROM (SELECT 1 AS one FROM held_jobs LIMIT ")
+                .bind(at_most)
+                .push(") AS h");
+        let row = tx.optional(stmt).await?;
+        row.map_or(Ok(0), |row| row.int("n"))
+    }
+
     /// Lets go of held ones that feedback shows to have gone, a part of them at a time: those after
     /// `after`. Returns after which to go on; `None` from the beginning.
     pub async fn settle_held(

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(16, "0016_counts"),
     migration!(17, "0017_causes"),
     migration!(18, "0018_privacy"),
+    migration!(19, "0019_operations"),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

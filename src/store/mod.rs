@@ -47,6 +47,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod keys;
 mod lessons;
+pub mod matters;
 mod migrate;
 pub mod opt_outs;
 mod pg_json;

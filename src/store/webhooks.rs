@@ -44,6 +44,14 @@ impl Endpoint {
     }
 }
 
+/// Endpoints of all businesses that take nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Troubled {
+    pub failing: i64,
+    /// Switched off.
+    pub disabled: i64,
+}
+
 /// An endpoint to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct NewEndpoint<'a> {
@@ -61,6 +69,9 @@ pub const ENDPOINTS_MAX: usize = 20;
 const REPLAYED_TOGETHER: i64 = 1_000;
 /// Endpoints that a check of the whole installation names.
 const DISABLED_SHOWN_MAX: i64 = 100;
+/// Endpoints of the whole installation that are looked through for those in trouble, every few
+/// seconds: some milliseconds.
+const ENDPOINTS_COUNTED_MAX: i64 = 10_000;
 
 macro_rules! columns {
     () => {
@@ -136,6 +147,24 @@ impl Store {
         ))
         .bind(DISABLED_SHOWN_MAX);
         tx.all(stmt).await?.iter().map(endpoint).collect()
+    }
+
+    /// How many of all businesses take nothing.
+    pub async fn troubled_webhooks(&self) -> Result<Troubled, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql("SELECT CAST(COUNT(disabled_at) AS bigint) AS disabled, \
+             CAST(COUNT(CASE WHEN disabled_at IS NULL THEN failing_since_at END) AS bigint) \
+             AS failing FROM (SELECT disabled_at, failing_since_at FROM webhook_endpoints \
+             ORDER BY id LIMIT ")
+        .bind(ENDPOINTS_COUNTED_MAX)
+        .push(") AS waiting");
+        let Some(row) = tx.optional(stmt).await? else {
+            return Ok(Troubled::default());
+        };
+        Ok(Troubled {
+            failing: row.int("failing")?,
+            disabled: row.int("disabled")?,
+        })
     }
 
     /// Nothing more is sent to it, and what waited for it never will be. `false`: there is none.

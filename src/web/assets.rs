@@ -42,6 +42,7 @@ pub(super) const STYLE: &str = concat!(
     include_str!("assets/console.css"),
     include_str!("assets/failures.css"),
     include_str!("assets/unsubscribe.css"),
+    include_str!("assets/reference.css"),
 );
 /// Of every page.
 pub(super) const LIVE: &str = include_str!("assets/live.js");

@@ -16,6 +16,7 @@ mod frame;
 mod headers;
 mod history;
 mod page;
+mod reference;
 mod resend;
 pub mod staff;
 mod tasks;
@@ -41,6 +42,7 @@ pub use failures::{
 };
 pub use headers::{entry_html, html, secure_headers};
 pub use history::{Chip, Choice, Form, Heading, Hint, Page};
+pub use reference::reference;
 pub use resend::{
     BarReason, Barred, Preview, Prospect, Resend, Run, RunState, Typed, Way, render_preview,
     render_resend, render_run,

@@ -58,7 +58,14 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 impl Caller {
     pub(super) fn new(settings: &WebhookSettings) -> Result<Self, reqwest::Error> {
-        let rules = settings.url_rules();
+        Self::with_rules(settings, settings.url_rules())
+    }
+
+    /// With other addresses allowed.
+    pub(super) fn with_rules(
+        settings: &WebhookSettings,
+        rules: UrlRules,
+    ) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .user_agent(concat!("sendtrail/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))

@@ -2,6 +2,7 @@
 //! served by a task of its own, so that a slow or dead one delays no other.
 
 mod caller;
+mod operations;
 mod payload;
 mod settings;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+pub use operations::{OperationsSettings, Teller};
 pub use settings::WebhookSettings;
 
 use caller::{Call, Caller, Concerns, Refusal};

@@ -1,6 +1,7 @@
 //! House rules that the compiler does not check, read from the sources. A rule is a function from the
 //! files to complaints; it comes with bad samples that it must refuse and good ones that it must not.
 
+mod alarms;
 mod files;
 mod imports;
 mod source;
@@ -17,7 +18,8 @@ struct Rule {
 }
 
 fn rules() -> impl Iterator<Item = &'static Rule> {
-    imports::RULES.iter().chain(files::RULES)
+    let rules = imports::RULES.iter().chain(files::RULES);
+    rules.chain(alarms::RULES)
 }
 
 #[test]

@@ -304,6 +304,12 @@ async fn held_ones_are_listed_page_by_page_and_by_business(db: &TestDb) {
     let left = nothing_left(&claim);
     db.store.record(&batch, &left).await.unwrap();
     assert_eq!(db.count("held_jobs").await, 6);
+    assert_eq!(
+        db.store.count_held(10).await.unwrap(),
+        6,
+        "of all businesses"
+    );
+    assert_eq!(db.store.count_held(4).await.unwrap(), 4, "and no more");
     ids.reverse();
     let (mut listed, mut after) = (Vec::new(), None);
     loop {

@@ -30,6 +30,7 @@ mod inbox;
 mod keys;
 mod lessons;
 mod lived;
+mod matters;
 mod opt_outs;
 mod plans;
 mod providers;
@@ -61,6 +62,7 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     plans::visits(db, id).await;
     staff::everything(db).await;
     exports::everything(db).await;
+    matters::everything(db).await;
     browse::everything(db).await;
     find::everything(db).await;
     tags::everything(db).await;

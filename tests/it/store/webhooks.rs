@@ -60,6 +60,12 @@ async fn due(db: &TestDb, held: &HeldEndpoint) -> Vec<(String, Uuid)> {
     due.into_iter().map(|it| (it.word, it.id)).collect()
 }
 
+/// How many endpoints are failing, and how many are switched off.
+async fn troubled(db: &TestDb) -> (i64, i64) {
+    let troubled = db.store.troubled_webhooks().await.unwrap();
+    (troubled.failing, troubled.disabled)
+}
+
 fn words(due: &[(String, Uuid)]) -> Vec<&str> {
     due.iter().map(|(word, _)| word.as_str()).collect()
 }
@@ -187,6 +193,7 @@ async fn what_is_not_taken_comes_again_and_the_endpoint_is_switched_off_after_da
     assert_eq!(fail().await, (false, 0));
     assert!(claim(db).await.is_empty(), "it rests");
     assert_eq!(state().await.state(), "failing");
+    assert_eq!(troubled(db).await, (1, 0));
     assert_eq!(state().await.last_error.as_deref(), Some("it answered 500"));
     db.pass(Duration::from_mins(1));
     assert_eq!(fail().await, (false, 1));
@@ -196,6 +203,7 @@ async fn what_is_not_taken_comes_again_and_the_endpoint_is_switched_off_after_da
     assert_eq!(fail().await, (true, 2));
     assert_eq!(state().await.state(), "disabled");
     assert_eq!(db.store.disabled_webhooks().await.unwrap().len(), 1);
+    assert_eq!(troubled(db).await, (0, 1));
     db.pass(Duration::from_mins(2));
     assert!(claim(db).await.is_empty());
     tell(db, id, 3, opened()).await;
@@ -204,6 +212,7 @@ async fn what_is_not_taken_comes_again_and_the_endpoint_is_switched_off_after_da
     let held = claim(db).await;
     assert_eq!(due(db, &held[0]).await.len(), 3);
     record(db, &held[0], WebhookEnd::Taken, &good(db)).await;
+    assert_eq!(troubled(db).await, (0, 0));
     let state = state().await;
     assert_eq!((state.state(), state.last_error), ("active", None));
     assert_eq!(state.last_delivered_at, Some(db.clock.now()));

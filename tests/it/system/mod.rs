@@ -2,6 +2,7 @@
 //! feedback, the command line.
 
 mod account_list;
+mod alarms;
 mod bounces;
 mod by_hand;
 mod by_sql;
@@ -18,12 +19,15 @@ mod files;
 mod forged;
 mod held;
 mod inbox;
+mod integrate;
+mod integrate_client;
 mod kill;
 mod leaving;
 mod localstack;
 mod many;
 mod many_events;
 mod matrix;
+mod operators;
 mod outage;
 mod pages_entry;
 mod pages_history;
@@ -32,11 +36,13 @@ mod pages_safe;
 mod poison;
 mod privacy;
 mod program;
+mod prometheus;
 mod providers;
 mod proxy;
 mod queue;
 mod rate;
 mod receiver;
+mod reference;
 mod restore;
 mod secrecy;
 mod sign_on;

@@ -1,0 +1,129 @@
+//! What operators are told of by the program itself, where nothing else watches it: that there is trouble,
+//! and that it is over.
+
+use std::time::Duration;
+
+use super::alarm::Kind;
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Matter {
+    /// One that the program raises while it lasts.
+    Alarm(Kind),
+    /// Urgent messages wait.
+    UrgentQueueOld,
+    QueueOld,
+    /// A worker lets a provider rest.
+    ProviderRests,
+    /// An operator paused a provider or a method.
+    ProviderPaused,
+    /// Messages may have gone and wait for a decision.
+    Held,
+    /// Messages of a queue could not be enqueued.
+    Buried,
+    /// An endpoint of an application is switched off.
+    WebhookDisabled,
+}
+
+impl Matter {
+    const OWN: [Self; 7] = [
+        Self::UrgentQueueOld,
+        Self::QueueOld,
+        Self::ProviderRests,
+        Self::ProviderPaused,
+        Self::Held,
+        Self::Buried,
+        Self::WebhookDisabled,
+    ];
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        Kind::ALL.into_iter().map(Self::Alarm).chain(Self::OWN)
+    }
+
+    /// The word of the table and of the event.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alarm(kind) => kind.as_str(),
+            Self::UrgentQueueOld => "urgent_queue_old",
+            Self::QueueOld => "queue_old",
+            Self::ProviderRests => "provider_rests",
+            Self::ProviderPaused => "provider_paused",
+            Self::Held => "held",
+            Self::Buried => "buried",
+            Self::WebhookDisabled => "webhook_disabled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::all().find(|matter| matter.as_str() == text)
+    }
+
+    /// How long it lasts before anybody is told: what is over soon is no news. As `for:` of the alarms
+    /// for Prometheus.
+    pub const fn patience(self) -> Duration {
+        match self {
+            // Seen every ten minutes, or after a quarter of an hour of silence.
+            Self::Alarm(_) | Self::Buried | Self::WebhookDisabled => Duration::ZERO,
+            Self::UrgentQueueOld => Duration::from_mins(2),
+            Self::QueueOld => Duration::from_mins(5),
+            Self::ProviderRests => Duration::from_mins(10),
+            Self::Held => Duration::from_hours(1),
+            Self::ProviderPaused => Duration::from_hours(4),
+        }
+    }
+
+    /// What it means, in one sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Alarm(kind) => kind.sentence(),
+            Self::UrgentQueueOld => "Urgent messages have been due for more than a minute.",
+            Self::QueueOld => "Messages have been due for more than a quarter of an hour.",
+            Self::ProviderRests => {
+                "The provider's calls fail, so that it rests and is tried now and again."
+            }
+            Self::ProviderPaused => "It was paused hours ago, and nothing is sent by it.",
+            Self::Held => "Messages may or may not have been sent, and wait for a decision.",
+            Self::Buried => "Messages of a queue are wrong, and were put aside.",
+            Self::WebhookDisabled => {
+                "The application's endpoint took nothing for too long and is switched off."
+            }
+        }
+    }
+
+    /// What an operator can do.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Alarm(kind) => kind.remedy(),
+            Self::UrgentQueueOld | Self::QueueOld | Self::ProviderRests => {
+                "`sendtrail providers list` shows what rests, what is paused, and how fast each may be \
+                 called."
+            }
+            Self::ProviderPaused => "`sendtrail providers resume`, if the reason is gone.",
+            Self::Held => "`GET /v1/notifications?state=held` lists them.",
+            Self::Buried => "`sendtrail intake buried list` says what is wrong with each.",
+            Self::WebhookDisabled => {
+                "Mend the application, then `sendtrail webhooks enable` and `replay`."
+            }
+        }
+    }
+}
+
+/// A matter and what it is about: a topic's ARN, a provider's name, a queue. No personal data.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Concern {
+    pub matter: Matter,
+    pub subject: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_matter_has_a_word_of_its_own() {
+        for matter in Matter::all() {
+            assert_eq!(Matter::parse(matter.as_str()), Some(matter));
+        }
+        assert_eq!(Matter::parse(""), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Every alarm for Prometheus, in Prometheus itself: none in a healthy run, and each once its condition is
+//! brought about.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use sendtrail::clock::Clock;
+use sendtrail::domain::alarm::Kind;
+use sendtrail::domain::form::Form;
+use sendtrail::domain::method::{Method, Priority};
+use sendtrail::sandbox::Sandbox;
+use sendtrail::store::buried::NewBuried;
+use sendtrail::store::jobs::Wanted;
+use sendtrail::store::providers::Order;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+
+use super::child::{Variables, run};
+use super::program::Program;
+use super::prometheus::{Prometheus, names};
+use super::proxy::{Proxy, State};
+use super::rate::{BySandbox as _, sandbox};
+use super::receiver::Receiver;
+use super::signed::{TOPIC, envelope, open_of, trust};
+use crate::store::make::{delivered, email, enqueued, happening, incoming, push, send_one};
+use crate::support::db::{TestDb, on_postgres, on_sqlite};
+
+/// For all of it on a busy machine, with a debug build.
+const TIMEOUT: Duration = Duration::from_mins(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const HOUR: Duration = Duration::from_hours(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_alarm_fires_for_its_cause_and_none_in_a_healthy_run() {
+    on_sqlite(async |good| on_postgres(async |bad| each_alarm(good, bad).await).await).await;
+}
+
+async fn each_alarm(good: &TestDb, bad: &TestDb) {
+    good.clock.set(Clock::system().now());
+    let variables = Variables::of(good)
+        .sandbox()
+        .with("WEBHOOKS__ALLOW_HTTP", "true")
+        .with("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true")
+        .with("FEEDBACK__SNS__TOPICS", TOPIC);
+    let program = Program::start_with(&variables, trust()).await;
+    let prometheus = Prometheus::start(&[program.app.address()]).await;
+    is_healthy(&program, &prometheus).await;
+
+    let troubled = Troubled::start(bad).await;
+    let targets = [program.app.address(), troubled.program.app.address()];
+    prometheus.scrape(&targets);
+    let began = Instant::now();
+    while prometheus.value("count(sendtrail_database_up == 1)").await != Some(2.0) {
+        assert!(began.elapsed() < TIMEOUT, "the second is not scraped");
+        sleep(POLL_INTERVAL).await;
+    }
+    receives(&variables, &program).await;
+    reports(good, &program).await;
+    operates(good).await;
+    troubled.goes_wrong(bad).await;
+
+    let (mut wanted, mut fired) = (names(), BTreeSet::new());
+    let last = ["SendtrailDatabaseUnreadable", "SendtrailDown"];
+    wanted.retain(|name| !last.contains(&name.as_str()));
+    prometheus.until_fired(&wanted, &mut fired, TIMEOUT).await;
+    for name in last {
+        assert!(!fired.contains(name), "{name} has no cause yet");
+    }
+    troubled.proxy.become_now(State::Down);
+    let unreadable = BTreeSet::from([last[0].to_owned()]);
+    prometheus
+        .until_fired(&unreadable, &mut fired, TIMEOUT)
+        .await;
+    troubled.proxy.become_now(State::Up);
+    troubled.program.app.stop().await;
+    prometheus.until_fired(&names(), &mut fired, TIMEOUT).await;
+    assert!(program.app.stop().await);
+}
+
+fn to(story: &str, count: usize) -> Vec<Value> {
+    let one = |number| {
+        json!({"client": "C-1", "method": "email", "type": "Offer",
+            "to": format!("{story}+{number}@simulator.test"),
+            "content": {"subject": "Offer", "text": "Offer"}})
+    };
+    (0..count).map(one).collect()
+}
+
+fn sms(to: &str) -> Value {
+    json!({"client": "C-1", "method": "sms", "to": to, "type": "Code",
+        "content": {"text": "1234"}})
+}
+
+/// Some of everything, also of what goes wrong on a good day.
+async fn is_healthy(program: &Program, prometheus: &Prometheus) {
+    let client = &program.client;
+    let mut notifications = to("opened", 120);
+    notifications.extend(to("bounced", 1));
+    notifications.extend(to("rejected", 2));
+    notifications.extend((0..9).map(|_| sms("+15005550006")));
+    client.enqueue(&notifications).await;
+    assert_eq!(client.post_feedback(forged()).await.0, 403);
+    let accepted = "sum(sendtrail_sends_total{outcome=\"accepted\"}) >= 130";
+    let opened = "sum(sendtrail_feedback_total{kind=\"opened\",result=\"applied\"}) >= 120";
+    let began = Instant::now();
+    for expression in [accepted, opened] {
+        while prometheus.value(expression).await.is_none() {
+            assert_eq!(prometheus.alarms().await, [], "a healthy run");
+            assert!(began.elapsed() < TIMEOUT, "never came: {expression}");
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+    // Longer than what the database told is kept, and two looks at the rules.
+    let until = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < until {
+        assert_eq!(prometheus.alarms().await, [], "a healthy run");
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Of a topic that is none of ours.
+fn forged() -> String {
+    let mut envelope = envelope(&open_of("0197a2c4-0000-7000-8000-000000000000"));
+    envelope["TopicArn"] = "arn:aws:sns:us-east-1:999999999999:ses-feedback".into();
+    envelope.to_string()
+}
+
+/// Recipients and applications that do not want what they get.
+async fn receives(variables: &Variables, program: &Program) {
+    let gone = Receiver::start(&[410; 9]).await;
+    for url in [&gone.url(), "http://127.0.0.1:9/nobody"] {
+        let added = run(variables, &["webhooks", "add", "--url", url]);
+        assert_eq!(added.code, Some(0), "{added:?}");
+    }
+    let mut notifications = to("bounced", 190);
+    notifications.extend(to("complained", 190));
+    notifications.extend((0..70).map(|_| sms("+15005550001")));
+    program.client.enqueue(&notifications).await;
+}
+
+/// Providers that report the wrong things, or cannot report.
+async fn reports(db: &TestDb, program: &Program) {
+    for number in 0..150 {
+        let now = db.clock.now();
+        let happenings = vec![happening(number + 1, now, delivered())];
+        let name = format!("of another program {number}");
+        let message = incoming(&name, None, Some(&name), happenings);
+        db.store.keep_feedback(message).await.unwrap();
+    }
+    for _ in 0..12 {
+        assert_eq!(program.client.post_feedback(forged()).await.0, 403);
+    }
+    for kind in [
+        Kind::SubscriptionMissing,
+        Kind::SubscriptionPending,
+        Kind::CertificateUnavailable,
+    ] {
+        db.store.raise(kind, TOPIC).await.unwrap();
+    }
+}
+
+/// What waits for an operator.
+async fn operates(db: &TestDb) {
+    let order = Order {
+        method: Method::Push,
+        provider: Some("sns"),
+        by: "a test",
+    };
+    db.store.pause_provider(order, "a test").await.unwrap();
+    let buried = NewBuried {
+        business: "default",
+        source: "a queue",
+        message_id: "m-1",
+        reason: json!([]),
+        body: "no JSON",
+    };
+    db.store.bury(buried).await.unwrap();
+}
+
+/// A program whose providers fail in their ways, and on whose database others died.
+struct Troubled {
+    program: Program,
+    proxy: Proxy,
+    /// Of SES; it tells nobody what became of a message.
+    _sandbox: Sandbox,
+}
+
+/// Longer than the slowest answer that is no trouble.
+const SLOW: Duration = Duration::from_millis(5_500);
+
+impl Troubled {
+    async fn start(db: &TestDb) -> Self {
+        an_hour_ago(db).await;
+        let (proxy, sandbox) = (Proxy::start(db).await, sandbox().await);
+        let variables = Variables::of(db)
+            .with("DATABASE__URL", &proxy.url(db))
+            .by_ses(&sandbox)
+            .with("EMAIL__UNKNOWN", "hold")
+            .with("DELIVERY__UNKNOWN_GRACE_MS", "100")
+            .with("DELIVERY__BREAKER__FAILURES", "1000")
+            .with("DELIVERY__BROKEN_PAUSE_MS", "1000")
+            .with("PUSH__PROVIDERS", "")
+            .with("SMS__PROVIDERS", "twilio")
+            .with(
+                "TWILIO__ENDPOINT_URL",
+                &format!("http://{}", refuses().await),
+            )
+            .with("TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000000")
+            .with("TWILIO__AUTH_TOKEN", "test")
+            .with("TWILIO__FROM", "+15005550006");
+        let program = Program::start(&variables).await;
+        Self {
+            program,
+            proxy,
+            _sandbox: sandbox,
+        }
+    }
+
+    /// Answers are lost, credentials are refused, a worker dies.
+    async fn goes_wrong(&self, db: &TestDb) {
+        let mut notifications = to("lost-answer", 15);
+        notifications.extend((0..9).map(|_| sms("+14155550100")));
+        self.program.client.enqueue(&notifications).await;
+        let wanted = Wanted {
+            worker: "gone",
+            provider: "none",
+            method: Method::Push,
+            forms: &[Form::Plain],
+            limit: 1,
+            bytes_max: u64::MAX,
+            lease: Duration::from_secs(1),
+        };
+        assert!(db.store.claim(wanted).await.unwrap().is_some());
+    }
+}
+
+/// Push messages that nobody sends, and emails of which SES tells nothing.
+async fn an_hour_ago(db: &TestDb) {
+    db.clock.set(Clock::system().now().minus(HOUR));
+    for number in 0..20 {
+        enqueued(&db.store, vec![email("C-1")]).await;
+        send_one(&db.store, db.clock.now(), &format!("of SES {number}")).await;
+    }
+    let mut urgent = push("C-1");
+    urgent.priority = Priority::High;
+    enqueued(
+        &db.store,
+        vec![urgent.clone(), urgent, push("C-1"), push("C-1")],
+    )
+    .await;
+    db.clock.set(Clock::system().now());
+}
+
+/// A provider that takes its time to refuse our credentials.
+async fn refuses() -> SocketAddr {
+    let answer = async || {
+        sleep(SLOW).await;
+        let body = json!({"code": 20003, "message": "Authenticate", "status": 401}).to_string();
+        (StatusCode::UNAUTHORIZED, body)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
