@@ -63,7 +63,7 @@ struct ChangeJson {
     at: Timestamp,
     /// The name of who changed it.
     user: String,
-    /// `description`, `tags` or `card`.
+    /// `description`, `tags`, `card`, or `override`: it was sent again although the address was suppressed.
     what: &'static str,
     before: Option<String>,
     after: Option<String>,
@@ -74,6 +74,7 @@ impl From<Changed> for ChangeJson {
         let (what, before, after) = match changed.edit {
             Edit::Description { before, after } => ("description", before, after),
             Edit::Card { before, after, .. } => ("card", before, after),
+            Edit::Override { why } => ("override", None, Some(why)),
             Edit::Tags { before, after } => {
                 ("tags", Some(before.join(", ")), Some(after.join(", ")))
             }
@@ -177,14 +178,13 @@ impl ClientExport {
             ..Filter::default()
         };
         let page = self.store.history(&self.business, &filter).await?;
-        let last = page.entries.last().map(|entry| entry.id);
         for entry in page.entries {
             self.addresses
                 .extend(entry.to.iter().map(|to| to.to_lowercase()));
             let exported = self.entry(entry).await?;
             self.add(piece, &exported)?;
         }
-        Ok(match last.filter(|_| page.more) {
+        Ok(match page.next {
             Some(last) => Part::Entries(Some(last)),
             None => self.list(piece, "tasks", Part::Tasks(uuid::Uuid::nil())),
         })

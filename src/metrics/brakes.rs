@@ -55,11 +55,8 @@ mod tests {
         };
         let render = |brakes| {
             let waiting = Waiting {
-                depths: Vec::new(),
-                unmatched: 0,
-                buried: 0,
-                alarms: Vec::new(),
                 brakes,
+                ..Waiting::default()
             };
             metrics.render(Some(&waiting), Timestamp::EPOCH)
         };

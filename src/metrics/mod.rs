@@ -69,7 +69,7 @@ pub struct Metrics {
 }
 
 /// What waits in the database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Waiting {
     pub depths: Vec<Depth>,
     /// Events whose message is not known.

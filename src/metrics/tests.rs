@@ -5,19 +5,6 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::alarm::Kind;
 
-fn nothing() -> Waiting {
-    Waiting {
-        depths: Vec::new(),
-        unmatched: 0,
-        buried: 0,
-        held: 0,
-        endpoints: Troubled::default(),
-        pauses: Vec::new(),
-        alarms: Vec::new(),
-        brakes: Vec::new(),
-    }
-}
-
 fn silent() -> Alarm {
     Alarm {
         kind: Kind::FeedbackSilent,
@@ -105,7 +92,7 @@ fn every_queue_has_its_depth_and_age_and_an_empty_one_is_zero() {
     let render = |depths| {
         let waiting = Waiting {
             depths,
-            ..nothing()
+            ..Waiting::default()
         };
         metrics.render(Some(&waiting), now)
     };
@@ -125,7 +112,7 @@ fn without_a_database_the_process_tells_what_it_knows_itself() {
     let waiting = Waiting {
         unmatched: 7,
         alarms: vec![silent()],
-        ..nothing()
+        ..Waiting::default()
     };
     let up = metrics.render(Some(&waiting), Timestamp::EPOCH);
     let down = metrics.render(None, Timestamp::EPOCH);
@@ -155,7 +142,7 @@ fn what_an_alarm_counts_begins_at_zero_and_a_pause_is_there_while_it_lasts() {
             disabled: 1,
         },
         pauses: vec![paused(None), paused(Some("sns"))],
-        ..nothing()
+        ..Waiting::default()
     };
     let all = metrics.render(Some(&waiting), Timestamp::EPOCH);
     for line in [
@@ -173,7 +160,7 @@ fn what_an_alarm_counts_begins_at_zero_and_a_pause_is_there_while_it_lasts() {
             "{line} in {all}"
         );
     }
-    let resumed = metrics.render(Some(&nothing()), Timestamp::EPOCH);
+    let resumed = metrics.render(Some(&Waiting::default()), Timestamp::EPOCH);
     assert!(!resumed.contains("provider_paused"), "{resumed}");
     // Counted once, however often the worker looks.
     metrics.attempt(Method::Email, "ses", "broken", Duration::ZERO);
@@ -196,7 +183,7 @@ fn all() -> String {
     let waiting = Waiting {
         pauses: vec![paused(None)],
         alarms: vec![silent()],
-        ..nothing()
+        ..Waiting::default()
     };
     metrics.render(Some(&waiting), Timestamp::EPOCH)
 }

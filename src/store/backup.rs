@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::db::Db;
+use super::db::Pools;
 use super::{Error, Store};
 
 /// Why there is no copy.
@@ -27,7 +27,7 @@ impl Store {
     /// Writes all that is committed now to a new file, without holding up who writes. The file is whole
     /// once it has its name.
     pub async fn backup(&self, to: &Path) -> Result<(), NoBackup> {
-        if let Db::Postgres(_) = self.db {
+        if let Pools::Postgres(_) = self.db.pools {
             return Err(NoBackup::Postgres);
         }
         let shown = || to.display().to_string();

@@ -1,6 +1,6 @@
 //! How the database is set, as far as that decides whether what was acknowledged is kept.
 
-use super::db::{Db, Tx};
+use super::db::{Pools, Tx};
 use super::stmt::sql;
 use super::{Error, Store};
 
@@ -29,8 +29,8 @@ pub enum Condition {
 impl Store {
     pub async fn condition(&self) -> Result<Condition, Error> {
         let mut tx = self.db.read().await?;
-        match self.db {
-            Db::Sqlite { .. } => {
+        match self.db.pools {
+            Pools::Sqlite { .. } => {
                 let mode = sql("SELECT journal_mode AS mode FROM pragma_journal_mode()");
                 let file = sql("SELECT file FROM pragma_database_list() WHERE name = 'main'");
                 Ok(Condition::Sqlite {
@@ -38,7 +38,7 @@ impl Store {
                     path: text(&mut tx, file, "file").await?,
                 })
             }
-            Db::Postgres(_) => {
+            Pools::Postgres(_) => {
                 let stmt = sql(
                     "SELECT CAST(current_setting('server_version_num') AS bigint) AS version, \
                      current_setting('fsync') AS fsync, \

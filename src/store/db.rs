@@ -173,7 +173,7 @@ impl Db {
     /// Copies all that is committed into a new file; SQLite's alone. On a connection of its own: it may take
     /// as long as the database is large.
     pub(crate) async fn copy_to(&self, path: &str) -> Result<(), Error> {
-        if let Self::Sqlite { reader, .. } = self {
+        if let Pools::Sqlite { reader, .. } = &self.pools {
             let options = reader.connect_options();
             let mut connection = SqliteConnection::connect_with(&options).await?;
             let copy = sqlx::query("VACUUM INTO ?").bind(path);
@@ -221,7 +221,7 @@ impl Tx {
     /// On SQLite, whether what is deleted is overwritten in the file wherever it stood, or only where that
     /// costs nothing more. Holds for the connection, whatever becomes of the transaction.
     pub(crate) async fn overwrite(&mut self, everywhere: bool) -> Result<(), Error> {
-        if let Self::Sqlite(tx) = self {
+        if let Open::Sqlite(tx) = &mut self.open {
             let pragma = if everywhere {
                 "PRAGMA secure_delete = ON"
             } else {

@@ -111,28 +111,40 @@ fn migrator(text: impl Fn(&Pair) -> &'static str) -> Migrator {
 
 /// The newest version that was applied is the newest that this program knows.
 pub(super) async fn check(db: &Db) -> Result<(), Error> {
+    let found = applied(db).await?;
+    if found > newest() {
+        return Err(newer(found));
+    }
+    check_at_least(db).await
+}
+
+/// It is that or a newer one.
+pub(super) async fn check_at_least(db: &Db) -> Result<(), Error> {
+    let (found, known) = (applied(db).await?, newest());
+    if found < known {
+        return Err(Error::Schema(format!(
+            "the schema is at version {found}, this program needs {known}: run `sendtrail migrate`"
+        )));
+    }
+    Ok(())
+}
+
+/// The newest version that was applied; 0: none.
+async fn applied(db: &Db) -> Result<i64, Error> {
     let mut tx = db.read().await?;
-    let known = newest();
     let found = tx
         .optional(sql(
             "SELECT CAST(MAX(version) AS bigint) AS v FROM _sqlx_migrations",
         ))
         .await;
-    let found = match found {
-        Ok(row) => row
+    match found {
+        Ok(row) => Ok(row
             .map(|row| row.opt_int("v"))
             .transpose()?
             .flatten()
-            .unwrap_or(0),
+            .unwrap_or(0)),
         // No such table: nothing was ever applied.
-        Err(Error::Statement(_)) => 0,
-        Err(other) => return Err(other),
-    };
-    match found.cmp(&known) {
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Less => Err(Error::Schema(format!(
-            "the schema is at version {found}, this program needs {known}: run `sendtrail migrate`"
-        ))),
-        std::cmp::Ordering::Greater => Err(newer(found)),
+        Err(Error::Statement(_)) => Ok(0),
+        Err(other) => Err(other),
     }
 }

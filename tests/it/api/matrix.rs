@@ -19,7 +19,7 @@ const ENQUEUE: Needs = Needs::Scope("enqueue");
 const ADMIN: Needs = Needs::Scope("admin");
 
 /// As the document has them. What deletes comes last.
-const ROUTES: [(&str, &str, Needs); 53] = [
+const ROUTES: [(&str, &str, Needs); 56] = [
     ("GET", "/openapi.json", Needs::Nothing),
     ("POST", "/v1/notifications", ENQUEUE),
     ("GET", "/v1/notifications", READ),

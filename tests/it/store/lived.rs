@@ -253,6 +253,13 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
         .edit_entry(BUSINESS, sent[0], "S-1", &tagged)
         .await
         .unwrap();
+    let overridden = Edit::Override {
+        why: "zqreason".to_owned(),
+    };
+    store
+        .edit_entry(BUSINESS, sent[0], "S-1", &overridden)
+        .await
+        .unwrap();
     let run = NewRun {
         id: Uuid::from_u128(77),
         business: BUSINESS,
@@ -260,6 +267,8 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
         staff_id: "S-1",
         filter: json!({"query": "search=zqclient", "sight": "all"}),
         total: 1,
+        causes: &[],
+        by: "S-1",
     };
     store.begin_resend_run(run).await.unwrap();
     let body = format!("{{\"client\":{{\"id\":\"{CLIENT}\"}},\"to\":1}}");

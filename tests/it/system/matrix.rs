@@ -82,7 +82,7 @@ const CONTACT: &[(&str, &str)] = &[
 ];
 
 /// What ends the session comes last.
-const PAGES: [Line; 43] = [
+const PAGES: [Line; 44] = [
     get("/", CONTACTS, About::Nothing, 200),
     get(
         "/live",
