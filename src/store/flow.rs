@@ -14,6 +14,7 @@ use crate::domain::flow::{self, Flow, Kind, Range, Step, Sum};
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
+use crate::fault;
 
 /// The business of what belongs to none.
 pub const INSTALLATION: &str = "";
@@ -358,6 +359,7 @@ impl Store {
             return Ok(false);
         }
         tx.execute(add(folded)).await?;
+        fault::at(fault::Step::Folding);
         tx.commit().await?;
         Ok(i64::try_from(taken.len()).is_ok_and(|taken| taken >= FOLDED_MAX))
     }
