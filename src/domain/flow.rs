@@ -366,7 +366,7 @@ impl Tally {
         amount.copied().unwrap_or(0)
     }
 
-    fn add(&mut self, sum: &Sum) {
+    pub fn add(&mut self, sum: &Sum) {
         let place = Kind::ALL.iter().position(|other| *other == sum.kind);
         if let Some(slot) = place.and_then(|place| self.amounts.get_mut(place)) {
             *slot += sum.amount;
