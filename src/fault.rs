@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Rescuing,
     /// A dead worker's claim is taken up.
     Rescued,
+    /// Counts are added to their sums and taken away, and that is not committed.
+    Folding,
     /// Messages of a queue are enqueued or buried; none of them is deleted from it.
     TakenOver,
 }

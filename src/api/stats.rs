@@ -117,7 +117,7 @@ pub(super) async fn show(
     let range = range(&pairs)?;
     let store = &shared.api.store;
     let flow = store.flow(business, range).await?;
-    let shares = store.flow_shares(business, range).await?;
+    let by_subject = store.flow_shares(business, range).await?;
     let depths = store.depth_of(business).await?;
     let now = shared.api.clock.now();
     let series = flow.bins.iter().map(|(at, tally)| BinJson {
@@ -130,7 +130,7 @@ pub(super) async fn show(
         bin_seconds: bin.as_secs(),
         series: series.collect(),
         totals: counts(|kind| flow.total.of(kind)),
-        by_provider: by_provider(&shares),
+        by_provider: by_provider(&by_subject),
         time_to_send: quantiles(&flow.total, |tally| &tally.to_send),
         time_to_deliver: quantiles(&flow.total, |tally| &tally.to_deliver),
         queues: depths.iter().map(|depth| queue(depth, now)).collect(),

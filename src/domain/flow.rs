@@ -110,7 +110,16 @@ pub fn bucket_of(kind: Kind, facts: &Facts, due_at: Timestamp, now: Timestamp) -
         Kind::Sent => sent_at.map(|at| at.since(due_at)),
         Kind::Delivered => facts.delivered_at.map(|at| at.since(due_at)),
         Kind::Bounced | Kind::BouncedForGood | Kind::Complained => sent_at.map(|at| now.since(at)),
-        _untimed => None,
+        Kind::Enqueued
+        | Kind::Failed
+        | Kind::Opened
+        | Kind::Clicked
+        | Kind::Unsubscribed
+        | Kind::FeedbackApplied
+        | Kind::FeedbackUnmatched
+        | Kind::FeedbackNoted
+        | Kind::FeedbackDuplicate
+        | Kind::FeedbackRefused => None,
     };
     took.map_or(0, bucket)
 }
@@ -357,15 +366,15 @@ impl Tally {
         amount.copied().unwrap_or(0)
     }
 
-    fn add(&mut self, sum: &Sum) {
+    pub fn add(&mut self, sum: &Sum) {
         let place = Kind::ALL.iter().position(|other| *other == sum.kind);
         if let Some(slot) = place.and_then(|place| self.amounts.get_mut(place)) {
             *slot += sum.amount;
         }
-        match sum.kind {
-            Kind::Sent => self.to_send.add(sum.bucket, sum.amount),
-            Kind::Delivered => self.to_deliver.add(sum.bucket, sum.amount),
-            _untimed => {}
+        if sum.kind == Kind::Sent {
+            self.to_send.add(sum.bucket, sum.amount);
+        } else if sum.kind == Kind::Delivered {
+            self.to_deliver.add(sum.bucket, sum.amount);
         }
     }
 }

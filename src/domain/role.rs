@@ -85,12 +85,13 @@ impl Role {
         match right {
             Right::SeeContacts | Right::EnterContacts => true,
             Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
-            Right::SeeStaff | Right::EraseClients => matches!(self, Self::Admin),
+            Right::SeeStaff | Right::EraseClients | Right::Operate => {
+                matches!(self, Self::Admin)
+            }
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
             }
-            Right::Operate => matches!(self, Self::Admin),
         }
     }
 

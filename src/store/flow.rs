@@ -10,10 +10,11 @@ use super::stmt::{Arg, Kind as Column, Rows, Stmt, sql};
 use super::{Error, Store};
 use crate::clock::Clock;
 use crate::domain::facts::Facts;
-use crate::domain::flow::{self, Flow, Kind, Range, Step, Sum};
+use crate::domain::flow::{self, Flow, Kind, Range, Step, Sum, Tally};
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
+use crate::fault;
 
 /// The business of what belongs to none.
 pub const INSTALLATION: &str = "";
@@ -240,28 +241,66 @@ impl Store {
         let now = self.clock.now();
         let mut tx = self.db.read().await?;
         let stmt = sql(
-            "SELECT at, kind, bucket, CAST(SUM(amount) AS bigint) AS amount FROM \
-             (SELECT c.at, c.kind, c.bucket, c.amount FROM flow_counts c WHERE ",
+            "SELECT at, kind, CASE WHEN kind IN ('sent', 'delivered') THEN bucket ELSE 0 END AS took, \
+             CAST(SUM(amount) AS bigint) AS amount FROM (SELECT c.at, c.kind, c.bucket, c.amount \
+             FROM flow_counts c WHERE ",
         );
         let stmt = folded(stmt, business, range, now).push(
             " UNION ALL SELECT unfolded.at, unfolded.kind, unfolded.bucket, unfolded.amount FROM ",
         );
         let stmt = unfolded(stmt, business, range, now)
-            .push(") AS counted GROUP BY at, kind, bucket ORDER BY at LIMIT ")
+            .push(") AS counted GROUP BY at, kind, took ORDER BY at LIMIT ")
             .bind(SUMS_MAX);
         let mut sums = Vec::new();
         for row in tx.all(stmt).await? {
             sums.push(Sum {
                 at: row.time("at")?,
                 kind: row.word("kind", Kind::parse)?,
-                bucket: row.int("bucket")?,
+                bucket: row.int("took")?,
                 amount: row.int("amount")?,
             });
         }
         Ok(Flow::new(range, now, &sums))
     }
 
-    /// The same by method and by subject, in one sum each.
+    /// What was counted of a business in the last full minute.
+    pub async fn flow_of_last_minute(&self, business: &str) -> Result<Tally, Error> {
+        let minute = Step::Minute
+            .floor(self.clock.now())
+            .minus(Step::Minute.length());
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT kind, CAST(SUM(amount) AS bigint) AS amount FROM (SELECT c.kind, c.amount \
+             FROM flow_counts c WHERE c.business_id = ",
+        )
+        .bind(business)
+        .push(" AND c.step_seconds = ")
+        .bind(Step::Minute.seconds())
+        .push(" AND c.at = ")
+        .bind(minute)
+        .push(
+            " UNION ALL SELECT unfolded.kind, unfolded.amount FROM (SELECT u.kind, u.amount \
+             FROM flow_increments u WHERE u.business_id = ",
+        )
+        .bind(business)
+        .push(" AND u.at = ")
+        .bind(minute)
+        .push(" LIMIT ")
+        .bind(UNFOLDED_READ)
+        .push(") AS unfolded) AS counted GROUP BY kind");
+        let mut tally = Tally::default();
+        for row in tx.all(stmt).await? {
+            tally.add(&Sum {
+                at: minute,
+                kind: row.word("kind", Kind::parse)?,
+                bucket: 0,
+                amount: row.int("amount")?,
+            });
+        }
+        Ok(tally)
+    }
+
+    /// The counts of a range by method and by subject, in one sum each.
     pub async fn flow_shares(&self, business: &str, range: Range) -> Result<Vec<Share>, Error> {
         let now = self.clock.now();
         let mut tx = self.db.read().await?;
@@ -358,6 +397,7 @@ impl Store {
             return Ok(false);
         }
         tx.execute(add(folded)).await?;
+        fault::at(fault::Step::Folding);
         tx.commit().await?;
         Ok(i64::try_from(taken.len()).is_ok_and(|taken| taken >= FOLDED_MAX))
     }

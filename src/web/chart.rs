@@ -273,8 +273,7 @@ mod tests {
         }
         assert_eq!(count(9_999.0), "9999");
         assert_eq!(count(12_300_000.0), "12M");
-        assert_eq!(nice(0.0), 2.0);
-        assert_eq!(nice(430.0), 500.0);
+        assert_eq!([0.0, 430.0].map(|most| count(nice(most))), ["2", "500"]);
     }
 
     #[test]

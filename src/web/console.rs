@@ -164,10 +164,6 @@ impl Console {
         When::new(self.now)
     }
 
-    fn ranges(&self) -> [Range; 6] {
-        Range::ALL
-    }
-
     fn waiting(&self) -> i64 {
         self.queues.iter().map(|queue| queue.waiting).sum()
     }
@@ -248,5 +244,158 @@ impl Installation {
 
     fn more_buried(&self) -> bool {
         self.buried >= self.counted_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chart::{Series, Unit};
+    use super::*;
+
+    const HOSTILE: &str = "<script>alert(1)</script>";
+
+    fn chart(id: &'static str, unit: Unit, lines: usize) -> Chart {
+        let at = |n: i64| Timestamp::from_millis(1_798_794_000_000 + n * 86_400_000);
+        let names = [
+            "enqueued",
+            "sent",
+            "delivered",
+            "opened",
+            "bounced",
+            "failed",
+        ];
+        let line = |name: &'static str| Series {
+            name,
+            class: name,
+            values: (0..90).map(|n| Some(f64::from(n) * 123_456.0)).collect(),
+            total: "50000000".to_owned(),
+        };
+        Chart {
+            id,
+            title: "Title",
+            unit,
+            bins: (0..90).map(at).collect(),
+            bin: Duration::from_hours(24),
+            lines: names.into_iter().take(lines).map(line).collect(),
+        }
+    }
+
+    fn installation() -> Installation {
+        let since = Timestamp::EPOCH;
+        let provider = |name: &str, pause| ProviderLine {
+            method: "email",
+            method_label: "Email",
+            provider: name.to_owned(),
+            pause,
+            state: ("Well", "opened"),
+            because: Some(HOSTILE.to_owned()),
+            rate: 1.5,
+            allowed: None,
+            learnt: Some(20.0),
+            error: Some((since, HOSTILE.to_owned())),
+            workers: 2,
+        };
+        let pause = PauseLine {
+            by: HOSTILE.to_owned(),
+            reason: HOSTILE.to_owned(),
+            since,
+        };
+        Installation {
+            alarms: vec![AlarmLine {
+                sentence: "Nothing comes.",
+                remedy: "Look.",
+                subject: HOSTILE.to_owned(),
+                since,
+            }],
+            providers: vec![provider("ses", None), provider("smtp", Some(pause))],
+            workers: Vec::new(),
+            intake: chart("intake", Unit::Count, 3),
+            refused: vec![("signature".to_owned(), 7)],
+            unmatched: 10_000,
+            buried: 0,
+            counted_max: 10_000,
+        }
+    }
+
+    fn page() -> Console {
+        let mut head = Head::sample("Lotus Yoga & Co.");
+        head.operates = true;
+        head.held = Some(HOSTILE.to_owned());
+        let now = Timestamp::EPOCH;
+        Console {
+            head,
+            range: Range::Quarter,
+            now,
+            tiles: vec![Tile {
+                name: "Sent",
+                class: "sent",
+                amount: 42,
+            }],
+            flow: chart("flow", Unit::Count, 6),
+            brakes: vec![BrakeCard {
+                kind: "bounce",
+                held: true,
+                why: HOSTILE.to_owned(),
+                remedy: "Look.",
+                since: now,
+            }],
+            changes: vec![BrakeLine {
+                at: now,
+                what: "Bounces: lifted".to_owned(),
+                by: HOSTILE.to_owned(),
+                reason: HOSTILE.to_owned(),
+            }],
+            queues: Vec::new(),
+            times: vec![TimeLine {
+                name: "Sent",
+                quantiles: [Some(Duration::from_millis(40)), None, None],
+                count: 1,
+            }],
+            time_charts: vec![
+                chart("to-send", Unit::Seconds, 3),
+                chart("to-deliver", Unit::Seconds, 3),
+            ],
+            by_provider: vec![ProviderCounts {
+                method: "Email",
+                provider: HOSTILE.to_owned(),
+                amounts: [1; 6],
+            }],
+            installation: Some(installation()),
+        }
+    }
+
+    #[test]
+    fn a_full_console_is_light_and_hostile_words_are_text() {
+        let html = render_console(&page()).unwrap();
+        assert!(html.len() < 100_000, "{} bytes", html.len());
+        assert!(!html.contains("<script>alert") && !html.contains("style="));
+        for text in [
+            "<title id=\"of-flow\">Title: enqueued 50000000, sent 50000000",
+            "aria-current=\"page\">90 days</a>",
+            "10000</data> or more",
+            "Limit learnt</dt><dd>20/s",
+            "no limit known",
+            "aria-label=\"Resume Email smtp\"",
+            "action=\"/console/brakes/lift\"",
+            "Bulk email of this business is held.",
+            "None. Nothing is sent until one runs",
+        ] {
+            assert!(html.contains(text), "{text} in {html}");
+        }
+        let live = render_console_live(&page()).unwrap();
+        for part in ["alarms", "brakes", "now", "flow", "providers", "workers"] {
+            let start = format!("<section id=\"{part}\"");
+            assert!(html.contains(&start) && live.contains(&start), "{part}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_run_the_installation_sees_nothing_of_it() {
+        let page = Console {
+            installation: None,
+            ..page()
+        };
+        let html = render_console(&page).unwrap();
+        assert!(!html.contains("id=\"providers\"") && !html.contains("id=\"workers\""));
     }
 }

@@ -80,13 +80,8 @@ pub(super) async fn live(
 async fn view(pages: &Pages, visitor: &Visitor, range: Range) -> Result<Console, Notice> {
     let (store, business) = (&pages.store, visitor.account.business.as_str());
     let now = pages.clock.now();
-    let hour = store.flow(business, Range::Hour).await?;
-    let tiles = tiles(&hour);
-    let flow = if range == Range::Hour {
-        hour
-    } else {
-        store.flow(business, range).await?
-    };
+    let minute = store.flow_of_last_minute(business).await?;
+    let flow = store.flow(business, range).await?;
     let shares = store.flow_shares(business, range).await?;
     let depths = store.depth_of(business).await?;
     let brakes = store.brakes(Some(business)).await?;
@@ -101,7 +96,7 @@ async fn view(pages: &Pages, visitor: &Visitor, range: Range) -> Result<Console,
         head: visitor.head("/console"),
         range,
         now,
-        tiles,
+        tiles: tiles(&minute),
         brakes: on.map(card).collect(),
         changes: changes.iter().take(CHANGES).map(changed).collect(),
         queues: queues(&depths, now),
@@ -124,13 +119,11 @@ fn runs_the_installation(visitor: &Visitor) -> bool {
     visitor.account.business == OPERATORS
 }
 
-/// The last bin but one is the last full minute.
-fn tiles(hour: &Flow) -> Vec<Tile> {
-    let minute = hour.bins.iter().rev().nth(1);
+fn tiles(minute: &Tally) -> Vec<Tile> {
     let tiles = FLOW.map(|(kind, name, class)| Tile {
         name,
         class,
-        amount: minute.map_or(0, |(_, tally)| tally.of(kind)),
+        amount: minute.of(kind),
     });
     tiles.into()
 }

@@ -46,7 +46,7 @@ pub(super) async fn show(
     let own = by.staff_id;
     let of = if asked.of == own { "" } else { &asked.of };
     if !of.is_empty() && !leads {
-        return Ok(Notice::NoRight(visitor.head("/tasks")).into_response());
+        return Ok(Notice::NoRight(visitor.head("/tasks").into()).into_response());
     }
     let is_done = asked.show == DONE;
     let filter = TaskFilter {

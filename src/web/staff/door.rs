@@ -98,7 +98,7 @@ async fn admit(staff: &Staff, rule: Rule, request: Request) -> Result<Request, R
     };
     if let Some(right) = right.filter(|right| !visitor.account.may(*right)) {
         warn!(account = %visitor.account.id, ?right, "a page was refused");
-        return Err(Notice::NoRight(visitor.head("")).into_response());
+        return Err(Notice::NoRight(visitor.head("").into()).into_response());
     }
     let mut request = if changes {
         with_token(&visitor, request).await?

@@ -12,7 +12,7 @@ use crate::store::Error;
 /// Why the page is not shown.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    NoRight(Head),
+    NoRight(Box<Head>),
     /// A form of another site.
     ForeignForm,
     /// A form without the token of this session: of one that is over, or made by somebody else.

@@ -80,9 +80,9 @@ async fn a_brake_trips_over_its_volume_and_not_under_it(db: &TestDb) {
     );
     assert_eq!(db.store.judge_brakes(&RULES).await.unwrap(), [], "once");
     assert_eq!(db.store.brakes(None).await.unwrap(), changed);
-    let changes = db.store.brake_changes(BUSINESS).await.unwrap();
-    assert_eq!(changes.len(), 2);
-    assert!(changes.iter().all(|change| change.by.is_none()));
+    let recorded = db.store.brake_changes(BUSINESS).await.unwrap();
+    assert_eq!(recorded.len(), 2);
+    assert!(recorded.iter().all(|change| change.by.is_none()));
 }
 
 async fn a_held_business_sends_what_people_wait_for_and_no_bulk_email(db: &TestDb) {

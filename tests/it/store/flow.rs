@@ -144,6 +144,11 @@ async fn a_fold_that_does_not_commit_loses_nothing(db: &TestDb) {
     fold(&db.store).await;
     let flow = db.store.flow(BUSINESS, Range::Day).await.unwrap();
     assert_eq!(amounts(&flow), BTreeMap::from([("enqueued", 3)]));
+    for (seconds, amount) in [(0, 0), (60, 3), (60, 0)] {
+        db.pass(Duration::from_secs(seconds));
+        let minute = db.store.flow_of_last_minute(BUSINESS).await.unwrap();
+        assert_eq!(minute.of(Kind::Enqueued), amount, "the last full one");
+    }
 }
 
 async fn a_fact_that_is_told_again_counts_once_and_a_bounce_can_become_final(db: &TestDb) {
@@ -270,5 +275,6 @@ pub(super) async fn everything(db: &TestDb) {
         db.store.flow(BUSINESS, range).await.unwrap();
         db.store.flow_shares(BUSINESS, range).await.unwrap();
     }
+    db.store.flow_of_last_minute(BUSINESS).await.unwrap();
     db.store.depth_of(BUSINESS).await.unwrap();
 }

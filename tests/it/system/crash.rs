@@ -23,6 +23,7 @@ both!(
     after_later_outcomes_are_committed,
     before_a_rescue_is_committed,
     after_a_rescue_is_committed,
+    before_a_fold_is_committed,
 );
 
 /// More than one claim.
@@ -86,6 +87,16 @@ async fn before_a_rescue_is_committed(db: &TestDb) {
 
 async fn after_a_rescue_is_committed(db: &TestDb) {
     survive(db, &[Death("Answered:50"), Death("Rescued:1")]).await;
+}
+
+/// The first fold comes a moment after the start.
+async fn before_a_fold_is_committed(db: &TestDb) {
+    survive(db, &[Death("Folding:1")]).await;
+    while db.store.fold_flow().await.unwrap() {}
+    let sums = "SELECT kind || ' ' || SUM(amount) FROM flow_counts WHERE step_seconds = 86400 \
+                AND kind IN ('enqueued', 'sent') GROUP BY kind ORDER BY kind";
+    let expected = ["enqueued", "sent"].map(|kind| format!("{kind} {COUNT}"));
+    assert_eq!(db.texts(sums).await, expected, "each message once");
 }
 
 async fn while_the_provider_thinks(db: &TestDb) {
