@@ -83,12 +83,11 @@ impl Role {
         match right {
             Right::SeeContacts | Right::EnterContacts => true,
             Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
-            Right::SeeStaff => matches!(self, Self::Admin),
+            Right::SeeStaff | Right::Operate => matches!(self, Self::Admin),
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)
             }
-            Right::Operate => matches!(self, Self::Admin),
         }
     }
 
