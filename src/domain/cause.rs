@@ -136,17 +136,20 @@ impl Cause {
 const CODE_MAX: usize = 64;
 /// In characters: what tells causes apart stands in the first sentence.
 const TEXT_MAX: usize = 200;
-/// Longer words are no words of a language.
-const WORD_MAX: usize = 24;
+/// Longer words are neither of a language nor names of errors.
+const WORD_MAX: usize = 40;
 /// Digits of a time, from hours and minutes on, and more than any has.
 const DIGITS_MIN: usize = 4;
 const DIGITS_MAX: usize = 28;
 /// Names of mailboxes that are also words of servers: replaced, they would tear sentences apart.
-const COMMON_WORDS: [&str; 16] = [
+const COMMON_WORDS: [&str; 21] = [
     "account",
     "address",
     "admin",
+    "blocked",
+    "bounced",
     "contact",
+    "delivered",
     "domain",
     "email",
     "failed",
@@ -156,8 +159,10 @@ const COMMON_WORDS: [&str; 16] = [
     "mailbox",
     "message",
     "recipient",
+    "rejected",
     "sender",
     "server",
+    "unknown",
     "user",
 ];
 /// Quoted names of fields, which are the same for every message.
