@@ -223,7 +223,7 @@ fn show(group: &Group, failed: i64) {
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let state = match group.state() {
         State::Open => String::new(),
-        other => format!("  {}", other.as_str()),
+        other @ (State::Resolved | State::Dismissed) => format!("  {}", other.as_str()),
     };
     say(format_args!(
         "{}  {} ({:.0}%), {} open{state}  {}  last {}",

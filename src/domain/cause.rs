@@ -136,16 +136,20 @@ impl Cause {
 const CODE_MAX: usize = 64;
 /// In characters: what tells causes apart stands in the first sentence.
 const TEXT_MAX: usize = 200;
-/// Longer words are no words of a language.
-const WORD_MAX: usize = 24;
-/// Digits of a telephone number: fewer are something else.
-const DIGITS_MIN: usize = 7;
+/// Longer words are neither of a language nor names of errors.
+const WORD_MAX: usize = 40;
+/// Digits of a time, from hours and minutes on, and more than any has.
+const DIGITS_MIN: usize = 4;
+const DIGITS_MAX: usize = 28;
 /// Names of mailboxes that are also words of servers: replaced, they would tear sentences apart.
-const COMMON_WORDS: [&str; 16] = [
+const COMMON_WORDS: [&str; 21] = [
     "account",
     "address",
     "admin",
+    "blocked",
+    "bounced",
     "contact",
+    "delivered",
     "domain",
     "email",
     "failed",
@@ -155,8 +159,10 @@ const COMMON_WORDS: [&str; 16] = [
     "mailbox",
     "message",
     "recipient",
+    "rejected",
     "sender",
     "server",
+    "unknown",
     "user",
 ];
 /// Quoted names of fields, which are the same for every message.
@@ -174,16 +180,27 @@ const TIME: &str = "<time>";
 /// placeholders for all that belongs to one message.
 pub fn common(text: &str, address: &str) -> String {
     let own = Own::of(address);
+    let pieces: Vec<Piece<'_>> = Pieces(text).collect();
     let mut words: Vec<String> = Vec::new();
-    for piece in Pieces(text) {
+    // A reply begins here: at the beginning, and after `said:`, `smtp;`.
+    let mut begins = true;
+    for (i, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Quoted(inside) => {
                 let field = inside.to_lowercase();
                 let known = FIELDS.contains(&field.as_str());
                 words.push(if known { field } else { quoted(inside) });
             }
+            Piece::Word(word) if is_code(word.trim_matches(is_sign)) => {
+                let next = pieces.get(i + 1).and_then(Piece::word);
+                let is_reply =
+                    begins || next.is_some_and(|next| is_status(next.trim_matches(is_sign)));
+                let code = word.trim_matches(is_sign).to_owned();
+                words.push(if is_reply { code } else { NUMBER.to_owned() });
+            }
             Piece::Word(word) => words.extend(plain(word, &own)),
         }
+        begins = piece.word().is_some_and(|word| word.ends_with([':', ';']));
     }
     words.dedup_by(|next, last| next == last && next.starts_with('<'));
     bounded(&words.join(" "), TEXT_MAX)
@@ -212,6 +229,15 @@ enum Piece<'a> {
     Word(&'a str),
     /// Between quotation marks or angle brackets, without them.
     Quoted(&'a str),
+}
+
+impl<'a> Piece<'a> {
+    const fn word(&self) -> Option<&'a str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Quoted(_) => None,
+        }
+    }
 }
 
 /// A text from quotation to quotation, and word by word in between.
@@ -280,11 +306,11 @@ fn plain(word: &str, own: &Own) -> Vec<String> {
     if is_moment(inside) {
         return vec![TIME.to_owned()];
     }
-    let in_address = |c: char| c.is_ascii_hexdigit() || c == ':';
-    let is_address = inside.matches(':').count() >= 2 && inside.chars().all(in_address);
-    let in_thousands = |c: char| c.is_ascii_digit() || c == ',';
-    let is_thousands = inside.contains(',') && inside.chars().all(in_thousands);
-    if is_address || is_thousands {
+    let hex = |c: char| c.is_ascii_hexdigit() || c == ':';
+    let is_address = inside.matches(':').count() >= 2 && inside.chars().all(hex);
+    let grouped = |c: char| c.is_ascii_digit() || c == ',';
+    let is_number = inside.contains(',') && inside.chars().all(grouped);
+    if is_address || is_number {
         return vec![NUMBER.to_owned()];
     }
     parts(word, own).collect()
@@ -314,7 +340,7 @@ fn in_place_of(part: &str, own: &Own) -> String {
     if lower == own.domain {
         return HOST.to_owned();
     }
-    if is_reply(part) {
+    if is_status(part) {
         return lower;
     }
     let digits = part.chars().filter(char::is_ascii_digit).count();
@@ -333,23 +359,20 @@ fn in_place_of(part: &str, own: &Own) -> String {
     lower
 }
 
-/// `550`, `5.1.1`, `550-5.1.1` (RFC 5321 4.2.1 and RFC 3463).
-fn is_reply(part: &str) -> bool {
-    let code = |text: &str| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.len() == 3 && digits && text.starts_with(['2', '4', '5'])
-    };
-    let status = |text: &str| {
-        let numbers: Vec<&str> = text.split('.').collect();
-        let fits =
-            |it: &&str| (1..=3).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_digit());
-        matches!(numbers.as_slice(), ["2" | "4" | "5", _, _]) && numbers.iter().all(fits)
-    };
-    code(part)
-        || status(part)
-        || part
-            .split_once('-')
-            .is_some_and(|(first, second)| code(first) && status(second))
+/// `550` (RFC 5321 4.2.1); or a number of three digits.
+fn is_code(part: &str) -> bool {
+    let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+    part.len() == 3 && digits && part.starts_with(['2', '4', '5'])
+}
+
+/// `5.1.1` (RFC 3463), and `550-5.1.1`.
+fn is_status(part: &str) -> bool {
+    let (code, status) = part.split_once('-').unwrap_or(("550", part));
+    let numbers: Vec<&str> = status.split('.').collect();
+    let fits = |it: &&str| (1..=3).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_digit());
+    is_code(code)
+        && matches!(numbers.as_slice(), ["2" | "4" | "5", _, _])
+        && numbers.iter().all(fits)
 }
 
 /// Digits with the signs of dates and times among them.
@@ -360,8 +383,7 @@ fn is_moment(part: &str) -> bool {
         .chars()
         .all(|c| c.is_ascii_digit() || ":-/.+TZ".contains(c));
     let is_date = count('-') == 2 || count('/') == 2;
-    only && digits >= 4
-        && digits < DIGITS_MIN * 4
+    only && (DIGITS_MIN..DIGITS_MAX).contains(&digits)
         && (count(':') > 0 || is_date)
         && part.starts_with(|c: char| c.is_ascii_digit())
         && !part.contains("..")
@@ -448,6 +470,12 @@ mod tests {
             (
                 "Request 7f3b8d52-9a1c-4e2f-8b7d-111111111111 took 1,234 ms",
                 "request <id> took <number> ms",
+            ),
+            (
+                "host mx.example.org[192.0.2.1] said: 552 mailbox of 250 messages, limit 500 (in reply to \
+                 RCPT TO command)",
+                "host <host> <number> said 552 mailbox of <number> messages limit <number> in reply to \
+                 rcpt to command",
             ),
             ("", ""),
         ] {

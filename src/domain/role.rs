@@ -85,9 +85,7 @@ impl Role {
         match right {
             Right::SeeContacts | Right::EnterContacts => true,
             Right::SeeAllTasks => matches!(self, Self::Admin | Self::Manager),
-            Right::SeeStaff | Right::EraseClients | Right::Operate => {
-                matches!(self, Self::Admin)
-            }
+            Right::SeeStaff | Right::EraseClients | Right::Operate => matches!(self, Self::Admin),
             Right::LiftSuppression => matches!(self, Self::Admin | Self::Manager),
             Right::ResendMany => {
                 matches!(self, Self::Admin | Self::Manager | Self::ContactCentre)

@@ -213,8 +213,8 @@ fn groups(business: &str, asked: &Asked) -> Stmt {
     );
     let mut stmt = counts(stmt, business, asked.hours())
         .push(
-            ") AS recent GROUP BY recent.cause_id) AS sums JOIN failure_causes c ON c.id = sums.cause_id \
-             WHERE c.business_id = ",
+            ") AS recent GROUP BY recent.cause_id) AS sums CROSS JOIN failure_causes c \
+             WHERE c.id = sums.cause_id AND c.business_id = ",
         )
         .bind(business);
     if let Some(method) = asked.method {

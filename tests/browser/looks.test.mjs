@@ -14,8 +14,10 @@ const PHONE = { width: 390, height: 844 };
 const [demo, browser] = await staged();
 const { client, entry } = await anEmail(demo, { to: "opened-then-bounced@simulator.test" });
 await until(async () => (await demo.get(`/v1/notifications/${entry}`)).statuses.length === 2, "both statuses");
+const { groups: [cause] } = await demo.get("/v1/failures");
 const places = ["/", "/?status=Bounced&search=nothing+like+this", `/clients/${client}`, "/clients?q=tess", `/clients/${client}/contacts/new`,
-  `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/staff", "/account", "/console?range=7d"];
+  `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/console",
+  "/failures", `/failures/${cause.id}`, "/staff", "/account", "/docs/api"];
 
 for (const colorScheme of ["light", "dark"]) {
   for (const viewport of [{ width: 1280, height: 900 }, PHONE]) {

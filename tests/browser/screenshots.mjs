@@ -24,6 +24,7 @@ try {
     many: "/resend?status=Bounced",
     tasks: "/tasks",
     downloads: "/downloads",
+    failures: "/failures",
     staff: "/staff",
     account: "/account",
   };

@@ -12,6 +12,7 @@ use sendtrail::domain::role::Role;
 use serde_json::{Value, json};
 
 use super::child::{Variables, run, signal, start as start_child};
+use super::client::Client;
 use super::pages_entry::{email, member};
 use super::queue::fill;
 use super::staff::{Browser, PASSWORD, add, start};
@@ -36,7 +37,8 @@ async fn resends(db: &TestDb) -> (usize, usize) {
 
 async fn a_group_that_failed_is_sent_again_once_and_dismissed(db: &TestDb) {
     let program = start(db).await;
-    let client = &program.client;
+    let address = program.app.address();
+    let client = Client::with_key_for("admin", address, &db.store).await;
     let mails: Vec<Value> = (0..3)
         .map(|n| email("C-1", &format!("mailbox-full+{n}@simulator.test")))
         .collect();
