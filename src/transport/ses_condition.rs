@@ -59,7 +59,11 @@ const EVENTS: [EventType; 6] = [
 /// Looks at everything; each call is answered or not on its own.
 pub async fn look(wanted: Wanted<'_>) -> Vec<Look> {
     let client = wanted.settings.client().await;
-    let mut looks = account(&client, wanted.now).await;
+    let (mut looks, answers) = account(&client, wanted.now).await;
+    if !answers {
+        // The rest would wait for the same nothing.
+        return looks;
+    }
     looks.push(identity(&client, wanted.sender).await);
     if let Some(set) = &wanted.settings.configuration_set {
         looks.push(events(&client, set, &wanted).await);
@@ -81,11 +85,14 @@ impl Look {
     }
 }
 
-/// May it send, to whom, and is our clock right?
-async fn account(client: &Client, now: fn() -> Timestamp) -> Vec<Look> {
+/// May it send, to whom, and is our clock right? And whether SES answers at all.
+async fn account(client: &Client, now: fn() -> Timestamp) -> (Vec<Look>, bool) {
     let date = Date::default();
     let call = client.get_account().customize().interceptor(date.clone());
     let answer = call.send().await;
+    let answers = answer
+        .as_ref()
+        .map_or_else(|failed| failed.raw_response().is_some(), |_| true);
     let (sending, access) = match answer {
         Ok(account) => (
             trouble_if(
@@ -113,11 +120,12 @@ async fn account(client: &Client, now: fn() -> Timestamp) -> Vec<Look> {
         Some(_) => Found::Well,
         None => Found::Unseen("SES told no time".to_owned()),
     };
-    vec![
+    let looks = vec![
         Look::new("SES sending", sending),
         Look::new("SES production access", access),
         Look::new("clock", clock),
-    ]
+    ];
+    (looks, answers)
 }
 
 /// The address itself, or else its domain, is verified.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use sendtrail::domain::event::What;
 use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::suppression::{Bar, Reason};
 use sendtrail::store::clients::Changes;

@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod content;
 mod crash;
+mod doctor;
 mod failover;
 mod feedback_sqs;
 mod files;
