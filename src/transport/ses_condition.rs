@@ -10,7 +10,7 @@ use aws_sdk_sesv2::config::interceptors::BeforeDeserializationInterceptorContext
 use aws_sdk_sesv2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::primitives::{DateTime, DateTimeFormat};
-use aws_sdk_sesv2::types::{EventDestination, EventType};
+use aws_sdk_sesv2::types::{EventDestination, EventType, SnsDestination};
 
 use super::SesSettings;
 use super::aws::ACCESS_CODES;
@@ -176,7 +176,7 @@ async fn events(client: &Client, set: &str, wanted: &Wanted<'_>) -> Look {
 fn judge(destinations: &[EventDestination], set: &str, wanted: &Wanted<'_>) -> Found {
     // By a queue of EventBridge no topic is needed.
     let reports = |destination: &&EventDestination| {
-        let topic = destination.sns_destination().map(|sns| sns.topic_arn());
+        let topic = destination.sns_destination().map(SnsDestination::topic_arn);
         let believed = topic.is_some_and(|topic| wanted.topics.iter().any(|known| known == topic));
         destination.enabled() && (believed || destination.event_bridge_destination().is_some())
     };
@@ -281,8 +281,6 @@ impl Intercept for Date {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sesv2::types::SnsDestination;
-
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:events";
@@ -315,7 +313,10 @@ mod tests {
     fn a_configuration_set_must_report_what_is_used_to_a_topic_that_is_believed() {
         let topics = [TOPIC.to_owned()];
         let all = destination(true, &EVENTS);
-        assert_eq!(judged(&[all.clone()], &topics, false), Found::Well);
+        assert_eq!(
+            judged(std::slice::from_ref(&all), &topics, false),
+            Found::Well
+        );
         for (destinations, topics, opens, words) in [
             (vec![all.clone()], &topics[..], true, "OPEN"),
             (vec![all], &[], false, "feedback.sns.topics"),
