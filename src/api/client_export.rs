@@ -191,10 +191,10 @@ impl ClientExport {
     }
 
     async fn entry(&self, entry: Entry) -> Result<ExportedEntry, Error> {
-        let (store, business, id) = (&self.store, &self.business, entry.id);
-        let content = store.content(business, id).await?;
-        let changes = store.entry_changes(business, id).await?;
-        let story = store.story(id).await?;
+        let (kept, business, id) = (&self.store, &self.business, entry.id);
+        let content = kept.content(business, id).await?;
+        let changes = kept.entry_changes(business, id).await?;
+        let story = kept.story(id).await?;
         Ok(ExportedEntry {
             content: content.map(|content| Shown::new(&entry, content)),
             entry: EntryJson::with_story(entry, &story),

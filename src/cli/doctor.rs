@@ -59,7 +59,7 @@ pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<
     }
     for warning in settings.warnings() {
         if command.json {
-            say(json!({"state": "warning", "detail": warning.to_string()}));
+            say(json!({"state": "warning", "detail": warning}));
         } else {
             say(format_args!("warning  {warning}"));
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::doctor::Finding;
 use crate::store::Store;
-use crate::store::condition::Condition;
+use crate::store::condition::{Condition, PostgresSettings};
 
 /// The oldest PostgreSQL that is tested.
 const POSTGRES_OLDEST: i64 = 140_000;
@@ -27,85 +27,75 @@ pub(super) async fn condition(store: Option<&Store>) -> Vec<Finding> {
     let Some(store) = store else {
         return Vec::new();
     };
-    let finding = |what: &str, trouble: Option<String>| Finding {
-        what: what.to_owned(),
-        trouble,
-        ..Finding::default()
-    };
     match store.condition().await {
         // That it does not answer is named already.
         Err(_silent) => Vec::new(),
-        Ok(Condition::Sqlite { journal_mode, path }) => {
-            let wal = (journal_mode != "wal").then(|| {
-                format!("it is {journal_mode}, with which readers hold up writers: PRAGMA journal_mode = wal")
-            });
-            let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-            let network = network_mount(&mounts, Path::new(&path)).map(|kind| {
-                format!(
-                    "it is on {kind}, where SQLite's locks do not work and data is lost: put it on a disk of \
-                     this machine, or use PostgreSQL"
-                )
-            });
-            vec![
-                finding("database journal", wal),
-                finding("database file", network),
-            ]
-        }
-        Ok(Condition::Postgres {
-            version,
-            fsync,
-            full_page_writes,
-            synchronous_commit,
-            autovacuum,
-            archive_mode,
-        }) => {
-            let off = |on: bool, name: &str, why: &str| {
-                (!on).then(|| format!("{name} is off: {why}; set {name} = on in postgresql.conf"))
-            };
-            let old = (version < POSTGRES_OLDEST).then(|| {
-                format!(
-                    "it is {}, which is not tested: use 14 or later",
-                    version / 10_000
-                )
-            });
-            let durable = off(
-                fsync,
-                "fsync",
-                "a crash of the machine can destroy the database",
-            )
-            .or_else(|| {
-                off(
-                    full_page_writes,
-                    "full_page_writes",
-                    "a crash can leave half-written pages",
-                )
-            })
-            .or_else(|| {
-                let why = "what was acknowledged last is lost when the server crashes";
-                off(synchronous_commit, "synchronous_commit", why)
-            });
-            let vacuum = off(
-                autovacuum,
-                "autovacuum",
-                "the queue's tables grow without end",
-            );
-            let archive = (!archive_mode).then(|| {
-                "archive_mode is off, so a backup restores the moment at which it was made and nothing \
-                 later (docs/running.md)"
-                    .to_owned()
-            });
-            vec![
-                finding("database version", old),
-                finding("database durability", durable),
-                finding("database vacuum", vacuum),
-                Finding {
-                    what: "database archive".to_owned(),
-                    unseen: archive,
-                    ..Finding::default()
-                },
-            ]
-        }
+        Ok(Condition::Sqlite { journal_mode, path }) => sqlite(&journal_mode, Path::new(&path)),
+        Ok(Condition::Postgres(settings)) => postgres(&settings),
     }
+}
+
+fn finding(what: &str, trouble: Option<String>) -> Finding {
+    Finding {
+        what: what.to_owned(),
+        trouble,
+        ..Finding::default()
+    }
+}
+
+fn sqlite(journal_mode: &str, path: &Path) -> Vec<Finding> {
+    let wal = (journal_mode != "wal").then(|| {
+        format!(
+            "it is {journal_mode}, with which readers hold up writers: PRAGMA journal_mode = wal"
+        )
+    });
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let network = network_mount(&mounts, path).map(|kind| {
+        format!(
+            "it is on {kind}, where SQLite's locks do not work and data is lost: put it on a disk of \
+             this machine, or use PostgreSQL"
+        )
+    });
+    vec![
+        finding("database journal", wal),
+        finding("database file", network),
+    ]
+}
+
+fn postgres(settings: &PostgresSettings) -> Vec<Finding> {
+    let off = |on: bool, name: &str, why: &str| {
+        (!on).then(|| format!("{name} is off: {why}; set {name} = on in postgresql.conf"))
+    };
+    let version = settings.version;
+    let old = (version < POSTGRES_OLDEST).then(|| {
+        format!(
+            "it is {}, which is not tested: use 14 or later",
+            version / 10_000
+        )
+    });
+    let why = "a crash of the machine can destroy the database";
+    let fsync = off(settings.fsync, "fsync", why);
+    let why = "a crash can leave pages that are half written";
+    let pages = off(settings.full_page_writes, "full_page_writes", why);
+    let why = "what was acknowledged last is lost when the server crashes";
+    let commits = off(settings.synchronous_commit, "synchronous_commit", why);
+    let why = "the tables of the queue grow without end";
+    let vacuum = off(settings.autovacuum, "autovacuum", why);
+    let archive = (!settings.archive_mode).then(|| {
+        "archive_mode is off, so a backup restores the moment at which it was made and nothing later \
+         (docs/running.md)"
+            .to_owned()
+    });
+    vec![
+        finding("database version", old),
+        finding("database durability", fsync.or(pages).or(commits)),
+        finding("database vacuum", vacuum),
+        Finding {
+            what: "database archive".to_owned(),
+            unseen: archive,
+            ..Finding::default()
+        },
+    ]
 }
 
 /// The kind of the file system that a file is on, if others see it over a network.

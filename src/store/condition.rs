@@ -13,17 +13,25 @@ pub enum Condition {
         /// As the database itself has it.
         path: String,
     },
-    Postgres {
-        /// As a number: 170002 is 17.2.
-        version: i64,
-        fsync: bool,
-        full_page_writes: bool,
-        /// A commit is on disk before it is answered.
-        synchronous_commit: bool,
-        autovacuum: bool,
-        /// Copies of the log are kept, from which any moment can be restored.
-        archive_mode: bool,
-    },
+    Postgres(PostgresSettings),
+}
+
+/// What decides whether what PostgreSQL acknowledged is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is on or off by itself, as the server has them"
+)]
+pub struct PostgresSettings {
+    /// As a number: 170002 is 17.2.
+    pub version: i64,
+    pub fsync: bool,
+    pub full_page_writes: bool,
+    /// A commit is on disk before it is answered.
+    pub synchronous_commit: bool,
+    pub autovacuum: bool,
+    /// Copies of the log are kept, from which any moment can be restored.
+    pub archive_mode: bool,
 }
 
 impl Store {
@@ -49,14 +57,14 @@ impl Store {
                 );
                 let row = tx.optional(stmt).await?.ok_or(Error::Raced)?;
                 let on = |column| Ok::<_, Error>(row.text(column)? != "off");
-                Ok(Condition::Postgres {
+                Ok(Condition::Postgres(PostgresSettings {
                     version: row.int("version")?,
                     fsync: on("fsync")?,
                     full_page_writes: on("full_page_writes")?,
                     synchronous_commit: on("synchronous_commit")?,
                     autovacuum: on("autovacuum")?,
                     archive_mode: on("archive_mode")?,
-                })
+                }))
             }
         }
     }

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{
     AssertSqlSafe, Connection as _, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool,
     Transaction,
@@ -14,7 +16,7 @@ use sqlx::{
 
 use super::Error;
 use super::row::Row;
-use super::stmt::{Dialect, Stmt};
+use super::stmt::{Dialect, Stmt, sql};
 use super::watch::Watch;
 use crate::domain::id::NotificationId;
 use crate::domain::trace::Step;
@@ -176,7 +178,8 @@ impl Db {
         if let Pools::Sqlite { reader, .. } = &self.pools {
             let options = reader.connect_options();
             let mut connection = SqliteConnection::connect_with(&options).await?;
-            let copy = sqlx::query("VACUUM INTO ?").bind(path);
+            let (text, args) = sql("VACUUM INTO ").bind(path).for_sqlite()?;
+            let copy = sqlx::query_with(AssertSqlSafe(text), args);
             copy.execute(&mut connection).await?;
             connection.close().await?;
         }
@@ -227,7 +230,9 @@ impl Tx {
             } else {
                 "PRAGMA secure_delete = FAST"
             };
-            in_time(sqlx::query(pragma).fetch_all(&mut **tx)).await?;
+            let query =
+                sqlx::query_with(AssertSqlSafe(pragma.to_owned()), SqliteArguments::default());
+            in_time(query.fetch_all(&mut **tx)).await?;
         }
         Ok(())
     }

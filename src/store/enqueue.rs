@@ -324,13 +324,6 @@ impl<'a> Stage<'a> {
                 .or_else(|| self.cards.get(&card_key))
                 .cloned();
             let mut card = known.unwrap_or_else(|| Card::new(clock.new_uuid(now), &new.client));
-            if card.state == CardState::Erased {
-                refusals.push(Refusal {
-                    index,
-                    why: Why::Erased,
-                });
-                continue;
-            }
             card.complete(&new.client);
             let to = match address(new, &card) {
                 Ok(to) => to,
@@ -378,6 +371,9 @@ fn fault_of_new(new: &NewNotification, now: Timestamp) -> Option<Why> {
 
 /// Where it goes: as asked for, else from the client's card.
 fn address(new: &NewNotification, card: &Card) -> Result<Address, Why> {
+    if card.state == CardState::Erased {
+        return Err(Why::Erased);
+    }
     if let Some(to) = &new.to {
         return Ok(to.clone());
     }

@@ -10,7 +10,7 @@ use aws_sdk_sesv2::config::interceptors::BeforeDeserializationInterceptorContext
 use aws_sdk_sesv2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_sesv2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::primitives::{DateTime, DateTimeFormat};
-use aws_sdk_sesv2::types::{EventDestination, EventType};
+use aws_sdk_sesv2::types::{EventDestination, EventType, SnsDestination};
 
 use super::SesSettings;
 use super::aws::ACCESS_CODES;
@@ -59,7 +59,11 @@ const EVENTS: [EventType; 6] = [
 /// Looks at everything; each call is answered or not on its own.
 pub async fn look(wanted: Wanted<'_>) -> Vec<Look> {
     let client = wanted.settings.client().await;
-    let mut looks = account(&client, wanted.now).await;
+    let (mut looks, answers) = account(&client, wanted.now).await;
+    if !answers {
+        // The rest would wait for the same nothing.
+        return looks;
+    }
     looks.push(identity(&client, wanted.sender).await);
     if let Some(set) = &wanted.settings.configuration_set {
         looks.push(events(&client, set, &wanted).await);
@@ -81,11 +85,14 @@ impl Look {
     }
 }
 
-/// May it send, to whom, and is our clock right?
-async fn account(client: &Client, now: fn() -> Timestamp) -> Vec<Look> {
+/// May it send, to whom, and is our clock right? And whether SES answers at all.
+async fn account(client: &Client, now: fn() -> Timestamp) -> (Vec<Look>, bool) {
     let date = Date::default();
     let call = client.get_account().customize().interceptor(date.clone());
     let answer = call.send().await;
+    let answers = answer
+        .as_ref()
+        .map_or_else(|failed| failed.raw_response().is_some(), |_| true);
     let (sending, access) = match answer {
         Ok(account) => (
             trouble_if(
@@ -113,11 +120,12 @@ async fn account(client: &Client, now: fn() -> Timestamp) -> Vec<Look> {
         Some(_) => Found::Well,
         None => Found::Unseen("SES told no time".to_owned()),
     };
-    vec![
+    let looks = vec![
         Look::new("SES sending", sending),
         Look::new("SES production access", access),
         Look::new("clock", clock),
-    ]
+    ];
+    (looks, answers)
 }
 
 /// The address itself, or else its domain, is verified.
@@ -168,7 +176,7 @@ async fn events(client: &Client, set: &str, wanted: &Wanted<'_>) -> Look {
 fn judge(destinations: &[EventDestination], set: &str, wanted: &Wanted<'_>) -> Found {
     // By a queue of EventBridge no topic is needed.
     let reports = |destination: &&EventDestination| {
-        let topic = destination.sns_destination().map(|sns| sns.topic_arn());
+        let topic = destination.sns_destination().map(SnsDestination::topic_arn);
         let believed = topic.is_some_and(|topic| wanted.topics.iter().any(|known| known == topic));
         destination.enabled() && (believed || destination.event_bridge_destination().is_some())
     };
@@ -273,8 +281,6 @@ impl Intercept for Date {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sesv2::types::SnsDestination;
-
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:events";
@@ -307,7 +313,10 @@ mod tests {
     fn a_configuration_set_must_report_what_is_used_to_a_topic_that_is_believed() {
         let topics = [TOPIC.to_owned()];
         let all = destination(true, &EVENTS);
-        assert_eq!(judged(&[all.clone()], &topics, false), Found::Well);
+        assert_eq!(
+            judged(std::slice::from_ref(&all), &topics, false),
+            Found::Well
+        );
         for (destinations, topics, opens, words) in [
             (vec![all.clone()], &topics[..], true, "OPEN"),
             (vec![all], &[], false, "feedback.sns.topics"),

@@ -16,7 +16,7 @@ const { client, entry } = await anEmail(demo, { to: "opened-then-bounced@simulat
 await until(async () => (await demo.get(`/v1/notifications/${entry}`)).statuses.length === 2, "both statuses");
 const { groups: [cause] } = await demo.get("/v1/failures");
 const places = ["/", "/?status=Bounced&search=nothing+like+this", `/clients/${client}`, "/clients?q=tess", `/clients/${client}/contacts/new`,
-  `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/console",
+  `/entries/${entry}`, `/entries/${entry}?show=headers`, `/entries/${entry}/resend`, "/resend?method=email", "/tasks", "/downloads", "/console?range=7d",
   "/failures", `/failures/${cause.id}`, "/staff", "/account", "/docs/api"];
 
 for (const colorScheme of ["light", "dark"]) {
