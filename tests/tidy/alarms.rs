@@ -48,7 +48,7 @@ fn alarms_are_known(tree: &[Source]) -> Vec<String> {
         let file = tree.iter().find(|file| file.path == path);
         file.map_or("", |file| file.text.as_str())
     };
-    let (alarms, page, test) = (text(ALARMS), text(PAGE), text(TEST));
+    let (alarms, page, shown) = (text(ALARMS), text(PAGE), text(TEST));
     let mut complaints = Vec::new();
     let mut names = BTreeSet::new();
     for rule in alarms.split("- alert: ").skip(1) {
@@ -59,7 +59,7 @@ fn alarms_are_known(tree: &[Source]) -> Vec<String> {
             complaints.push(format!("{name}: runbook_url must lead to {anchor}"));
         }
         let expected = format!("alertname=\"{name}\"");
-        let tests: Vec<&str> = test
+        let tests: Vec<&str> = shown
             .split("expr: ")
             .filter(|it| it.contains(&expected))
             .collect();

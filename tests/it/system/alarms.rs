@@ -47,12 +47,13 @@ async fn each_alarm(good: &TestDb, bad: &TestDb) {
         .with("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true")
         .with("FEEDBACK__SNS__TOPICS", TOPIC);
     let program = Program::start_with(&variables, trust()).await;
-    let prometheus = Prometheus::start(&[program.app.address()]).await;
+    let prometheus = Prometheus::start(&[(program.app.address(), 1)]).await;
     is_healthy(&program, &prometheus).await;
 
     let troubled = Troubled::start(bad).await;
-    let targets = [program.app.address(), troubled.program.app.address()];
-    prometheus.scrape(&targets);
+    // Longer than it waits for its database.
+    let troubled_target = (troubled.program.app.address(), 5);
+    prometheus.scrape(&[(program.app.address(), 1), troubled_target]);
     let began = Instant::now();
     while prometheus.value("count(sendtrail_database_up == 1)").await != Some(2.0) {
         assert!(began.elapsed() < TIMEOUT, "the second is not scraped");

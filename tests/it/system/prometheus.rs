@@ -17,6 +17,9 @@ pub(super) struct Prometheus {
     http: reqwest::Client,
 }
 
+/// An address, and how many seconds an answer may take; so often it is asked.
+pub(super) type Target = (SocketAddr, u64);
+
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Every second, so that a test need not wait.
@@ -30,7 +33,7 @@ scrape_configs:
 
 impl Prometheus {
     /// Scrapes these, with the alarms as they are but for `for:`, which is cut to nothing.
-    pub(super) async fn start(targets: &[SocketAddr]) -> Self {
+    pub(super) async fn start(targets: &[Target]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -57,7 +60,7 @@ impl Prometheus {
     }
 
     /// From now on these.
-    pub(super) fn scrape(&self, targets: &[SocketAddr]) {
+    pub(super) fn scrape(&self, targets: &[Target]) {
         // A reader must not see half of it.
         let path = |name: &str| self.folder.path().join(name);
         std::fs::write(path("targets.new"), listed(targets)).unwrap();
@@ -132,9 +135,13 @@ impl Prometheus {
 }
 
 /// For `file_sd_configs`.
-fn listed(targets: &[SocketAddr]) -> String {
-    let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
-    json!([{ "targets": targets }]).to_string()
+fn listed(targets: &[Target]) -> String {
+    let groups = targets.iter().map(|(address, seconds)| {
+        let every = format!("{seconds}s");
+        let labels = json!({"__scrape_interval__": every, "__scrape_timeout__": every});
+        json!({"targets": [address.to_string()], "labels": labels})
+    });
+    json!(groups.collect::<Vec<_>>()).to_string()
 }
 
 /// The alarms as they are shipped.
