@@ -28,6 +28,8 @@ pub mod lifting;
 mod notifications;
 mod observe;
 mod openapi;
+#[cfg(test)]
+mod openapi_tests;
 mod path;
 mod problem;
 mod providers;

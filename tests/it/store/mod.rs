@@ -45,6 +45,7 @@ mod retention;
 mod schema;
 mod staff;
 mod staff_identities;
+mod steps;
 mod stress;
 mod suppressions;
 mod tags;
