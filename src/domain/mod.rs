@@ -7,6 +7,7 @@ pub mod alarm;
 pub mod bounce_address;
 pub mod by_hand;
 pub mod cause;
+pub mod cause_text;
 pub mod column;
 pub mod delay;
 pub mod event;
