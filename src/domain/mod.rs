@@ -8,6 +8,7 @@ pub mod bounce_address;
 pub mod brake;
 pub mod by_hand;
 pub mod cause;
+pub mod cause_text;
 pub mod column;
 pub mod delay;
 pub mod event;

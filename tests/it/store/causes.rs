@@ -25,6 +25,7 @@ both! {
     what_arrives_or_is_sent_again_is_open_no_more,
     a_dismissed_cause_is_open_again_when_it_is_seen_again,
     causes_choose_entries_of_the_history_page_by_page,
+    what_was_settled_before_is_left_out_and_what_is_sent_again_from_then_on_is_not,
     what_failed_before_there_were_causes_is_taken_in_once,
 }
 
@@ -290,9 +291,9 @@ async fn begin(db: &TestDb, cause: Uuid) -> Uuid {
     id
 }
 
-async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
-    let store = &db.store;
-    let ids = enqueued(store, (0..12).map(|_| email("C-1")).collect()).await;
+/// Twelve messages: six of one cause, three of another; and these two causes.
+async fn of_two_causes(db: &TestDb) -> (Vec<NotificationId>, Vec<Uuid>) {
+    let ids = enqueued(&db.store, (0..12).map(|_| email("C-1")).collect()).await;
     for (n, id) in ids.iter().enumerate() {
         let text = ["full", "full", "over quota"].get(n % 4);
         if let Some(text) = text {
@@ -301,20 +302,35 @@ async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
         }
     }
     let groups = groups(db, BUSINESS).await;
-    let causes: Vec<Uuid> = groups.iter().map(|group| group.id).collect();
     assert_eq!(groups.iter().map(|it| it.count).collect::<Vec<_>>(), [6, 3]);
-    let chosen = |numbers: &[usize]| -> Vec<NotificationId> {
-        numbers.iter().rev().map(|n| ids[*n]).collect()
-    };
-    let browse = |causes: &[Uuid], limit| Browse {
+    (ids, groups.iter().map(|group| group.id).collect())
+}
+
+/// Some of them, the newest first.
+fn chosen(ids: &[NotificationId], numbers: &[usize]) -> Vec<NotificationId> {
+    numbers.iter().rev().map(|n| ids[*n]).collect()
+}
+
+fn by_cause(causes: &[Uuid], limit: usize) -> Browse {
+    Browse {
         filter: Filter {
             causes: causes.to_vec(),
             limit,
             ..Filter::default()
         },
         ..Browse::default()
-    };
-    let mut pages = browse(&causes[..1], 4);
+    }
+}
+
+async fn found(db: &TestDb, browse: &Browse) -> Vec<NotificationId> {
+    let page = db.store.browse(BUSINESS, browse).await.unwrap();
+    page.entries.iter().map(|entry| entry.id).collect()
+}
+
+async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
+    let (ids, causes) = of_two_causes(db).await;
+    let store = &db.store;
+    let mut pages = by_cause(&causes[..1], 4);
     let mut seen = Vec::new();
     for length in [4, 2] {
         let page = store.browse(BUSINESS, &pages).await.unwrap();
@@ -323,11 +339,10 @@ async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
         pages.after = page.next;
     }
     assert!(pages.after.is_none());
-    assert_eq!(seen, chosen(&[0, 1, 4, 5, 8, 9]));
-    let both = browse(&causes, 50);
-    let found = store.browse(BUSINESS, &both).await.unwrap();
-    let found: Vec<_> = found.entries.iter().map(|entry| entry.id).collect();
-    assert_eq!(found, chosen(&[0, 1, 2, 4, 5, 6, 8, 9, 10]));
+    assert_eq!(seen, chosen(&ids, &[0, 1, 4, 5, 8, 9]));
+    let both = by_cause(&causes, 50);
+    let all = chosen(&ids, &[0, 1, 2, 4, 5, 6, 8, 9, 10]);
+    assert_eq!(found(db, &both).await, all);
     let oldest = Browse {
         sort: Sort {
             descending: false,
@@ -335,8 +350,7 @@ async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
         },
         ..both.clone()
     };
-    let found = store.browse(BUSINESS, &oldest).await.unwrap();
-    assert_eq!(found.entries[0].id, ids[0]);
+    assert_eq!(found(db, &oldest).await[0], ids[0]);
     let counts = store.count_statuses(BUSINESS, &both.filter, Reach::default());
     assert_eq!(counts.await.unwrap().entries, 9);
     // Of another business, or of nobody, or out of sight.
@@ -345,31 +359,33 @@ async fn causes_choose_entries_of_the_history_page_by_page(db: &TestDb) {
         (BUSINESS, &[Uuid::nil()][..], Sight::All),
         (BUSINESS, &causes[..], Sight::Own("S-1".to_owned())),
     ] {
-        let mut none = browse(causes, 10);
+        let mut none = by_cause(causes, 10);
         none.filter.sight = sight;
         let page = store.browse(business, &none).await.unwrap();
         assert!(page.entries.is_empty() && page.next.is_none());
     }
-    // What was sent again before is left out; what is sent again from then on is not.
+}
+
+async fn what_was_settled_before_is_left_out_and_what_is_sent_again_from_then_on_is_not(
+    db: &TestDb,
+) {
+    let (ids, causes) = of_two_causes(db).await;
     let again = NewNotification {
         resend_of: Some(ids[0]),
         ..email("C-1")
     };
-    enqueued(store, vec![again]).await;
-    tell(db, 100, ids[1], delivered()).await;
+    enqueued(&db.store, vec![again]).await;
     db.pass(Duration::from_secs(1));
-    store.mark_resent(10).await.unwrap();
+    db.store.mark_resent(10).await.unwrap();
     tell(db, 101, ids[4], delivered()).await;
     let before = db.clock.now().minus(HOUR);
     for (at, expected) in [
-        (db.clock.now(), chosen(&[1, 5, 8, 9])),
-        (before, chosen(&[0, 1, 5, 8, 9])),
+        (db.clock.now(), chosen(&ids, &[1, 5, 8, 9])),
+        (before, chosen(&ids, &[0, 1, 5, 8, 9])),
     ] {
-        let mut open = browse(&causes[..1], 10);
+        let mut open = by_cause(&causes[..1], 10);
         open.filter.open_at = Some(at);
-        let page = store.browse(BUSINESS, &open).await.unwrap();
-        let found: Vec<_> = page.entries.iter().map(|entry| entry.id).collect();
-        assert_eq!(found, expected);
+        assert_eq!(found(db, &open).await, expected);
     }
 }
 

@@ -35,50 +35,56 @@ async fn resends(db: &TestDb) -> (usize, usize) {
     (count(0), count(1))
 }
 
-async fn a_group_that_failed_is_sent_again_once_and_dismissed(db: &TestDb) {
-    let program = start(db).await;
-    let address = program.app.address();
-    let client = Client::with_key_for("admin", address, &db.store).await;
+/// The answer to a question, once it is so.
+async fn once(client: &Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let started = Instant::now();
+    loop {
+        let (status, text) = client.get(path).await;
+        assert_eq!(status, 200, "{text}");
+        let told: Value = serde_json::from_str(&text).unwrap();
+        if is_so(&told) {
+            return told;
+        }
+        assert!(started.elapsed() < TIMEOUT, "{told}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Three emails to full mailboxes; the cause.
+async fn full_mailboxes(db: &TestDb, client: &Client) -> String {
     let mails: Vec<Value> = (0..3)
         .map(|n| email("C-1", &format!("mailbox-full+{n}@simulator.test")))
         .collect();
     for id in client.enqueue(&mails).await {
         client.until(&id, |it| it["status"] == "Bounced").await;
     }
-    let groups = async |count: u64| {
-        let started = Instant::now();
-        loop {
-            let (status, text) = client.get("/v1/failures").await;
-            assert_eq!(status, 200, "{text}");
-            let told: Value = serde_json::from_str(&text).unwrap();
-            if told["groups"][0]["count"] == count {
-                return told["groups"].as_array().unwrap().clone();
-            }
-            assert!(started.elapsed() < TIMEOUT, "{told}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
     db.pass(Duration::from_secs(1));
-    let found = groups(3).await;
-    assert_eq!(found.len(), 1, "{found:?}");
-    let group = &found[0];
-    assert_eq!(
-        (&group["category"], &group["open"]),
-        (&json!("mailbox_full"), &json!(3))
-    );
-    let cause = group["id"].as_str().unwrap().to_owned();
+    let told = once(client, "/v1/failures", |it| it["groups"][0]["count"] == 3).await;
+    assert_eq!(told["groups"].as_array().unwrap().len(), 1, "{told}");
+    let group = &told["groups"][0];
+    let seen = (&group["category"], &group["open"]);
+    assert_eq!(seen, (&json!("mailbox_full"), &json!(3)));
+    group["id"].as_str().unwrap().to_owned()
+}
 
+fn tells(html: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(html.contains(text), "{text} in {html}");
+    }
+}
+
+async fn a_group_that_failed_is_sent_again_once_and_dismissed(db: &TestDb) {
+    let program = start(db).await;
+    let address = program.app.address();
+    let client = Client::with_key_for("admin", address, &db.store).await;
+    let cause = full_mailboxes(db, &client).await;
     let mut browser = member(db, &program, Role::Admin).await;
     let html = browser.get("/failures").await.html;
     let link = format!("href=\"/failures/{cause}\"");
-    for text in [
-        link.as_str(),
-        "mailbox is full",
-        "3, 100 %",
-        "Send all again",
-    ] {
-        assert!(html.contains(text), "{text} in {html}");
-    }
+    tells(
+        &html,
+        &[&link, "mailbox is full", "3, 100 %", "Send all again"],
+    );
     let mut staff = member(db, &program, Role::Manager).await;
     assert_eq!(staff.get("/failures").await.status, 403);
     let history = browser.get(&format!("/?cause={cause}")).await.html;
@@ -90,68 +96,50 @@ async fn a_group_that_failed_is_sent_again_once_and_dismissed(db: &TestDb) {
     let (status, again) = client.post("/v1/failures/resend", &order).await;
     assert_eq!((status, &again["id"]), (200, &begun["id"]));
     let run = format!("/v1/failures/resend/{}", begun["id"].as_str().unwrap());
-    let started = Instant::now();
-    loop {
-        let (_, text) = client.get(&run).await;
-        let told: Value = serde_json::from_str(&text).unwrap();
-        if told["state"] == "done" {
-            assert_eq!((&told["sent"], &told["left_out"]), (&json!(3), &json!(0)));
-            break;
-        }
-        assert!(started.elapsed() < TIMEOUT, "{told}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let told = once(&client, &run, |it| it["state"] == "done").await;
+    assert_eq!((&told["sent"], &told["left_out"]), (&json!(3), &json!(0)));
     assert_eq!(resends(db).await, (3, 3));
     // The copies came back as well; the first ones are settled.
-    let found = groups(6).await;
-    let started = Instant::now();
-    while found.len() == 1 && groups(6).await[0]["open"] != 3 {
-        assert!(started.elapsed() < TIMEOUT);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let page = format!("/failures/{cause}");
-    let html = browser.get(&page).await.html;
-    for text in [
+    let settled = |it: &Value| it["groups"][0]["count"] == 6 && it["groups"][0]["open"] == 3;
+    once(&client, "/v1/failures", settled).await;
+    let html = browser.get(&format!("/failures/{cause}")).await.html;
+    let done = [
         "API key",
         "Sent again, 3 so far",
         "What was done about it",
         "Sent again <time",
-    ] {
-        assert!(html.contains(text), "{text} in {html}");
-    }
-    let dismiss = format!("{page}/dismiss");
-    let token = browser.token().await;
-    let empty = browser
-        .post(&dismiss, &[("token", &token), ("note", " ")])
-        .await;
-    assert_eq!(empty.status, 422);
-    let fields = [("token", &*token), ("note", "<b>The list is old</b>")];
-    assert_eq!(browser.post(&dismiss, &fields).await.status, 303);
-    let html = browser.get(&page).await.html;
-    assert!(
-        html.contains("Dismissed: &#60;b&#62;The list is old"),
-        "{html}"
-    );
-    let html = browser.get("/failures?show=closed&period=30d").await.html;
-    assert!(html.contains(&link), "{html}");
-    assert!(
-        !browser
-            .get("/failures?show=open")
-            .await
-            .html
-            .contains(&link)
-    );
+    ];
+    tells(&html, &done);
+    dismissed_at_the_page(&mut browser, &cause).await;
+
     add(db, "other", "eve@example.com", "S-eve", Role::Admin).await;
     let mut foreign = Browser::at(&program);
     foreign.sign_in("eve@example.com", PASSWORD).await;
+    let page = format!("/failures/{cause}");
     assert_eq!(foreign.get(&page).await.status, 404);
     let token = foreign.token().await;
-    let answer = foreign
-        .post(&dismiss, &[("token", &token), ("note", "x")])
-        .await;
+    let fields = [("token", &*token), ("note", "x")];
+    let answer = foreign.post(&format!("{page}/dismiss"), &fields).await;
     assert_eq!(answer.status, 404);
     assert!(!foreign.get("/failures").await.html.contains(&cause));
     program.stop().await;
+}
+
+async fn dismissed_at_the_page(browser: &mut Browser, cause: &str) {
+    let page = format!("/failures/{cause}");
+    let dismiss = format!("{page}/dismiss");
+    let token = browser.token().await;
+    let empty = [("token", &*token), ("note", " ")];
+    assert_eq!(browser.post(&dismiss, &empty).await.status, 422);
+    let fields = [("token", &*token), ("note", "<b>The list is old</b>")];
+    assert_eq!(browser.post(&dismiss, &fields).await.status, 303);
+    let html = browser.get(&page).await.html;
+    tells(&html, &["Dismissed: &#60;b&#62;The list is old"]);
+    let link = format!("href=\"{page}\"");
+    let html = browser.get("/failures?show=closed&period=30d").await.html;
+    tells(&html, &[&link]);
+    let html = browser.get("/failures?show=open").await.html;
+    assert!(!html.contains(&link));
 }
 
 /// So many emails that came back for one cause; its id.
