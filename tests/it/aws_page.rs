@@ -86,13 +86,10 @@ fn policies(name: &str) -> Vec<Json> {
 }
 
 fn texts(value: &Json) -> Vec<String> {
-    match value {
-        Json::Array(list) => list
-            .iter()
-            .map(|one| one.as_str().unwrap().to_owned())
-            .collect(),
-        one => vec![one.as_str().unwrap().to_owned()],
-    }
+    let list = value.as_array().cloned();
+    let list = list.unwrap_or_else(|| vec![value.clone()]);
+    let text = |one: &Json| one.as_str().unwrap().to_owned();
+    list.iter().map(text).collect()
 }
 
 #[test]

@@ -22,7 +22,7 @@ both! {
     a_client_on_hold_is_not_forgotten,
 }
 
-fn order<'a>(client_id: &'a str) -> Order<'a> {
+fn order(client_id: &str) -> Order<'_> {
     Order {
         business: BUSINESS,
         client_id,
@@ -32,10 +32,11 @@ fn order<'a>(client_id: &'a str) -> Order<'a> {
 }
 
 async fn begun(db: &TestDb, client_id: &str) -> Erasure {
-    match db.store.erase_client(order(client_id)).await.unwrap() {
-        Ordered::Begun(erasure) => erasure,
-        other => panic!("{other:?}"),
-    }
+    let ordered = db.store.erase_client(order(client_id)).await.unwrap();
+    let Ordered::Begun(erasure) = ordered else {
+        panic!("{ordered:?}")
+    };
+    erasure
 }
 
 /// Both rounds.
@@ -115,7 +116,7 @@ async fn nothing_of_a_forgotten_client_is_left_and_nothing_comes_back(db: &TestD
     assert_eq!((done.state(), done.entries), ("finished", 8));
     assert_eq!(
         db.store.erasures(BUSINESS, 10).await.unwrap(),
-        [done.clone()]
+        std::slice::from_ref(&done)
     );
     assert!(
         db.store
@@ -290,13 +291,13 @@ async fn a_client_on_hold_is_not_forgotten(db: &TestDb) {
         hold: Some(it),
         ..Changes::default()
     };
-    let held = db.store.change_client(BUSINESS, "C-1", &hold(true)).await;
-    assert!(held.unwrap().unwrap().hold);
+    let on_hold = db.store.change_client(BUSINESS, "C-1", &hold(true)).await;
+    assert!(on_hold.unwrap().unwrap().hold);
     assert_eq!(
         db.store.erase_client(order("C-1")).await.unwrap(),
         Ordered::OnHold
     );
-    assert_eq!(db.store.open_erasures(10).await.unwrap(), [Uuid::nil(); 0]);
+    assert!(db.store.open_erasures(10).await.unwrap().is_empty());
     db.store
         .change_client(BUSINESS, "C-1", &hold(false))
         .await

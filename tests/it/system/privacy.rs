@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, text};
 use super::pages_entry::member;
-use super::staff::start;
+use super::staff::{Browser, start};
 use crate::support::db::{TestDb, both};
 
 both! {
@@ -47,20 +47,33 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         .client
         .enqueue(&[email("bounced"), email("clicked"), email("complained")])
         .await;
+    exported(&program.client, &admin, &ids).await;
+    let mut browser = member(db, &program, Role::Admin).await;
+    let client = erased(&mut browser, &admin).await;
+    pages(&mut browser, &client).await;
+    entries(&mut browser, &admin, &ids).await;
+    answers(&admin, &client).await;
+    // The statuses are what they were.
+    assert_eq!(admin.entry(&ids[0]).await["status"], "Bounced");
+    program.stop().await;
+}
+
+/// Once every message has come to its end, all of it is handed over.
+async fn exported(client: &Client, admin: &Client, ids: &[String]) {
     for (id, status) in ids.iter().zip(["Bounced", "Opened", "Sent"]) {
         let is_so = |entry: &Value| {
             let facts = &entry["facts"];
             let ends = ["bounced", "clicked", "complained"];
             ends.iter().any(|end| !facts[end].is_null())
         };
-        let entry = program.client.until(id, is_so).await;
+        let entry = client.until(id, is_so).await;
         assert!(
             entry["statuses"].to_string().contains(status) || status == "Sent",
             "{entry}"
         );
     }
-    let (status, exported) = admin.get("/v1/clients/C-zq/export").await;
-    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let (status, document) = admin.get("/v1/clients/C-zq/export").await;
+    let exported: Value = serde_json::from_str(&document).unwrap();
     assert_eq!(
         (status, exported["entries"].as_array().unwrap().len()),
         (200, 3)
@@ -73,7 +86,10 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         2,
         "{exported}"
     );
-    let mut browser = member(db, &program, Role::Admin).await;
+}
+
+/// At the page for it. The id that the client has from then on.
+async fn erased(browser: &mut Browser, admin: &Client) -> String {
     let token = browser.token().await;
     let path = "/clients/C-zq/erase";
     assert!(browser.get(path).await.html.contains("Erase this client"));
@@ -92,7 +108,7 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         .strip_prefix("/clients/")
         .unwrap()
         .to_owned();
-    let (status, erasure) = deleted(&admin, &format!("/v1/clients/{client}")).await;
+    let (status, erasure) = deleted(admin, &format!("/v1/clients/{client}")).await;
     assert_eq!(
         (status, &erasure["reason"]),
         (200, &json!("asked by letter"))
@@ -103,19 +119,27 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         assert!(started.elapsed() < Duration::from_secs(30), "{at}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    client
+}
+
+async fn pages(browser: &mut Browser, client: &str) {
+    let own = format!("/clients/{client}");
     for page in [
         "/",
         "/clients?q=erased",
         "/tasks",
         "/downloads",
         "/downloads/history.csv",
-        &erased.location,
+        &own,
     ] {
         let shown = browser.get(page).await;
         assert_eq!(shown.status, 200, "{page}");
         unmarked(page, &shown.html);
     }
-    for id in &ids {
+}
+
+async fn entries(browser: &mut Browser, admin: &Client, ids: &[String]) {
+    for id in ids {
         let shown = browser.get(&format!("/entries/{id}")).await;
         assert!(shown.html.contains("Erased client"), "{}", shown.html);
         assert!(
@@ -133,6 +157,9 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         let entry = admin.entry(id).await;
         unmarked(id, &entry.to_string());
     }
+}
+
+async fn answers(admin: &Client, client: &str) {
     for answer in [
         "/v1/history".to_owned(),
         format!("/v1/clients/{client}"),
@@ -147,9 +174,6 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         unmarked(&answer, &body);
     }
     assert_eq!(admin.get("/v1/clients/C-zq").await.0, 404);
-    // The statuses are what they were.
-    assert_eq!(admin.entry(&ids[0]).await["status"], "Bounced");
-    program.stop().await;
 }
 
 fn unmarked(what: &str, shown: &str) {
