@@ -9,6 +9,10 @@ use serde_json::Value as Json;
 use tower::ServiceExt as _;
 
 use super::openapi::build;
+use super::{
+    business, clients, contact_log, content, decide, files, intake, providers, reports, resend,
+    suppressions, tasks, templates, webhooks,
+};
 use crate::api::{Api, Limits, rendering, router, routes};
 use crate::clock::Clock;
 use crate::store::Store;

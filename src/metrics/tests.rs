@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::domain::alarm::Kind;
+use crate::domain::brake;
 
 fn silent() -> Alarm {
     Alarm {
@@ -180,12 +181,27 @@ fn all() -> String {
     metrics.intake("sqs", "enqueued");
     metrics.visit("opened", "recorded");
     metrics.webhook("delivered");
+    metrics.traced("sent", 1);
+    metrics.pruned("content", 1);
     let waiting = Waiting {
         pauses: vec![paused(None)],
         alarms: vec![silent()],
+        brakes: vec![held()],
         ..Waiting::default()
     };
     metrics.render(Some(&waiting), Timestamp::EPOCH)
+}
+
+fn held() -> Brake {
+    Brake {
+        business: "yoga".to_owned(),
+        kind: brake::Kind::Bounce,
+        state: brake::State::Held,
+        count: brake::Count::default(),
+        why: String::new(),
+        changed_at: Timestamp::EPOCH,
+        counted_from: None,
+    }
 }
 
 #[test]

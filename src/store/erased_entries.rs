@@ -53,6 +53,7 @@ pub(super) async fn batch(
         let ids = Rows::of_ids(lines.ids.iter().map(|id| id.uuid()));
         tx.execute(stmt.rows(ids).push(")")).await?;
     }
+    tx.execute(causes(&lines)).await?;
     work.traces
         .files
         .extend(contents(tx, &lines.contents).await?);
@@ -130,6 +131,20 @@ async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Re
     let events: Result<Vec<Event>, Error> = rows.iter().map(cancelled).collect();
     facts::merge(tx, clock, &events?, now).await?;
     Ok(())
+}
+
+/// A provider's words in a cause are about nobody once several clients share them. Those that it said of
+/// forgotten ones alone go.
+fn causes(lines: &Lines) -> Stmt {
+    sql(
+        "UPDATE failure_causes SET text = '' WHERE text <> '' AND NOT EXISTS (SELECT 1 \
+         FROM cause_entries o JOIN contact_log l ON l.id = o.notification_id \
+         JOIN clients c ON c.uid = l.client_uid WHERE o.cause_id = failure_causes.id \
+         AND c.erased_at IS NULL) AND id IN (SELECT e.cause_id FROM cause_entries e \
+         WHERE e.notification_id IN (SELECT b.id FROM ",
+    )
+    .rows(Rows::of_ids(lines.ids.iter().map(|id| id.uuid())))
+    .push("))")
 }
 
 /// What `PERSONAL` of the ledger's details is, in the words of each database.

@@ -340,10 +340,11 @@ async fn delete_contents(tx: &mut Tx, ids: &[Uuid]) -> Result<u64, Error> {
 }
 
 /// What belongs to an entry, and the entry. What a client wrote stays known by the provider's id.
-const OF_ENTRY: [&str; 8] = [
+const OF_ENTRY: [&str; 9] = [
     "DELETE FROM delivery_attempts WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM delivery_events WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM delivery_facts WHERE notification_id IN (SELECT b.id FROM ",
+    "DELETE FROM cause_entries WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM entry_changes WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM unmatched_events WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM awaited_receipts WHERE notification_id IN (SELECT b.id FROM ",

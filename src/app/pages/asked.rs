@@ -88,7 +88,7 @@ impl Asked {
             }
         }
         if let (Some(from), Some(to)) = (&asked.from, &asked.to)
-            && from.begin > to.end
+            && from.begin >= to.end
         {
             let text = "From lies after To, so that nothing can match: change one of them.";
             asked.wrong.push(text.to_owned());

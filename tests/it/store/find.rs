@@ -173,22 +173,22 @@ async fn a_long_list_says_that_there_is_more(db: &TestDb) {
         let found = found.unwrap();
         assert_eq!((found.clients.len(), found.more), (count, more), "{text}");
     }
-    // More words begin with `be` than are looked at, and all of them come before that of Bea's name.
+    // More words begin with `bea` than are looked at, and all of them come before that of the name.
     add(
         db,
         BUSINESS,
         "C-bea",
-        &card("Bea Lee", "bea@example.com", ""),
+        &card("Beatrix Lee", "b@example.com", ""),
     )
     .await;
     let nobody = uuid::Uuid::from_u128(1);
     db.execute(&format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
          INSERT INTO client_words (business_id, word, client_uid) \
-         SELECT '{BUSINESS}', 'be' || i, '{nobody}' FROM n"
+         SELECT '{BUSINESS}', 'bea' || i, '{nobody}' FROM n"
     ))
     .await;
-    let found = db.store.find_clients(BUSINESS, &Sight::All, "be le").await;
+    let found = db.store.find_clients(BUSINESS, &Sight::All, "bea l").await;
     let found = found.unwrap();
     assert_eq!((found.clients.len(), found.more), (0, true));
 }

@@ -45,7 +45,8 @@ async fn each_alarm(good: &TestDb, bad: &TestDb) {
         .sandbox()
         .with("WEBHOOKS__ALLOW_HTTP", "true")
         .with("WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true")
-        .with("FEEDBACK__SNS__TOPICS", TOPIC);
+        .with("FEEDBACK__SNS__TOPICS", TOPIC)
+        .with("BRAKES__VOLUME_MIN", "100");
     let program = Program::start_with(&variables, trust()).await;
     let prometheus = Prometheus::start(&[(program.app.address(), 1)]).await;
     is_healthy(&program, &prometheus).await;

@@ -307,7 +307,9 @@ async fn who_sends_by_smtp_alone_is_asked_for_a_bounce_address_and_for_no_topic(
         .with("PUSH__PROVIDERS", "");
     let doctor = |variables: &Variables| {
         let ran = tokio::task::block_in_place(|| run(variables, &["doctor"]));
-        assert_eq!(ran.code, Some(0), "{ran:?}");
+        // The tests' PostgreSQL gives its durability up for speed, and a doctor says so.
+        let code = i32::from(db.is_postgres());
+        assert_eq!(ran.code, Some(code), "{ran:?}");
         ran.out
     };
     let out = doctor(&alone);

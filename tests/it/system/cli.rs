@@ -144,16 +144,18 @@ async fn an_empty_database_is_filled_by_migrate_alone_where_it_is_told_so() {
 
 async fn the_doctor_is_content_with_the_sandbox(db: &TestDb) {
     let ran = run(&Variables::of(db).sandbox(), &["doctor"]);
-    expect(
-        &ran,
-        0,
-        &[
-            "ok       settings",
-            "ok       database",
-            "sandbox stands in",
-        ],
+    let said = [
+        "ok       settings",
+        "ok       database",
+        "sandbox stands in",
+    ];
+    // The tests' server gives its durability up for speed, and a doctor says so.
+    expect(&ran, i32::from(db.is_postgres()), &said);
+    let mut troubles = ran.out.lines().filter(|line| line.contains("TROUBLE"));
+    assert!(
+        troubles.all(|line| line.contains("database durability")),
+        "{ran:?}"
     );
-    assert!(!ran.out.contains("TROUBLE"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
