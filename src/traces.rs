@@ -162,10 +162,9 @@ impl Sending {
             };
             let Some(mut batch) = first else { return };
             let gathered = async {
-                while batch.len() < BATCH_MAX {
-                    let Some(more) = steps.recv().await else {
-                        break;
-                    };
+                while batch.len() < BATCH_MAX
+                    && let Some(more) = steps.recv().await
+                {
                     batch.extend(more);
                 }
             };

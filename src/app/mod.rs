@@ -139,8 +139,7 @@ impl App {
         let clock = overrides.clock.take().unwrap_or_else(Clock::system);
         let metrics = Arc::new(Metrics::default());
         let store = Box::pin(open_store(&settings, &clock)).await?;
-        let traces = traces::start(&settings.traces, &store, &metrics)
-            .context("cannot send traces (traces.otlp_endpoint)")?;
+        let traces = traces::start(&settings.traces, &store, &metrics)?;
         let (listener, address) = listen(settings.http.listen).await?;
         let bounces = bounces::bind(&settings, roles).await?;
         let sandbox = start_sandbox(&mut settings, address, &clock).await?;

@@ -51,7 +51,7 @@ impl Step {
                 kind: event.what.kind(),
                 source: event.source.clone(),
                 occurred_at: event.occurred_at,
-                span: low(event.key.0.as_u128()),
+                span: event.key.0.as_u64_pair().1,
             },
         })
     }
@@ -77,11 +77,7 @@ impl Step {
 
 /// The root span of a notification's trace.
 pub fn root(notification: NotificationId) -> u64 {
-    low(notification.uuid().as_u128())
-}
-
-const fn low(bits: u128) -> u64 {
-    (bits & u64::MAX as u128) as u64
+    notification.uuid().as_u64_pair().1
 }
 
 /// The share of notifications that are traced. It is decided by the notification's id, so that every

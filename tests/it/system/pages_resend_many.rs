@@ -171,7 +171,8 @@ async fn a_run_that_is_stopped_goes_no_further(db: &TestDb) {
         (stopped.status, stopped.location.as_str()),
         (303, page.as_str())
     );
-    until(&mut browser, &page, "Stopped by").await;
+    until(&mut browser, &page, "Stopped: ").await;
+    assert!(browser.get(&page).await.html.contains("Stopped by"));
     let (sent, distinct) = resends(db).await;
     assert!(sent < 3_000 && sent == distinct, "{sent} {distinct}");
     let sql = "SELECT CAST(sent AS TEXT) FROM resend_runs";
