@@ -243,26 +243,28 @@ async fn a_task_is_listed_by_what_is_due_first_done_and_opened_again(db: &TestDb
     db.pass(Duration::from_mins(1));
     let again = db.store.reopen_task(&asker("S-4"), first.id).await.unwrap();
     assert_eq!(again, opened, "and so does the first who did not");
-    let changes = db.store.task_changes_of_entry(BUSINESS, made[1]).await;
+    assert!(tasks(db, &of("S-1", true)).await.is_empty());
+    marks_are_on_record(db, made[1]).await;
+    others_see_none(db, first.id).await;
+}
+
+async fn marks_are_on_record(db: &TestDb, entry: NotificationId) {
+    let changes = db.store.task_changes_of_entry(BUSINESS, entry).await;
     let changes = changes.unwrap();
     let told: Vec<_> = changes.iter().map(|it| (it.mark, &*it.user)).collect();
     assert_eq!(told, [(Mark::Done, "S-3"), (Mark::Reopened, "S-1")]);
-    let foreign = db.store.task_changes_of_entry("other", made[1]).await;
+    let foreign = db.store.task_changes_of_entry("other", entry).await;
     assert!(foreign.unwrap().is_empty());
-    assert!(tasks(db, &of("S-1", true)).await.is_empty());
+}
+
+async fn others_see_none(db: &TestDb, task: Uuid) {
     let foreign = Asker {
         business: "other",
         ..asker("S-1")
     };
-    assert_eq!(db.store.task(&foreign, first.id).await.unwrap(), None);
-    assert_eq!(
-        db.store.finish_task(&foreign, first.id).await.unwrap(),
-        None
-    );
-    assert_eq!(
-        db.store.reopen_task(&foreign, first.id).await.unwrap(),
-        None
-    );
+    assert_eq!(db.store.task(&foreign, task).await.unwrap(), None);
+    assert_eq!(db.store.finish_task(&foreign, task).await.unwrap(), None);
+    assert_eq!(db.store.reopen_task(&foreign, task).await.unwrap(), None);
     assert!(
         db.store
             .tasks(&foreign, &of("S-1", false))

@@ -245,21 +245,12 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
         before: vec!["zqtag".to_owned()],
         after: vec!["zqtag two".to_owned()],
     };
-    store
-        .edit_entry(BUSINESS, entry, "S-1", &renamed)
-        .await
-        .unwrap();
-    store
-        .edit_entry(BUSINESS, sent[0], "S-1", &tagged)
-        .await
-        .unwrap();
     let overridden = Edit::Override {
         why: "zqreason".to_owned(),
     };
-    store
-        .edit_entry(BUSINESS, sent[0], "S-1", &overridden)
-        .await
-        .unwrap();
+    for (id, edit) in [(entry, renamed), (sent[0], tagged), (sent[0], overridden)] {
+        store.edit_entry(BUSINESS, id, "S-1", &edit).await.unwrap();
+    }
     let run = NewRun {
         id: Uuid::from_u128(77),
         business: BUSINESS,

@@ -101,20 +101,7 @@ async fn a_contact_is_entered_as_it_was_typed_and_once_however_often_it_is_sent(
     );
     let tasks = db.store.tasks_of_entry("default", entry.id).await.unwrap();
     assert_eq!((tasks.len(), tasks[0].created_by.as_str()), (1, "S-1"));
-    let token = value(&browser.get(&added.location).await, "token");
-    for mark in ["done", "reopen"] {
-        let path = format!("/tasks/{}/{mark}", tasks[0].id);
-        let marked = browser.post(&path, &[("token", &token)]).await;
-        assert_eq!(marked.status, 303, "{}", marked.html);
-    }
-    let told = browser.get(&added.location).await.html;
-    for words in [
-        "made a follow-up task for",
-        "marked the follow-up task as done",
-        "opened the follow-up task again",
-    ] {
-        assert!(told.contains(words), "{words} in {told}");
-    }
+    marks_are_told(&mut browser, &added.location, &tasks[0].id.to_string()).await;
     fields[6] = ("contact_type", "Visit");
     let other = browser.post(FORM, &fields).await;
     assert_eq!(other.status, 409, "another contact by the same form");
@@ -131,6 +118,24 @@ async fn a_contact_is_entered_as_it_was_typed_and_once_however_often_it_is_sent(
     let types = db.store.contact_types("default").await.unwrap();
     assert!(types.contains(&"Visit".to_owned()), "made on the spot");
     program.stop().await;
+}
+
+/// The page of the contact says who made its task, did it, and opened it again.
+async fn marks_are_told(browser: &mut Browser, entry: &str, task: &str) {
+    let token = value(&browser.get(entry).await, "token");
+    for mark in ["done", "reopen"] {
+        let path = format!("/tasks/{task}/{mark}");
+        let marked = browser.post(&path, &[("token", &token)]).await;
+        assert_eq!(marked.status, 303, "{}", marked.html);
+    }
+    let told = browser.get(entry).await.html;
+    for words in [
+        "made a follow-up task for",
+        "marked the follow-up task as done",
+        "opened the follow-up task again",
+    ] {
+        assert!(told.contains(words), "{words} in {told}");
+    }
 }
 
 async fn what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(db: &TestDb) {
