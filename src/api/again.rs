@@ -5,7 +5,6 @@ use std::fmt;
 
 use super::digest;
 use crate::domain::address::Address;
-use crate::domain::method::Priority;
 use crate::store::enqueue::{ClientRef, ContentSource, Idempotency, NewNotification};
 use crate::store::history::Entry;
 use crate::store::pruning::Gone;
@@ -99,7 +98,7 @@ impl Again {
             staff_id: self.staff_id,
             send_at: None,
             expires_at: None,
-            priority: Priority::usual_for(&first.contact_type),
+            priority: first.priority_again(),
             idempotency,
             metadata: first.metadata.clone(),
             resend_of: Some(first.id),

@@ -121,9 +121,11 @@ pub fn bucket_of(kind: Kind, facts: &Facts, due_at: Timestamp, now: Timestamp) -
         | Kind::FeedbackDuplicate
         | Kind::FeedbackRefused => None,
     };
-    took.map_or(0, bucket)
+    took.map_or(NO_TIME, bucket)
 }
 
+/// The bucket of what has no such time.
+pub const NO_TIME: i64 = 0;
 /// The first bucket ends here: less is of no interest to whoever waits for a message.
 const FIRST_ENDS: Duration = Duration::from_millis(50);
 /// Each bucket ends at twice the time of the one before, so that a quantile is known to a factor of 2

@@ -1,5 +1,6 @@
 //! A copy of the database while it is in use. Of SQLite alone: PostgreSQL has its own tools.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::db::Pools;
@@ -44,6 +45,10 @@ impl Store {
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => {}
             Err(why) => return Err(failed(why)),
         }
+        // It holds what the database holds: for nobody else, whatever the umask says.
+        let mut private = std::fs::OpenOptions::new();
+        private.write(true).create_new(true).mode(0o600);
+        drop(private.open(partial).map_err(failed)?);
         self.db.copy_to(name).await?;
         // SQLite does not wait until a copy is on the disk.
         let whole = std::fs::File::open(partial).and_then(|file| file.sync_all());

@@ -10,7 +10,6 @@ use super::suppressions::{Suppression, suppression};
 use super::{Error, Store};
 use crate::domain::address::Address;
 use crate::domain::id::NotificationId;
-use crate::domain::method::Priority;
 use crate::domain::suppression::{Reason, is_bulk};
 use crate::domain::time::Timestamp;
 
@@ -33,7 +32,7 @@ impl<'a> Asked<'a> {
             business,
             to,
             contact_type,
-            is_bulk: is_bulk(Priority::usual_for(contact_type), contact_type),
+            is_bulk: is_bulk(entry.priority_again(), contact_type),
         }
     }
 }

@@ -142,6 +142,11 @@ impl Store {
         };
         let mut count = Count::default();
         let mut tx = self.db.read().await?;
+        let Some(began) = tx.optional(first(business, window)).await? else {
+            return Ok(count);
+        };
+        // Of what was sent while it was counted, and not before: the share is of the same mail.
+        let since = window.max(began.time("at")?);
         let spans = [
             minutes_from.map(|from| (Step::Minute, from, hours_from)),
             Some((Step::Hour, hours_from, Timestamp::MAX)),
@@ -153,9 +158,14 @@ impl Store {
                     count.sent += amount;
                     continue;
                 }
-                // What was sent before the lifting is judged already.
-                let sent_at = row.time("at")?.minus(flow::middle(row.int("bucket")?));
-                if lifted.is_none_or(|lifted| sent_at >= lifted) {
+                let (at, bucket) = (row.time("at")?, row.int("bucket")?);
+                let took = flow::middle(bucket);
+                let counts = match lifted {
+                    // What was sent before the lifting is judged already.
+                    Some(lifted) => at.minus(took) >= lifted,
+                    None => at.plus(step.length()).minus(took) > since,
+                };
+                if bucket != flow::NO_TIME && counts {
                     count.returned += amount;
                 }
             }
@@ -287,6 +297,15 @@ impl Store {
 fn hours_back(now: Timestamp, hours: u32) -> Timestamp {
     let before = Step::Hour.length().saturating_mul(hours - 1);
     Step::Hour.floor(now).minus(before)
+}
+
+/// The first hour of the window in which anything of the business was counted.
+fn first(business: &str, window: Timestamp) -> Stmt {
+    sql("SELECT c.at FROM flow_counts c WHERE c.step_seconds = 3600 AND c.business_id = ")
+        .bind(business)
+        .push(" AND c.at >= ")
+        .bind(window)
+        .push(" ORDER BY c.at LIMIT 1")
 }
 
 fn counts(

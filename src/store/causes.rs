@@ -244,7 +244,11 @@ pub(super) async fn insert_causes(tx: &mut Tx, causes: &Causes) -> Result<(), Er
          SELECT b.id, b.business_id, b.method, b.provider, b.bounced, b.category, b.code, b.text, \
          b.first_at FROM ")
     .rows(rows)
-    .push(" WHERE true ON CONFLICT (id) DO NOTHING");
+    // Words that went with a forgotten client come back with the next one that they are said of.
+    .push(
+        " WHERE true ON CONFLICT (id) DO UPDATE SET text = excluded.text \
+         WHERE failure_causes.text = '' AND excluded.text <> ''",
+    );
     tx.execute(stmt).await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::erasures::{Moved, Work};
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, files};
-use crate::domain::footprint::{Ids, ids_in};
+use crate::domain::footprint::{Footprint, Ids, ids_in};
 use crate::domain::time::Timestamp;
 
 /// Rows of one batch.
@@ -37,12 +37,13 @@ pub(super) async fn tasks(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     after_ids(&rows)
 }
 
-/// Files that staff may fetch: whose lines stand in them is not known. Those in the making are begun anew.
-pub(super) async fn exports(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+/// Files that staff may fetch: whose lines stand in them is not known. Those that were asked for while the
+/// first round went on may hold lines that it had not reached, and go in the second.
+pub(super) async fn exports(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Moved, Error> {
     let made_before = |stmt: super::stmt::Stmt| {
         stmt.bind(&work.business)
             .push(" AND e.created_at <= ")
-            .bind(work.asked_at)
+            .bind(now)
     };
     let pieces = made_before(sql(
         "DELETE FROM export_chunks WHERE (export_id, number) IN (SELECT p.export_id, p.number \
@@ -73,7 +74,7 @@ pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Mov
     let mut named = Vec::new();
     for row in &rows {
         let filter = row.opt_json("filter")?.unwrap_or_default();
-        if work.traces.any_in(&filter.to_string()) {
+        if is_sought(&filter, &work.traces) {
             named.push(row.id("id")?);
         }
     }
@@ -91,6 +92,67 @@ pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Mov
     after_ids(&rows)
 }
 
+/// Whether the run was of the client, or of what was searched for.
+fn is_sought(filter: &Json, traces: &Footprint) -> bool {
+    let query = filter.get("query").and_then(Json::as_str);
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .any(|(name, value)| matches!(&*name, "client" | "search") && traces.any_in(&value))
+}
+
+/// Whether a message from a queue is for the client: by its address anywhere, by its id or name only where
+/// these stand for a client. A bare `42` may be anything.
+fn is_for(body: &str, traces: &Footprint) -> bool {
+    let named = |value: &Json| {
+        let names = [value.as_str(), text_of(value, "id"), text_of(value, "name")];
+        names.into_iter().flatten().any(|text| traces.any_in(text))
+    };
+    let is_named = |one: &Json| one.get("client").is_some_and(named);
+    traces.address_in(body)
+        || serde_json::from_str(body).is_ok_and(|message: Json| {
+            let many = message.get("notifications").and_then(Json::as_array);
+            is_named(&message) || many.into_iter().flatten().any(is_named)
+        })
+}
+
+fn text_of<'a>(value: &'a Json, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Json::as_str)
+}
+
+/// Events that wait for their message, and know it by the provider's id alone.
+pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+    let since = work.reached.get(0).and_then(Json::as_i64);
+    let after = work.reached.get(1).and_then(Json::as_str);
+    let after = after.and_then(|text| Uuid::try_parse(text).ok());
+    let stmt = sql(
+        "SELECT u.recorded_at, u.event_key, u.detail FROM unmatched_events u \
+         WHERE (u.recorded_at, u.event_key) > (",
+    )
+    .bind(since.map_or(Timestamp::EPOCH, Timestamp::from_millis))
+    .push(", ")
+    .bind(after.unwrap_or_default())
+    .push(") ORDER BY u.recorded_at, u.event_key LIMIT ")
+    .bind(BATCH);
+    let rows = tx.all(stmt).await?;
+    let Some(last) = rows.last() else {
+        return Ok(Moved::End);
+    };
+    let mut named = Vec::new();
+    for row in &rows {
+        let detail = row.opt_json("detail")?.unwrap_or_default().to_string();
+        if work.traces.address_in(&detail) {
+            named.push(row.id("event_key")?);
+        }
+    }
+    if !named.is_empty() {
+        let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN ").bind_list(named);
+        tx.execute(stmt).await?;
+    }
+    Ok(Moved::To(json!([
+        last.time("recorded_at")?.as_millis(),
+        last.id("event_key")?.to_string()
+    ])))
+}
+
 /// Messages from queues that could not be enqueued.
 pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     let stmt = sql("SELECT m.id, m.business_id, m.body FROM buried_messages m WHERE m.id > ")
@@ -100,7 +162,7 @@ pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     let rows = tx.all(stmt).await?;
     let mut named = Vec::new();
     for row in &rows {
-        if row.text("business_id")? == work.business && work.traces.any_in(&row.text("body")?) {
+        if row.text("business_id")? == work.business && is_for(&row.text("body")?, &work.traces) {
             named.push(row.id("id")?);
         }
     }

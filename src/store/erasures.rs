@@ -67,8 +67,16 @@ pub const ERASED_NAME: &str = "Erased client";
 const SECOND_ROUND: std::time::Duration = std::time::Duration::from_mins(5);
 
 /// The parts of the work, in their order.
-const STEPS: [&str; 8] = [
-    "entries", "tasks", "exports", "runs", "buried", "keys", "inbox", "files",
+const STEPS: [&str; 9] = [
+    "entries",
+    "tasks",
+    "exports",
+    "runs",
+    "buried",
+    "keys",
+    "inbox",
+    "unmatched",
+    "files",
 ];
 
 /// One that is at work, its row locked.
@@ -77,7 +85,6 @@ pub(super) struct Work {
     pub(super) id: Uuid,
     pub(super) business: String,
     pub(super) client: Uuid,
-    pub(super) asked_at: Timestamp,
     pub(super) reached: Json,
     pub(super) traces: Footprint,
     pub(super) entries: i64,
@@ -218,11 +225,12 @@ impl Store {
         match STEPS.get(work.step).copied().unwrap_or_default() {
             "entries" => erased_entries::batch(tx, &self.clock, work, now).await,
             "tasks" => erased_traces::tasks(tx, work).await,
-            "exports" => erased_traces::exports(tx, work).await,
+            "exports" => erased_traces::exports(tx, work, now).await,
             "runs" => erased_traces::runs(tx, work, now).await,
             "buried" => erased_traces::buried(tx, work).await,
             "keys" => erased_traces::keys(tx, work).await,
             "inbox" => erased_traces::inbox(tx, work).await,
+            "unmatched" => erased_traces::unmatched(tx, work).await,
             _ => erased_traces::files(tx, work).await,
         }
     }
@@ -333,7 +341,6 @@ fn work(row: &Row) -> Result<Work, Error> {
         id: row.id("id")?,
         business: row.text("business_id")?,
         client: row.id("client_uid")?,
-        asked_at: row.time("asked_at")?,
         reached: row.opt_json("reached")?.unwrap_or_default(),
         traces: serde_json::from_value(traces).map_err(|e| Error::corrupt("traces", e))?,
         entries: row.int("entries")?,

@@ -12,7 +12,7 @@ use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
 use crate::domain::mailbox::Mailbox;
 use crate::domain::message::{Attachment, Content, TemplateRef};
-use crate::domain::method::{Channel, Method};
+use crate::domain::method::{Channel, Method, Priority};
 use crate::domain::role::Sight;
 use crate::domain::status::{Status, statuses};
 use crate::domain::time::Timestamp;
@@ -31,6 +31,7 @@ pub struct Entry {
     pub type_name: String,
     pub contact_type: String,
     pub channel: Channel,
+    pub priority: Priority,
     pub to: Option<String>,
     pub description: Option<String>,
     /// Up to five short words of its content (M3).
@@ -52,6 +53,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// With which it is sent again: what was bulk stays so, and nothing else is urgent any more.
+    pub fn priority_again(&self) -> Priority {
+        if self.priority == Priority::Bulk {
+            Priority::Bulk
+        } else {
+            Priority::usual_for(&self.contact_type)
+        }
+    }
+
     /// None for entries that staff made by hand.
     pub fn statuses(&self) -> Vec<Status> {
         if self.manual {
@@ -175,7 +185,7 @@ impl Store {
         let stmt = sql("SELECT l.id, c.client_id, c.name AS client_name, l.date, \
              CASE WHEN l.staff_id IS NOT NULL THEN coalesce(s.name, l.staff_id) \
              WHEN l.manual THEN 'No Staff' ELSE 'Automated' END AS user_name, \
-             l.staff_id, l.method, l.type, l.contact_type, l.channel, l.address, l.description, \
+             l.staff_id, l.method, l.type, l.contact_type, l.channel, l.priority, l.address, l.description, \
              l.tags, (SELECT m.id FROM message_content m WHERE m.id = l.content_id) AS content_id, l.resend_of, l.send_at, l.expires_at, l.metadata, l.manual, l.sender, \
              l.reply_to, l.template_name, l.template_version, f.* \
              FROM contact_log l \
@@ -298,6 +308,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         type_name: row.text("type")?,
         contact_type: row.text("contact_type")?,
         channel: row.word("channel", Channel::parse)?,
+        priority: row.word("priority", Priority::parse)?,
         to: row.opt_text("address")?,
         description: row.opt_text("description")?,
         tags: tags::read(row)?,

@@ -147,8 +147,10 @@ impl Store {
             .push(" AND (e.lease_until IS NULL OR e.lease_until <= ")
             .bind(now)
             .push(
-                ") AND EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.endpoint_id = e.id \
-                 AND d.due_at <= ",
+                // Of an entry that is not kept any more there is nothing to tell.
+                ") AND EXISTS (SELECT 1 FROM webhook_deliveries d JOIN delivery_events v \
+                 ON v.notification_id = d.notification_id AND v.event_key = d.event_key \
+                 WHERE d.endpoint_id = e.id AND d.due_at <= ",
             )
             .bind(now)
             .push(") ORDER BY e.next_at, e.id LIMIT ")

@@ -1,6 +1,7 @@
 //! Resend and cancel.
 
 use sendtrail::domain::event::{Failure, What};
+use sendtrail::domain::id::NotificationId;
 use sendtrail::domain::reason::Category;
 use serde_json::json;
 
@@ -64,6 +65,20 @@ async fn a_resend_is_an_entry_of_its_own_with_the_frozen_content() {
         content(again["id"].as_str().unwrap()).await,
         content(&first).await
     );
+}
+
+#[tokio::test]
+async fn what_was_bulk_is_bulk_again_and_nothing_else_is_urgent() {
+    for (asked, again) in [("bulk", "bulk"), ("high", "normal"), ("normal", "normal")] {
+        let api = TestApi::start().await;
+        let first = api.enqueue(json!({"priority": asked})).await;
+        api.work_sent().await;
+        let path = format!("/v1/notifications/{first}/resend");
+        let receipt = api.post(&path, &json!({})).await.json();
+        let id = NotificationId::parse(receipt["id"].as_str().unwrap()).unwrap();
+        let entry = api.store.entry("default", id).await.unwrap().unwrap();
+        assert_eq!(entry.priority.as_str(), again, "{asked}");
+    }
 }
 
 #[tokio::test]

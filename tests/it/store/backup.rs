@@ -1,5 +1,7 @@
 //! A copy of the database while it is in use, and how the database is set.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use sendtrail::store::backup::NoBackup;
 use sendtrail::store::condition::Condition;
 
@@ -21,6 +23,8 @@ async fn a_copy_holds_what_was_committed_before(db: &TestDb) {
         return;
     }
     copied.unwrap();
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it is for nobody else");
     enqueued(&db.store, vec![email("C-2")]).await;
     let there = db.store.backup(&file).await;
     assert!(matches!(there, Err(NoBackup::Exists(_))), "{there:?}");
