@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::delivery::slept;
+use crate::store::cause_past::Past;
 use crate::store::{Error, Store};
 
 /// Messages of one batch: a matter of milliseconds, because on SQLite every other writer waits for it.
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Marks what was sent again, and takes in what failed before there were causes.
 pub(super) async fn learn(store: Store, stop: CancellationToken) {
-    let (mut pause, mut past) = (PAUSE, true);
+    let (mut pause, mut past) = (PAUSE, Past::More);
     while slept(pause, &stop).await {
         pause = match round(&store, &mut past).await {
             Ok(true) => PAUSE,
@@ -31,10 +32,10 @@ pub(super) async fn learn(store: Store, stop: CancellationToken) {
 }
 
 /// `true`: there may be more to do.
-async fn round(store: &Store, past: &mut bool) -> Result<bool, Error> {
+async fn round(store: &Store, past: &mut Past) -> Result<bool, Error> {
     let marked = store.mark_resent(BATCH).await?;
-    if *past {
+    if *past != Past::Done {
         *past = store.take_in_past(BATCH).await?;
     }
-    Ok(*past || marked >= BATCH)
+    Ok(*past == Past::More || marked >= BATCH)
 }

@@ -260,12 +260,14 @@ impl Store {
              FROM brakes WHERE ",
         );
         let stmt = match business {
-            Some(business) => stmt.push("business_id = ").bind(business),
-            None => stmt.push("state IN ('warned', 'held')"),
+            Some(business) => stmt
+                .push("business_id = ")
+                .bind(business)
+                .push(" ORDER BY kind"),
+            // Those that are held come first.
+            None => stmt.push("state IN ('warned', 'held') ORDER BY state, business_id, kind"),
         };
-        let stmt = stmt
-            .push(" ORDER BY business_id, kind LIMIT ")
-            .bind(LISTED_MAX);
+        let stmt = stmt.push(" LIMIT ").bind(LISTED_MAX);
         tx.all(stmt).await?.iter().map(brake).collect()
     }
 

@@ -33,6 +33,15 @@ pub(super) async fn leave_marks(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<()
     Ok(())
 }
 
+/// What is left of the time before there were causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    More,
+    /// Another process is at it, and may end before its end.
+    Elsewhere,
+    Done,
+}
+
 impl Store {
     /// Marks some of the messages that were just sent again. Returns how many.
     pub async fn mark_resent(&self, limit: usize) -> Result<usize, Error> {
@@ -82,19 +91,21 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Takes in what failed of the next messages before there were causes, from the newest on. `false`:
-    /// there are no more, or another process is at it.
-    pub async fn take_in_past(&self, limit: usize) -> Result<bool, Error> {
+    /// Takes in what failed of the next messages before there were causes, from the newest on.
+    pub async fn take_in_past(&self, limit: usize) -> Result<Past, Error> {
         super::again(|| self.take_in_past_once(limit)).await
     }
 
-    async fn take_in_past_once(&self, limit: usize) -> Result<bool, Error> {
+    async fn take_in_past_once(&self, limit: usize) -> Result<Past, Error> {
         let mut tx = self.db.write().await?;
         let stmt =
             sql("SELECT p.reached FROM cause_past p WHERE p.one = 1 AND p.finished_at IS NULL");
         let stmt = stmt.push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"));
         let Some(row) = tx.optional(stmt).await? else {
-            return Ok(false);
+            let open =
+                sql("SELECT 1 AS one FROM cause_past p WHERE p.one = 1 AND p.finished_at IS NULL");
+            let is_open = tx.optional(open).await?.is_some();
+            return Ok(if is_open { Past::Elsewhere } else { Past::Done });
         };
         let reached = row.id("reached")?;
         let now = self.clock.now();
@@ -120,7 +131,11 @@ impl Store {
         tx.execute(stmt).await?;
         causes::count(&mut tx, deltas).await?;
         tx.commit().await?;
-        Ok(edge.is_some())
+        Ok(if edge.is_some() {
+            Past::More
+        } else {
+            Past::Done
+        })
     }
 }
 

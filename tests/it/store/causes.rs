@@ -11,6 +11,7 @@ use sendtrail::domain::reason::Category;
 use sendtrail::domain::role::Sight;
 use sendtrail::store::browse::{Browse, Position, Reach, Sort};
 use sendtrail::store::cause_actions::{Did, Kinds};
+use sendtrail::store::cause_past::Past;
 use sendtrail::store::enqueue::NewNotification;
 use sendtrail::store::failures::{Asked, Group, State};
 use sendtrail::store::history::Filter;
@@ -427,13 +428,13 @@ async fn what_failed_before_there_were_causes_is_taken_in_once(db: &TestDb) {
     // One is told of meanwhile.
     tell(db, 51, ids[6], bounced("552 full 6".to_owned())).await;
     let mut rounds = 0;
-    while db.store.take_in_past(2).await.unwrap() {
+    while db.store.take_in_past(2).await.unwrap() == Past::More {
         rounds += 1;
         assert!(rounds < 10, "it does not end");
     }
     assert!(rounds >= 3, "a batch at a time");
     assert_eq!(summary().await, known);
-    assert!(!db.store.take_in_past(2).await.unwrap());
+    assert_eq!(db.store.take_in_past(2).await.unwrap(), Past::Done);
     assert_eq!(summary().await, known, "once");
 }
 
