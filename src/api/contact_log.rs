@@ -1,5 +1,5 @@
 //! `POST /v1/clients/{id}/contact-log`: contacts that were made outside the program, with the task that
-//! follows them.
+//! follows them. `PATCH /v1/contact-log/{id}`: what an entry is about, in other words.
 
 use std::borrow::Cow;
 
@@ -16,6 +16,7 @@ use super::entries::EntryJson;
 use super::fields::{Errors, Fields};
 use super::history::{ClientId, no_such_client};
 use super::intake::{ID_LENGTH_MAX, NAME_LENGTH_MAX};
+use super::notifications::Id;
 use super::openapi::{body_schema, key, schema, text};
 use super::problem::{FieldError, Kind, Problem};
 use super::tasks::{FOLLOW_UP_NAMES, NewTask, new_task, time};
@@ -24,6 +25,7 @@ use crate::domain::by_hand::{self, DESCRIPTION_LENGTH_MAX};
 use crate::domain::method::{Channel, Method};
 use crate::domain::time::Timestamp;
 use crate::store::by_hand::{Contact, Entered};
+use crate::store::changes::{Edit, Edited};
 
 pub(super) const NAMES: [&str; 8] = [
     "date",
@@ -35,6 +37,9 @@ pub(super) const NAMES: [&str; 8] = [
     "follow_up",
     "idempotency_key",
 ];
+pub(super) const DESCRIPTION_NAMES: [&str; 2] = ["description", "staff_id"];
+/// Who changed an entry, where an application did and named nobody.
+const APPLICATION: &str = "Application";
 const METHODS: [&str; 6] = [
     Method::Email.as_str(),
     Method::Sms.as_str(),
@@ -49,8 +54,27 @@ const CHANNELS: [&str; 2] = [Channel::Outbound.as_str(), Channel::Inbound.as_str
 #[derive(Debug)]
 pub(super) struct ContactBody;
 
+/// A description to be changed; read below.
+#[derive(Debug)]
+pub(super) struct DescriptionBody;
+
 body_schema! {
     ContactBody, "NewContact", contact();
+    DescriptionBody, "NewDescription", json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["description"],
+        "properties": {
+            "description": {
+                "type": ["string", "null"], "maxLength": DESCRIPTION_LENGTH_MAX,
+                "description": "Null takes it away.",
+            },
+            "staff_id": {
+                "type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX,
+                "description": "Who changes it; the application when absent.",
+            },
+        },
+    });
 }
 
 fn contact() -> Value {
@@ -117,6 +141,59 @@ pub(super) async fn enter(
     let entry = store.entry(business, id).await?;
     let entry = entry.ok_or_else(Problem::no_such_notification)?;
     Ok((status, Json(EntryJson::brief(entry))).into_response())
+}
+
+/// Changes the description of an entry of the contact history. The former one is kept, with who changed it
+/// and when; no entry can be deleted.
+#[utoipa::path(
+    patch, path = "/v1/contact-log/{id}", tag = "history",
+    params(("id" = String, Path, description = "The entry's id.")),
+    request_body = DescriptionBody,
+    responses(
+        (status = 200, description = "The entry as it is now.", body = EntryJson),
+        (status = 400, description = "The body is not JSON."),
+        (status = 404, description = "The business has no such entry, or its client was erased."),
+        (status = 409, description = "Somebody else changed it at the same moment."),
+        (status = 413, description = "The body is too large."),
+        (status = 415, description = "The body is not declared as JSON."),
+        (status = 422, description = "Fields are wrong; nothing was changed."),
+    ),
+)]
+pub(super) async fn describe(
+    State(shared): State<Shared>,
+    caller: Caller,
+    Id(id): Id,
+    request: Request,
+) -> Result<Json<EntryJson>, Problem> {
+    let business = caller.allowed(Scope::Enqueue)?;
+    let body = body::required(request).await?;
+    let mut errors = Errors::default();
+    let read = Fields::open(&body, String::new(), &DESCRIPTION_NAMES, &mut errors).map(|mut it| {
+        if !it.is_cleared("description") {
+            it.require(&["description"]);
+        }
+        let description = it.text("description", DESCRIPTION_LENGTH_MAX);
+        (description, it.id("staff_id", ID_LENGTH_MAX))
+    });
+    let (after, staff_id) = errors.unless_any(read).map_err(Problem::invalid)?;
+    let store = &shared.api.store;
+    let found = store.entry(business, id).await?;
+    let before = found.ok_or_else(Problem::no_such_notification)?.description;
+    let edit = Edit::Description { before, after };
+    let by = staff_id.as_deref().unwrap_or(APPLICATION);
+    match store.edit_entry(business, id, by, &edit).await? {
+        Edited::Done | Edited::Same => {}
+        Edited::Meanwhile => return Err(changed_meanwhile()),
+        Edited::Nothing => return Err(Problem::no_such_notification()),
+    }
+    let entry = store.entry(business, id).await?;
+    let entry = entry.ok_or_else(Problem::no_such_notification)?;
+    Ok(Json(EntryJson::brief(entry)))
+}
+
+fn changed_meanwhile() -> Problem {
+    let detail = "Somebody else changed the entry at the same moment; read it and repeat.";
+    Problem::new(Kind::Conflict, detail)
 }
 
 fn key_taken() -> Problem {

@@ -167,7 +167,8 @@ struct TemplateJson {
 /// Why a message bounced or failed, or what it waits for: in plain words, and in the provider's.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Reason {
-    /// While it awaits its send: `scheduled`, `queued`, `sending`, `retrying` or `held`.
+    /// While it awaits its send: `scheduled`, `queued`, `sending`, `retrying` or `held`; `braked`, `paused` or
+    /// `no_provider` where others of its kind wait as well.
     #[schema(example = "mailbox_full")]
     category: &'static str,
     /// For staff.
@@ -192,9 +193,9 @@ impl From<Trouble<'_>> for Reason {
 impl Reason {
     fn of_waiting(waiting: &Waiting<'_>) -> Self {
         Self {
-            category: waiting.wait.as_str(),
+            category: waiting.category(),
             text: waiting.sentence().into(),
-            remedy: waiting.wait.remedy(),
+            remedy: waiting.remedy(),
             provider_text: waiting.provider_text().map(str::to_owned),
         }
     }

@@ -55,6 +55,9 @@ fn of(method: &str, path: &str) -> Option<Json> {
             "contact_type": "Message Center", "description": "Asked for another time.",
             "staff_id": "S-7",
         }),
+        ("PATCH", "/v1/contact-log/{id}") => {
+            json!({"description": "Asked for another time, on Monday.", "staff_id": "S-7"})
+        }
         ("POST", "/v1/tasks") => json!({
             "client": "C-1001", "title": "Call back", "due_at": "2027-01-04T09:00:00Z", "assignee": "S-7",
         }),

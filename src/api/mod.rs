@@ -7,6 +7,7 @@ mod body;
 mod brakes;
 mod business;
 mod client_export;
+mod client_list;
 mod clients;
 mod contact_log;
 mod content;
@@ -179,14 +180,14 @@ fn guarded(router: Router<Shared>, shared: Shared) -> Router {
 
 /// Everything that is documented.
 fn routes() -> Vec<Route> {
-    let routes = messages().into_iter().chain(operations());
-    routes.collect()
+    let routes = messages().into_iter().chain(texts());
+    routes.chain(operations()).collect()
 }
 
 type Route = (&'static str, MethodRouter<Shared>);
 
 /// Notifications, clients, their history, and what decides what is sent to them.
-fn messages() -> [Route; 25] {
+fn messages() -> [Route; 22] {
     [
         (
             "/v1/notifications",
@@ -205,7 +206,7 @@ fn messages() -> [Route; 25] {
         ("/v1/notifications/{id}/cancel", post(notifications::cancel)),
         ("/v1/notifications/{id}/decide", post(decide::decide)),
         ("/v1/notifications/{id}/events", post(reports::report)),
-        ("/v1/clients", post(clients::add)),
+        ("/v1/clients", get(client_list::list).post(clients::add)),
         (
             "/v1/clients/{id}",
             get(clients::show)
@@ -216,6 +217,7 @@ fn messages() -> [Route; 25] {
         ("/v1/erasures/{id}", get(erasures::show)),
         ("/v1/clients/{id}/history", get(history::of_client)),
         ("/v1/clients/{id}/contact-log", post(contact_log::enter)),
+        ("/v1/contact-log/{id}", patch(contact_log::describe)),
         ("/v1/history", get(history::of_all)),
         ("/v1/tasks", get(tasks::list).post(tasks::add)),
         ("/v1/tasks/{id}", patch(tasks::change)),
@@ -226,6 +228,14 @@ fn messages() -> [Route; 25] {
                 .delete(suppressions::lift),
         ),
         ("/v1/suppressions/ses", get(account_list::list)),
+        ("/v1/business", get(business::show).patch(business::change)),
+        ("/openapi.json", get(openapi::document)),
+    ]
+}
+
+/// Texts that notifications are made of.
+fn texts() -> [Route; 4] {
+    [
         ("/v1/templates", get(templates::list)),
         (
             "/v1/templates/{name}",
@@ -236,8 +246,6 @@ fn messages() -> [Route; 25] {
             "/v1/templates/{name}/versions/{version}",
             get(templates::show_version),
         ),
-        ("/v1/business", get(business::show).patch(business::change)),
-        ("/openapi.json", get(openapi::document)),
     ]
 }
 

@@ -16,10 +16,10 @@ use utoipa::openapi::{Ref, RefOr};
 
 use super::problem::Document;
 use super::{
-    account_list, brakes, business, client_export, clients, contact_log, content, decide, erasures,
-    examples, failure_actions, failures, feedback, files, history, intake, notifications,
-    providers, reports, resend, schemas, stats, suppression_list, suppressions, tasks, templates,
-    webhooks,
+    account_list, brakes, business, client_export, client_list, clients, contact_log, content,
+    decide, erasures, examples, failure_actions, failures, feedback, files, history, intake,
+    notifications, providers, reports, resend, schemas, stats, suppression_list, suppressions,
+    tasks, templates, webhooks,
 };
 
 /// This document.
@@ -54,6 +54,7 @@ pub(super) async fn document() -> Response {
         decide::list,
         decide::decide,
         reports::report,
+        client_list::list,
         clients::add,
         clients::show,
         clients::change,
@@ -61,6 +62,7 @@ pub(super) async fn document() -> Response {
         erasures::erase,
         erasures::show,
         contact_log::enter,
+        contact_log::describe,
         feedback::list,
         feedback::show,
         feedback::apply,

@@ -30,7 +30,7 @@ pub(super) async fn run(mut settings: Settings) -> anyhow::Result<ExitCode> {
          SENDTRAIL__HTTP__LISTEN=127.0.0.1:8026",
     )?;
     let (key, digest) = auth::new_key();
-    let scopes = "enqueue,read";
+    let scopes = "enqueue,read,admin";
     let new = NewApiKey {
         business: "default",
         name: "demo",

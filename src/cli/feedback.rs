@@ -14,7 +14,7 @@ use crate::feedback::sns::{Certificates, StepResult, Verifier};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum FeedbackCommand {
-    /// Would the webhook accept this message? Exit code 0: yes; 1: no.
+    /// Would the webhook accept this message? Exit code 0: yes; 1: no; 2: it could not be judged.
     Check {
         /// The message as SNS posted it.
         file: PathBuf,

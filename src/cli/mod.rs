@@ -108,10 +108,17 @@ enum Command {
 }
 
 impl Command {
-    /// A mail server gives mail back after any other code, and there is nobody to give a bounce back to.
     fn on_failure(&self) -> ExitCode {
         if matches!(self, Self::Bounce(_)) {
+            // A mail server gives mail back after any other code, and there is nobody to give a bounce
+            // back to.
             ExitCode::from(bounce::TRY_AGAIN)
+        } else if matches!(
+            self,
+            Self::Feedback(feedback::FeedbackCommand::Check { .. })
+        ) {
+            // 1 says that it was judged, and refused.
+            ExitCode::from(2)
         } else {
             ExitCode::FAILURE
         }

@@ -65,9 +65,9 @@ pub(super) struct Add {
     /// What the member signs in with.
     #[arg(long)]
     email: String,
-    /// As people read it in the contact history.
+    /// As people read it in the contact history; what stands before the @ when absent.
     #[arg(long)]
-    name: String,
+    name: Option<String>,
     /// What the member may see and do.
     #[arg(long, value_parser = role, value_name = ROLES)]
     role: Role,
@@ -160,7 +160,7 @@ pub(super) async fn run(settings: &Settings, command: StaffCommand) -> anyhow::R
 
 async fn add(store: &Store, new: Add) -> anyhow::Result<()> {
     for (option, text) in [
-        ("--name", Some(&new.name)),
+        ("--name", new.name.as_ref()),
         ("--business", Some(&new.business)),
         ("--staff-id", new.staff_id.as_ref()),
     ] {
@@ -169,19 +169,18 @@ async fn add(store: &Store, new: Add) -> anyhow::Result<()> {
     }
     check_locations(&new.locations)?;
     let email = new.email.trim();
-    let parts = email.split_once('@');
-    let is_address = parts.is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     let plain = email.len() <= EMAIL_MAX && !email.contains(|c: char| c.is_whitespace());
-    ensure!(
-        is_address && plain,
-        "--email: write it like ana@example.com"
-    );
+    let parts = email.split_once('@').filter(|_| plain);
+    let parts = parts.filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let (local, _) = parts.context("--email: write it like ana@example.com")?;
+    // RFC 5321 lets it be 64 bytes long, less than a name.
+    let name = new.name.as_deref().unwrap_or(local);
     let password = staff_password::hashed(email, new.password_stdin).await?;
     store.ensure_business(&new.business, &new.business).await?;
     let made = store.add_staff(NewAccount {
         business: &new.business,
         staff_id: new.staff_id.as_deref(),
-        name: &new.name,
+        name,
         email,
         role: new.role,
         locations: &new.locations,

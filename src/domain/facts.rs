@@ -192,16 +192,23 @@ impl Facts {
         clicked.count = clicked.count.saturating_add(1);
     }
 
-    /// The opens that are known or implied: a click implies that the message was opened. An implied
-    /// open counts no image loads.
+    /// The opens that are known or implied: a click implies that the message was open at that time, with
+    /// pictures or without. An implied open counts no image loads.
     pub fn opened_or_implied(&self) -> Option<Opened> {
-        self.opened.clone().or_else(|| {
-            self.clicked.as_ref().map(|clicked| Opened {
-                first_at: clicked.first_at,
-                last_at: clicked.last_at,
-                count: 0,
-                by_person_at: Some(clicked.last_at),
-            })
+        let implied = self.clicked.as_ref().map(|clicked| Opened {
+            first_at: clicked.first_at,
+            last_at: clicked.last_at,
+            count: 0,
+            by_person_at: Some(clicked.last_at),
+        });
+        let (Some(opened), Some(implied)) = (&self.opened, &implied) else {
+            return self.opened.clone().or(implied);
+        };
+        Some(Opened {
+            first_at: opened.first_at.min(implied.first_at),
+            last_at: opened.last_at.max(implied.last_at),
+            count: opened.count,
+            by_person_at: opened.by_person_at.max(implied.by_person_at),
         })
     }
 

@@ -89,6 +89,25 @@ impl Store {
         read(&mut tx, business, id).await
     }
 
+    /// Up to so many of the business in the order of their ids, after one of them. Who was erased has no
+    /// card.
+    pub async fn clients(
+        &self,
+        business: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Client>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(columns!())
+            .push(" FROM clients c WHERE c.erased_at IS NULL AND c.business_id = ")
+            .bind(business)
+            .push(" AND c.client_id > ")
+            .bind(after)
+            .push(" ORDER BY c.client_id LIMIT ")
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        tx.all(stmt).await?.iter().map(client).collect()
+    }
+
     /// `None` when there is a client with this id. Of the changes those count that set something.
     pub async fn add_client(
         &self,

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::browse::Reach;
+use super::hindrance::{self, Hindrance};
 use super::row::Row;
 use super::stmt::{Rows, sql};
 use super::{Error, Store, facts, feedback, tags};
@@ -82,6 +83,8 @@ pub struct Story {
     pub next_due_at: Option<Timestamp>,
     /// Since when it has been held for a person's decision.
     pub held_at: Option<Timestamp>,
+    /// Why it is not sent though it is due, where that is not its own affair.
+    pub hindrance: Option<Hindrance>,
 }
 
 /// A row of the attempts table.
@@ -230,12 +233,13 @@ impl Store {
         for row in tx.all(stmt).await? {
             events.push(feedback::event(&row, id)?);
         }
-        let stmt = sql("SELECT due_at FROM jobs WHERE id = ").bind(id.uuid());
-        let next_due_at = tx
-            .optional(stmt)
-            .await?
-            .map(|row| row.time("due_at"))
-            .transpose()?;
+        let stmt =
+            sql("SELECT due_at, business_id, method, lane FROM jobs WHERE id = ").bind(id.uuid());
+        let (mut next_due_at, mut hindrance) = (None, None);
+        if let Some(job) = tx.optional(stmt).await? {
+            next_due_at = Some(job.time("due_at")?);
+            hindrance = hindrance::of(&mut tx, &job, self.clock.now()).await?;
+        }
         let stmt = sql("SELECT held_at FROM held_jobs WHERE id = ").bind(id.uuid());
         let held_at = tx
             .optional(stmt)
@@ -247,6 +251,7 @@ impl Store {
             events,
             next_due_at,
             held_at,
+            hindrance,
         })
     }
 

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(17, "0017_causes"),
     migration!(18, "0018_privacy"),
     migration!(19, "0019_operations"),
+    migration!(21, "0021_clicks"),
 ];
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one

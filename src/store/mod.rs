@@ -41,6 +41,7 @@ pub mod find;
 pub mod flow;
 mod group;
 pub mod held;
+pub mod hindrance;
 pub mod history;
 pub mod inbound;
 pub mod inbox;

@@ -265,7 +265,7 @@ impl Store {
     }
 }
 
-async fn pauses(tx: &mut Tx) -> Result<Vec<Pause>, Error> {
+pub(super) async fn pauses(tx: &mut Tx) -> Result<Vec<Pause>, Error> {
     let stmt = sql(
         "SELECT method, provider, reason, paused_by, paused_at FROM provider_pauses \
          WHERE resumed_at IS NULL ORDER BY method, provider NULLS FIRST, id LIMIT ",

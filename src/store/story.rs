@@ -1,6 +1,7 @@
 //! A notification's story in the order in which it is told: to programs by the API, to people by
 //! the pages.
 
+use super::hindrance::Hindrance;
 use super::history::{Attempt, Entry, Story};
 use crate::domain::delay::Delay;
 use crate::domain::event::{Bounce, Event, EventKey, Failure, What};
@@ -183,6 +184,9 @@ impl Wait {
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<'a> {
     pub wait: Wait,
+    pub method: Method,
+    /// While it waits for its turn or for the next attempt.
+    pub hindrance: Option<&'a Hindrance>,
     /// Since when it could have been sent.
     pub since: Timestamp,
     pub next_at: Option<Timestamp>,
@@ -204,8 +208,11 @@ impl Story {
             (None, Some(_), None) if since > entry.date => Wait::Scheduled,
             (None, Some(_), None) => Wait::Queued,
         };
+        let waits_in_turn = matches!(wait, Wait::Queued | Wait::Retrying);
         Some(Waiting {
             wait,
+            method: entry.method,
+            hindrance: self.hindrance.as_ref().filter(|_| waits_in_turn),
             since,
             next_at: self.next_due_at,
             last,
@@ -229,14 +236,34 @@ impl Story {
 }
 
 impl Waiting<'_> {
+    /// What it waits for, in one word for programs.
+    pub fn category(&self) -> &'static str {
+        self.hindrance.map_or(self.wait.as_str(), Hindrance::as_str)
+    }
+
+    /// What can be done, where something can be done.
+    pub fn remedy(&self) -> Option<&'static str> {
+        self.hindrance
+            .map(Hindrance::remedy)
+            .or_else(|| self.wait.remedy())
+    }
+
     /// What the provider said when it put the message off.
     pub fn provider_text(&self) -> Option<&str> {
         let last = self.last.filter(|last| last.delay().is_some())?;
         last.text.as_deref()
     }
 
-    /// For staff: since when, which attempt, when the next and why.
+    /// For staff: since when, which attempt, when the next and why, and what else is in the way.
     pub fn sentence(&self) -> String {
+        let own = self.own_sentence();
+        match self.hindrance {
+            Some(hindrance) => format!("{own} {}", hindrance.sentence(self.method)),
+            None => own,
+        }
+    }
+
+    fn own_sentence(&self) -> String {
         let since = self.since.plainly();
         let attempt = self.last.map_or(String::new(), |last| {
             let at = last.finished_at.plainly();

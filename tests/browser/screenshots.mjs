@@ -25,6 +25,9 @@ try {
     tasks: "/tasks",
     downloads: "/downloads",
     failures: "/failures",
+    console: "/console",
+    erase: `/clients/${client}/erase`,
+    reference: "/docs/api",
     staff: "/staff",
     account: "/account",
   };

@@ -9,13 +9,11 @@ use serde::Deserialize;
 
 use super::Pages;
 use super::entry::{in_sight, refused};
+use crate::domain::by_hand::DESCRIPTION_LENGTH_MAX;
 use crate::domain::tags;
 use crate::store::changes::{Edit, Edited};
 use crate::store::history::Entry;
 use crate::web::staff::{Notice, Visitor};
-
-/// A page of text, so that a note of a long talk fits.
-const DESCRIPTION_LENGTH_MAX: usize = 4_000;
 
 #[derive(Deserialize)]
 pub(super) struct Description {

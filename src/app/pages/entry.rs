@@ -217,7 +217,7 @@ fn waiting(story: &Story, entry: &Entry) -> Option<Reason> {
     let waiting = story.waiting(entry)?;
     Some(Reason {
         sentence: waiting.sentence(),
-        remedy: waiting.wait.remedy().map(str::to_owned),
+        remedy: waiting.remedy().map(str::to_owned),
         provider_text: waiting.provider_text().map(str::to_owned),
     })
 }

@@ -85,3 +85,68 @@ async fn every_wrong_field_of_a_card_is_named() {
     let answer = api.ask("PATCH", "/v1/clients/C-7", key, None).await;
     assert_eq!(answer.status, 400, "no body");
 }
+
+#[tokio::test]
+async fn clients_are_found_by_what_is_known_of_them_and_listed_page_by_page() {
+    let api = TestApi::start().await;
+    for (id, name, phone) in [
+        ("C-1", "Ana Ruiz", "+14155550123"),
+        ("C-2", "Bo Ruizhen", "+14155550124"),
+        ("C-3", "Cleo Ito", "+14155550125"),
+    ] {
+        let card =
+            json!({"id": id, "name": name, "phone": phone, "email": format!("{id}@example.com")});
+        assert_eq!(api.post("/v1/clients", &card).await.status, 201);
+    }
+    let ids = |answer: &Json| -> Vec<String> {
+        let clients = answer["clients"].as_array().unwrap().iter();
+        clients
+            .map(|it| it["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (search, expected) in [
+        ("ruiz", vec!["C-1", "C-2"]),
+        ("c-3", vec!["C-3"]),
+        ("%2B1%20415%20555%200124", vec!["C-2"]),
+        ("c-1@example.com", vec!["C-1"]),
+        ("nobody", vec![]),
+        ("%00", vec![]),
+    ] {
+        let answer = api.get(&format!("/v1/clients?search={search}")).await;
+        assert_eq!(answer.status, 200, "{search}: {}", answer.text);
+        let mut found = ids(&answer.json());
+        found.sort_unstable();
+        assert_eq!(found, expected, "{search}");
+        assert_eq!(
+            (&answer.json()["next"], &answer.json()["more"]),
+            (&Json::Null, &json!(false))
+        );
+    }
+    let first = api.get("/v1/clients?limit=2").await.json();
+    assert_eq!(
+        (ids(&first), &first["more"]),
+        (vec!["C-1".to_owned(), "C-2".to_owned()], &json!(true))
+    );
+    assert_eq!(first["clients"][0]["name"], "Ana Ruiz");
+    let next = first["next"].as_str().unwrap();
+    let second = api
+        .get(&format!("/v1/clients?limit=2&cursor={next}"))
+        .await
+        .json();
+    assert_eq!(
+        (ids(&second), &second["next"]),
+        (vec!["C-3".to_owned()], &Json::Null)
+    );
+    // Whoever was erased has no card.
+    let erased = api
+        .ask("DELETE", "/v1/clients/C-2", Some(&api.key), None)
+        .await;
+    assert_eq!(erased.status, 202, "{}", erased.text);
+    assert_eq!(ids(&api.get("/v1/clients").await.json()), ["C-1", "C-3"]);
+    let errors = api
+        .get("/v1/clients?limit=0&cursor=!&name=x")
+        .await
+        .errors();
+    let pointers: Vec<_> = errors.iter().map(|error| error.0.as_str()).collect();
+    assert_eq!(pointers, ["/name", "/cursor", "/limit"]);
+}

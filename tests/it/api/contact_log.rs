@@ -1,7 +1,8 @@
 //! Contacts entered by hand over HTTP, and their follow-up tasks.
 
 use sendtrail::domain::id::NotificationId;
-use serde_json::json;
+use sendtrail::store::changes::Edit;
+use serde_json::{Value as Json, json};
 
 use crate::support::api::TestApi;
 
@@ -129,4 +130,58 @@ async fn every_wrong_field_is_named_and_nothing_is_entered() {
     assert_eq!(nobody.status, 404);
     let deleted = api.ask("DELETE", PATH, Some(&api.key), None).await;
     assert_eq!(deleted.status, 405, "nothing is deleted");
+}
+
+#[tokio::test]
+async fn a_description_is_changed_with_the_former_kept_and_nothing_is_deleted() {
+    let api = start().await;
+    let contact =
+        json!({"method": "phone", "contact_type": "Talk", "description": "Asked for Monday."});
+    let entry = api.post(PATH, &contact).await.json();
+    let id = entry["id"].as_str().unwrap();
+    let path = format!("/v1/contact-log/{id}");
+    let ask = async |body: &Json| api.ask("PATCH", &path, Some(&api.key), Some(body)).await;
+    let changed = ask(&json!({"description": "Asked for Tuesday.", "staff_id": "S-7"})).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.json()["description"], "Asked for Tuesday.");
+    assert_eq!(
+        ask(&json!({"description": null})).await.json()["description"],
+        Json::Null
+    );
+    let id = NotificationId::parse(id).unwrap();
+    let changes = api.store.entry_changes("default", id).await.unwrap();
+    let told: Vec<_> = changes.into_iter().map(|it| (it.user, it.edit)).collect();
+    let edit = |before: &str, after: Option<&str>| Edit::Description {
+        before: Some(before.to_owned()),
+        after: after.map(ToOwned::to_owned),
+    };
+    let expected = [
+        (
+            "S-7".to_owned(),
+            edit("Asked for Monday.", Some("Asked for Tuesday.")),
+        ),
+        ("Application".to_owned(), edit("Asked for Tuesday.", None)),
+    ];
+    assert_eq!(told, expected);
+    for wrong in [
+        json!({}),
+        json!({"description": "x".repeat(4_001)}),
+        json!({"description": "x", "type": "y"}),
+    ] {
+        assert_eq!(ask(&wrong).await.errors().len(), 1, "{wrong}");
+    }
+    let unknown = "/v1/contact-log/01890000-0000-7000-8000-000000000000";
+    let unknown = api
+        .ask(
+            "PATCH",
+            unknown,
+            Some(&api.key),
+            Some(&json!({"description": "x"})),
+        )
+        .await;
+    assert_eq!(unknown.status, 404);
+    assert_eq!(
+        api.ask("DELETE", &path, Some(&api.key), None).await.status,
+        405
+    );
 }

@@ -19,7 +19,7 @@ const ENQUEUE: Needs = Needs::Scope("enqueue");
 const ADMIN: Needs = Needs::Scope("admin");
 
 /// As the document has them. What deletes comes last.
-const ROUTES: [(&str, &str, Needs); 56] = [
+const ROUTES: [(&str, &str, Needs); 58] = [
     ("GET", "/openapi.json", Needs::Nothing),
     ("POST", "/v1/notifications", ENQUEUE),
     ("GET", "/v1/notifications", READ),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, Needs); 56] = [
     ("POST", "/v1/notifications/{id}/cancel", ENQUEUE),
     ("POST", "/v1/notifications/{id}/decide", ENQUEUE),
     ("POST", "/v1/notifications/{id}/events", ENQUEUE),
+    ("GET", "/v1/clients", READ),
     ("POST", "/v1/clients", ENQUEUE),
     ("GET", "/v1/clients/{id}", READ),
     ("PATCH", "/v1/clients/{id}", ENQUEUE),
@@ -37,6 +38,7 @@ const ROUTES: [(&str, &str, Needs); 56] = [
     ("GET", "/v1/clients/{id}/export", ADMIN),
     ("GET", "/v1/erasures/{id}", ADMIN),
     ("POST", "/v1/clients/{id}/contact-log", ENQUEUE),
+    ("PATCH", "/v1/contact-log/{id}", ENQUEUE),
     ("GET", "/v1/history", READ),
     ("GET", "/v1/tasks", READ),
     ("POST", "/v1/tasks", ENQUEUE),
@@ -161,6 +163,9 @@ fn body(method: &str, path: &str) -> Option<Json> {
     match (method, end) {
         ("GET" | "DELETE", _) => None,
         ("PATCH", "{id}") if path.starts_with("/v1/tasks") => Some(json!({"done": false})),
+        ("PATCH", "{id}") if path.starts_with("/v1/contact-log") => {
+            Some(json!({"description": "Asked for Monday."}))
+        }
         ("PATCH", _) => Some(json!({})),
         ("PUT", _) => Some(json!({"method": "sms", "type": "Reminder", "text": "Hello"})),
         (_, "notifications") => Some(email(json!({}))),

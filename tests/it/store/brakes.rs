@@ -48,7 +48,7 @@ async fn state(db: &TestDb, business: &str) -> State {
     brakes.next().map_or(State::Ok, |brake| brake.state)
 }
 
-async fn hold(db: &TestDb, business: &str) {
+pub(super) async fn hold(db: &TestDb, business: &str) {
     let now = db.clock.now();
     count(db, business, now, "sent", 200).await;
     count(db, business, now, "bounced_for_good", 40).await;

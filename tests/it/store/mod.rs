@@ -24,6 +24,7 @@ mod feedback;
 mod find;
 mod flow;
 mod held;
+mod hindrance;
 mod history;
 mod inbound;
 mod inbox;

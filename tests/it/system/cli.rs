@@ -397,12 +397,12 @@ fn tampered_feedback_is_refused_at_any_time() {
         assert!(ran.out.starts_with("refused: "), "{what}: {ran:?}");
     }
     let nothing = check(TOPIC, "no-such-file.json", &at);
-    expect(&nothing, 1, &["cannot read", "no-such-file.json"]);
+    expect(&nothing, 2, &["cannot read", "no-such-file.json"]);
     let no_time = check(TOPIC, "signed_ses/open.json", &["--at", "yesterday"]);
-    expect(&no_time, 1, &["--at", "RFC 3339"]);
+    expect(&no_time, 2, &["--at", "RFC 3339"]);
     let no_certificate = ["--certificate", &path("signed_ses/open.json")];
     assert_eq!(
         check(TOPIC, "signed_ses/open.json", &no_certificate).code,
-        Some(1)
+        Some(2)
     );
 }
