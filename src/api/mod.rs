@@ -59,6 +59,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use client_export::ClientExport;
 pub use erasures::REASON_LENGTH_MAX;
+pub use failures::cause_json;
 pub use history::filter_of;
 pub use problem::FieldError;
 pub use webhooks::new_secret as new_webhook_secret;
