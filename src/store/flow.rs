@@ -34,8 +34,6 @@ const NO_PROVIDERS: [&str; 6] = [
 const UNFOLDED_READ: i64 = 20_000;
 /// Sums of one range: of each bin some dozens of kinds and buckets.
 const SUMS_MAX: i64 = 50_000;
-/// Providers, sources and reasons of one range.
-const SUBJECTS_MAX: i64 = 500;
 
 /// What a count is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,16 +210,6 @@ fn of_installation(kind: Kind, subject: &str) -> Key {
     }
 }
 
-/// A sum of a range by what it is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    pub kind: Kind,
-    /// None: no message of a method.
-    pub method: Option<Method>,
-    pub subject: String,
-    pub amount: i64,
-}
-
 impl Store {
     /// Counts feedback that was refused, by reason.
     pub async fn count_refused(&self, refused: &BTreeMap<&'static str, u64>) -> Result<(), Error> {
@@ -299,36 +287,9 @@ impl Store {
         }
         Ok(tally)
     }
-
-    /// The counts of a range by method and by subject, in one sum each.
-    pub async fn flow_shares(&self, business: &str, range: Range) -> Result<Vec<Share>, Error> {
-        let now = self.clock.now();
-        let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT kind, method, subject, CAST(SUM(amount) AS bigint) AS amount FROM \
-             (SELECT c.kind, c.method, c.subject, c.amount FROM flow_counts c WHERE ",
-        );
-        let stmt = folded(stmt, business, range, now)
-            .push(" UNION ALL SELECT unfolded.kind, unfolded.method, unfolded.subject, unfolded.amount FROM ");
-        let stmt = unfolded(stmt, business, range, now)
-            .push(
-                ") AS counted GROUP BY kind, method, subject ORDER BY method, subject, kind LIMIT ",
-            )
-            .bind(SUBJECTS_MAX);
-        let mut shares = Vec::new();
-        for row in tx.all(stmt).await? {
-            shares.push(Share {
-                kind: row.word("kind", Kind::parse)?,
-                method: Method::parse(&row.text("method")?),
-                subject: row.text("subject")?,
-                amount: row.int("amount")?,
-            });
-        }
-        Ok(shares)
-    }
 }
 
-fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+pub(super) fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
     stmt.push("c.business_id = ")
         .bind(business)
         .push(" AND c.step_seconds = ")
@@ -338,7 +299,7 @@ fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
 }
 
 /// Of minutes: a bin has whole ones.
-fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+pub(super) fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
     stmt.push(
         "(SELECT u.at, u.kind, u.method, u.subject, u.bucket, u.amount FROM flow_increments u \
                WHERE u.business_id = ",
