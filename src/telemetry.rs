@@ -4,10 +4,13 @@
 use std::io::{IsTerminal as _, stderr};
 use std::panic::PanicHookInfo;
 
-use tracing::{Level, Metadata};
+use tracing::field::display;
+use tracing::{Level, Metadata, Span};
 use tracing_subscriber::filter::{ParseError, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::domain::id::NotificationId;
 
 /// What dependencies say too much of: a server's notices of what a migration found done, and each of
 /// the half dozen places where the SDK looks for a region. `log.level` can ask for them again.
@@ -30,6 +33,26 @@ pub fn start(json: bool, level: &str) -> Result<(), ParseError> {
     }
     std::panic::set_hook(Box::new(report_panic));
     Ok(())
+}
+
+/// What the lines of one HTTP request have in common. Of the level error, so that the lines of every
+/// `log.level` have it.
+pub fn request(method: &str, route: &str, request_id: &str, trace_id: &str) -> Span {
+    tracing::error_span!("request", request_id, trace_id, method, route)
+}
+
+/// The request that goes on is about this notification alone: from now on its lines carry its trace.
+pub fn concerns(notification: NotificationId) {
+    let span = Span::current();
+    if span.has_field("request_id") {
+        span.record("trace_id", display(notification.uuid().simple()));
+    }
+}
+
+/// What the lines of one attempt have in common.
+pub fn attempt(notification: NotificationId, number: u32, provider: &str) -> Span {
+    let trace_id = notification.uuid().simple();
+    tracing::error_span!("attempt", %trace_id, number, provider)
 }
 
 /// At the level trace, the AWS SDK and the HTTP client log what they send and receive, addresses and

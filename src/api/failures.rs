@@ -211,6 +211,11 @@ fn json(failures: Failures, alarms: Vec<Alarm>) -> FailuresJson {
     }
 }
 
+/// A cause as `groups` has it, for the command line.
+pub fn cause_json(group: Group, failed: i64) -> serde_json::Value {
+    serde_json::to_value(group_json(group, failed)).expect("plain values can be written")
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a share, of which two digits are read"

@@ -60,7 +60,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use client_export::ClientExport;
 pub use erasures::REASON_LENGTH_MAX;
+pub use failures::cause_json;
 pub use history::filter_of;
+pub use observe::{REQUEST_ID, named};
 pub use problem::FieldError;
 pub use webhooks::new_secret as new_webhook_secret;
 

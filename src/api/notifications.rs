@@ -22,6 +22,7 @@ use crate::domain::reason::Category;
 use crate::domain::status::Status;
 use crate::store::enqueue::{Enqueue, Enqueued, NewNotification, Refusal, Ticket, Why};
 use crate::store::history::Entry;
+use crate::telemetry;
 
 /// The id in a path. What is no id names nothing, so it is not found.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +33,12 @@ impl FromRequestParts<Shared> for Id {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, shared).await;
-        text.ok()
+        let id = text
+            .ok()
             .and_then(|Path(text)| NotificationId::parse(&text))
-            .map(Self)
-            .ok_or_else(Problem::no_such_notification)
+            .ok_or_else(Problem::no_such_notification)?;
+        telemetry::concerns(id);
+        Ok(Self(id))
     }
 }
 
@@ -131,6 +134,9 @@ pub(super) async fn submit(
         Enqueued::Done(tickets) => tickets,
         Enqueued::Refused(refusals) => return Err(refused(&refusals, at)),
     };
+    if let [ticket] = tickets.as_slice() {
+        telemetry::concerns(ticket.id);
+    }
     let new = tickets.iter().filter(|ticket| !ticket.duplicate).count();
     if new > 0 {
         shared.api.metrics.enqueued(new);

@@ -12,8 +12,8 @@ use super::history::Pairs;
 use super::problem::Problem;
 use crate::domain::flow::{Kind, Range, Spread, Tally};
 use crate::domain::time::Timestamp;
-use crate::store::flow::Share;
-use crate::store::jobs::Depth;
+use crate::store::depths::Depth;
+use crate::store::shares::{self, Share};
 
 /// The counts of a business up to this moment. Each notification counts once in each, in the bin in
 /// which it became known.
@@ -168,23 +168,11 @@ fn counts(of: impl Fn(Kind) -> i64) -> CountsJson {
     }
 }
 
-/// They come in the order of their providers.
 fn by_provider(shares: &[Share]) -> Vec<ProviderCountsJson> {
-    let same = |a: &Share, b: &Share| a.method == b.method && a.subject == b.subject;
-    let providers = shares.chunk_by(same).filter_map(|of_one| {
-        let first = of_one.first()?;
-        let amount = |kind| {
-            of_one
-                .iter()
-                .filter(|it| it.kind == kind)
-                .map(|it| it.amount)
-                .sum()
-        };
-        Some(ProviderCountsJson {
-            method: first.method?.as_str(),
-            provider: Some(first.subject.clone()).filter(|name| !name.is_empty()),
-            counts: counts(amount),
-        })
+    let providers = shares::by_provider(shares).map(|it| ProviderCountsJson {
+        method: it.method.as_str(),
+        provider: (!it.provider.is_empty()).then(|| it.provider.to_owned()),
+        counts: counts(|kind| it.amount(kind)),
     });
     providers.collect()
 }

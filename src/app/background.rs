@@ -29,6 +29,7 @@ pub(super) fn start(
 ) {
     let counting = Counting {
         store: store.clone(),
+        clock: clock.clone(),
         metrics: Arc::clone(metrics),
         rules: settings.brakes,
     };

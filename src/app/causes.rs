@@ -1,6 +1,6 @@
 //! What causes of failures learn afterwards, a batch at a time until the program stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -13,12 +13,14 @@ use crate::store::{Error, Store};
 const BATCH: usize = 500;
 /// How often messages that were sent again are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// However long the past is to wait: the clock may be set meanwhile.
+const ASK_AGAIN: Duration = Duration::from_hours(1);
 /// Between two batches, so that whoever waits for the database gets a turn.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Marks what was sent again, and takes in what failed before there were causes.
 pub(super) async fn learn(store: Store, stop: CancellationToken) {
-    let (mut pause, mut past) = (PAUSE, Past::More);
+    let (mut pause, mut past) = (PAUSE, TakingIn::Since(Instant::now()));
     while slept(pause, &stop).await {
         pause = match round(&store, &mut past).await {
             Ok(true) => PAUSE,
@@ -31,11 +33,25 @@ pub(super) async fn learn(store: Store, stop: CancellationToken) {
     }
 }
 
+/// When the past is gone on with.
+enum TakingIn {
+    Since(Instant),
+    Done,
+}
+
 /// `true`: there may be more to do.
-async fn round(store: &Store, past: &mut Past) -> Result<bool, Error> {
+async fn round(store: &Store, past: &mut TakingIn) -> Result<bool, Error> {
     let marked = store.mark_resent(BATCH).await?;
-    if *past != Past::Done {
-        *past = store.take_in_past(BATCH).await?;
+    let mut more = marked >= BATCH;
+    if let TakingIn::Since(due) = past
+        && *due <= Instant::now()
+    {
+        match store.take_in_past(BATCH).await? {
+            Past::More => more = true,
+            Past::Elsewhere => {}
+            Past::Later(wait) => *due = Instant::now() + wait.min(ASK_AGAIN),
+            Past::Done => *past = TakingIn::Done,
+        }
     }
-    Ok(*past == Past::More || marked >= BATCH)
+    Ok(more)
 }

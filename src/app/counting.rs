@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock::Clock;
 use crate::delivery::slept;
 use crate::domain::brake::{Rules, State};
 use crate::metrics::Metrics;
@@ -14,6 +15,10 @@ use crate::store::{Error, Store};
 /// How often counts are folded. What is not folded is read beside the sums, so that this is not the age
 /// of what people see; a kill forgets so much of what was refused, and of nothing else.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often all is folded, and how far back in between: what is committed later than that after it was
+/// counted waits for the next time. It is read beside the sums meanwhile.
+const FOLD_ALL_EVERY: Duration = Duration::from_mins(5);
+const FOLD_BACK: Duration = Duration::from_mins(5);
 /// Between two batches, so that whoever waits for the database gets a turn.
 const BATCH_PAUSE: Duration = Duration::from_millis(100);
 /// How often the brakes are judged: so late is a hold at most, at a rate that counts a thousand emails.
@@ -23,6 +28,7 @@ const PRUNE_EVERY: Duration = Duration::from_mins(10);
 
 pub(super) struct Counting {
     pub(super) store: Store,
+    pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) rules: Rules,
 }
@@ -31,11 +37,11 @@ impl Counting {
     /// Until the program stops. Any number of processes may.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut pause = BATCH_PAUSE;
-        let (mut judged, mut pruned) = (None, None);
+        let (mut judged, mut pruned, mut folded) = (None, None, None);
         while slept(pause, &stop).await {
             pause = FOLD_EVERY;
             self.write_refused().await;
-            match self.store.fold_flow().await {
+            match self.fold(&mut folded).await {
                 Ok(true) => pause = BATCH_PAUSE,
                 Ok(false) => {}
                 Err(failed) => tell(&failed, "cannot fold the counts"),
@@ -51,6 +57,17 @@ impl Counting {
                 }
             }
         }
+    }
+
+    /// `all`: when nothing was left at all.
+    async fn fold(&self, all: &mut Option<Instant>) -> Result<bool, Error> {
+        if all.is_some_and(|at| at.elapsed() < FOLD_ALL_EVERY) {
+            let since = self.clock.now().minus(FOLD_BACK);
+            return self.store.fold_flow_since(since).await;
+        }
+        let more = self.store.fold_flow().await?;
+        *all = (!more).then(Instant::now);
+        Ok(more)
     }
 
     async fn write_refused(&self) {

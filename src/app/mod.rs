@@ -17,6 +17,7 @@ mod pages;
 mod pruning;
 mod queues;
 mod reference;
+mod requests;
 mod resending;
 mod roles;
 mod samples;
@@ -154,14 +155,13 @@ impl App {
         let inbox = inbox(&settings, overrides, &store, &clock, &metrics)?;
         let queues = Box::pin(queues::read(&settings, roles, &inbox, &woken)).await?;
         let operations = Operations::new(store.clone(), Arc::clone(&metrics), clock.clone());
-        let (mut router, mut page_rules) = (operations::router(operations), Vec::new());
+        let (mut router, mut of_api) = (operations::router(operations), Router::new());
         if roles.api {
             let reader = feedback::reader(settings.ses.track_opens, trust.clone());
-            let woken = Arc::clone(&woken);
-            let api = Box::pin(api(&settings, &store, &clock, &metrics, woken, reader)).await;
-            router = router.merge(api::router(api));
+            of_api = api::router(Box::pin(api(&settings, parts, reader)).await);
         }
-        let (mut visits, exports_asked) = (None, Arc::new(Notify::new()));
+        let (mut visits, mut page_rules) = (None, Vec::new());
+        let exports_asked = Arc::new(Notify::new());
         if roles.web {
             let (links, recording) = keys.pages(&settings, (&store, &clock, &metrics));
             let parts = pages::Parts {
@@ -187,6 +187,7 @@ impl App {
         let parts = (&store, &clock, &metrics);
         background::start(&settings, roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;
+        let router = requests::named(router, &clock).merge(of_api);
         let server = serve(listener, router, stop.clone());
         info!(%address, "listening");
         Ok(Self {
@@ -301,10 +302,7 @@ async fn ended(mut server: JoinHandle<std::io::Result<()>>, patience: Duration) 
 
 async fn api(
     settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-    woken: Arc<Notify>,
+    (store, clock, metrics, woken): (&Store, &Clock, &Arc<Metrics>, &Arc<Notify>),
     reader: Reader,
 ) -> Api {
     Api {
@@ -312,7 +310,7 @@ async fn api(
         clock: clock.clone(),
         metrics: Arc::clone(metrics),
         providers: settings.provider_names().into(),
-        woken,
+        woken: Arc::clone(woken),
         account_list: account_list(settings).await,
         reader,
         limits: limits(settings),

@@ -24,7 +24,7 @@ pub(super) struct Doctor {
 }
 
 /// One check: what was looked at, and what is wrong with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Finding {
     pub(super) what: String,
     pub(super) trouble: Option<String>,
@@ -33,10 +33,7 @@ pub(super) struct Finding {
 }
 
 pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<ExitCode> {
-    let mut findings = vec![Finding {
-        what: "settings".to_owned(),
-        ..Finding::default()
-    }];
+    let mut findings = vec![Finding::new("settings", None)];
     let store = open(settings).await;
     findings.push(database(&store).await);
     let store = store.ok();
@@ -72,6 +69,14 @@ pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<
 }
 
 impl Finding {
+    pub(super) fn new(what: impl Into<String>, trouble: Option<String>) -> Self {
+        Self {
+            what: what.into(),
+            trouble,
+            unseen: None,
+        }
+    }
+
     /// `ok`, `trouble`, or `unseen`: it could not be looked at.
     fn show(&self, as_json: bool) {
         let Self {
@@ -104,11 +109,7 @@ async fn database(store: &anyhow::Result<Store>) -> Finding {
             .map(|error| format!("{:#}", anyhow::Error::from(error))),
         Err(error) => Some(format!("{error:#}")),
     };
-    Finding {
-        what: "database".to_owned(),
-        trouble,
-        ..Finding::default()
-    }
+    Finding::new("database", trouble)
 }
 
 /// Endpoints to which nothing is sent any more.
@@ -121,14 +122,13 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
     let finding = |endpoint: Endpoint| {
         let (id, business) = (endpoint.id, &endpoint.business);
         let why = endpoint.last_error.unwrap_or_default();
-        Finding {
-            what: format!("webhook {id} of {business}"),
-            trouble: Some(format!(
+        Finding::new(
+            format!("webhook {id} of {business}"),
+            Some(format!(
                 "it is switched off, because it took nothing for days ({why}): mend it, then run \
                  `sendtrail webhooks enable {id} --business {business}`, and `replay` what it missed"
             )),
-            ..Finding::default()
-        }
+        )
     };
     disabled
         .unwrap_or_default()
@@ -140,10 +140,11 @@ async fn webhooks(store: Option<&Store>) -> Vec<Finding> {
 /// What businesses asked to learn, and cannot.
 async fn tracking(settings: &Settings, store: Option<&Store>) -> Option<Finding> {
     let wanted = store?.is_tracking_wanted().await.unwrap_or_default();
-    wanted.then(|| Finding {
-        what: "tracking of opens and clicks".to_owned(),
-        trouble: settings.tracking_trouble().map(str::to_owned),
-        ..Finding::default()
+    wanted.then(|| {
+        Finding::new(
+            "tracking of opens and clicks",
+            settings.tracking_trouble().map(str::to_owned),
+        )
     })
 }
 
@@ -160,11 +161,7 @@ fn topics(settings: &Settings) -> Finding {
          to the ARN of the SNS topic of your SES configuration set"
             .to_owned()
     });
-    Finding {
-        what: "feedback topics".to_owned(),
-        trouble,
-        ..Finding::default()
-    }
+    Finding::new("feedback topics", trouble)
 }
 
 /// Whether each topic has our webhook among its subscriptions, and its certificate can be had.
@@ -181,20 +178,18 @@ async fn subscriptions(settings: &Settings) -> Vec<Finding> {
             Ok(found) => found.trouble().map(said),
             Err(why) => Some(why),
         };
-        findings.push(Finding {
-            what: format!("subscription of {}", topic.as_str()),
+        findings.push(Finding::new(
+            format!("subscription of {}", topic.as_str()),
             trouble,
-            ..Finding::default()
-        });
+        ));
         let reached = match &verifier {
             Ok(verifier) => verifier.reaches(&topic).await,
             Err(_no_client) => false,
         };
-        findings.push(Finding {
-            what: format!("certificate of {}", topic.as_str()),
-            trouble: (!reached).then(|| said(Kind::CertificateUnavailable)),
-            ..Finding::default()
-        });
+        findings.push(Finding::new(
+            format!("certificate of {}", topic.as_str()),
+            (!reached).then(|| said(Kind::CertificateUnavailable)),
+        ));
     }
     findings
 }
@@ -208,10 +203,11 @@ async fn alarms(store: Option<&Store>) -> Vec<Finding> {
     let found = alarms
         .into_iter()
         .filter(|alarm| alarm.kind == Kind::FeedbackSilent);
-    let findings = found.map(|alarm| Finding {
-        what: format!("feedback of {}", alarm.subject),
-        trouble: Some(format!("{} Since {}.", said(alarm.kind), alarm.since)),
-        ..Finding::default()
+    let findings = found.map(|alarm| {
+        Finding::new(
+            format!("feedback of {}", alarm.subject),
+            Some(format!("{} Since {}.", said(alarm.kind), alarm.since)),
+        )
     });
     findings.collect()
 }
@@ -232,11 +228,10 @@ async fn queues(settings: &Settings) -> Vec<Finding> {
         let client = sqs.client().await;
         for queue in sqs.queues() {
             let found = intake::check(&client, &queue).await;
-            findings.push(Finding {
-                what: format!("{what} by sqs: {}", queue.name()),
-                trouble: found.err(),
-                ..Finding::default()
-            });
+            findings.push(Finding::new(
+                format!("{what} by sqs: {}", queue.name()),
+                found.err(),
+            ));
         }
     }
     findings
@@ -245,21 +240,13 @@ async fn queues(settings: &Settings) -> Vec<Finding> {
 async fn providers(settings: &Settings) -> Vec<Finding> {
     if settings.sandbox.enabled && settings.environment == Environment::Development {
         let what = "providers: the sandbox stands in for all of them".to_owned();
-        return vec![Finding {
-            what,
-            trouble: None,
-            ..Finding::default()
-        }];
+        return vec![Finding::new(what, None)];
     }
     let transports = match app::transports(settings, &Clock::system(), None).await {
         Ok(transports) => transports,
         Err(error) => {
             let trouble = Some(format!("{error:#}"));
-            return vec![Finding {
-                what: "providers".to_owned(),
-                trouble,
-                ..Finding::default()
-            }];
+            return vec![Finding::new("providers", trouble)];
         }
     };
     let mut findings = Vec::new();
@@ -272,11 +259,10 @@ async fn providers(settings: &Settings) -> Vec<Finding> {
             Some(code) => format!("{code}: {}", why.text),
             None => why.text,
         });
-        findings.push(Finding {
-            what: format!("{method} by {}", transport.name()),
+        findings.push(Finding::new(
+            format!("{method} by {}", transport.name()),
             trouble,
-            ..Finding::default()
-        });
+        ));
     }
     findings
 }
@@ -289,9 +275,5 @@ async fn sign_on(settings: &Settings) -> Option<Finding> {
         Ok(Some(provider)) => provider.look().await.err().map(|why| why.to_string()),
         Err(why) => Some(format!("{why:#}")),
     };
-    Some(Finding {
-        what: "single sign-on".to_owned(),
-        trouble,
-        ..Finding::default()
-    })
+    Some(Finding::new("single sign-on", trouble))
 }

@@ -32,8 +32,7 @@ fn finding(look: Look) -> Finding {
         Found::Unseen(words) => (None, Some(words)),
     };
     Finding {
-        what: look.what,
-        trouble,
         unseen,
+        ..Finding::new(look.what, trouble)
     }
 }

@@ -35,14 +35,6 @@ pub(super) async fn condition(store: Option<&Store>) -> Vec<Finding> {
     }
 }
 
-fn finding(what: &str, trouble: Option<String>) -> Finding {
-    Finding {
-        what: what.to_owned(),
-        trouble,
-        ..Finding::default()
-    }
-}
-
 fn sqlite(journal_mode: &str, path: &Path) -> Vec<Finding> {
     let wal = (journal_mode != "wal").then(|| {
         format!(
@@ -57,8 +49,8 @@ fn sqlite(journal_mode: &str, path: &Path) -> Vec<Finding> {
         )
     });
     vec![
-        finding("database journal", wal),
-        finding("database file", network),
+        Finding::new("database journal", wal),
+        Finding::new("database file", network),
     ]
 }
 
@@ -87,13 +79,12 @@ fn postgres(settings: &PostgresSettings) -> Vec<Finding> {
             .to_owned()
     });
     vec![
-        finding("database version", old),
-        finding("database durability", fsync.or(pages).or(commits)),
-        finding("database vacuum", vacuum),
+        Finding::new("database version", old),
+        Finding::new("database durability", fsync.or(pages).or(commits)),
+        Finding::new("database vacuum", vacuum),
         Finding {
-            what: "database archive".to_owned(),
             unseen: archive,
-            ..Finding::default()
+            ..Finding::new("database archive", None)
         },
     ]
 }

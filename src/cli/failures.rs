@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{failures_resend, say, tell};
+use crate::api::cause_json;
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -63,7 +63,7 @@ struct List {
     /// Of one provider only.
     #[arg(long)]
     provider: Option<String>,
-    /// One JSON object a line.
+    /// One JSON object a line, as the groups of `GET /v1/failures`.
     #[arg(long)]
     json: bool,
 }
@@ -138,15 +138,15 @@ async fn list(store: &Store, clock: &Clock, list: List) -> anyhow::Result<ExitCo
         ..Asked::all(since(&list.since, now)?, now)
     };
     let found = store.failures(&list.business, &asked).await?;
-    for group in &found.groups {
-        if list.json {
-            say(json(group, found.failed));
-        } else {
-            show(group, found.failed);
-        }
-    }
     if found.groups.is_empty() && !list.json {
         tell("nothing failed for a cause that is open");
+    }
+    for group in found.groups {
+        if list.json {
+            say(cause_json(group, found.failed));
+        } else {
+            show(&group, found.failed);
+        }
     }
     if found.more {
         tell("there is more than one look takes: ask for a shorter time with --since");
@@ -193,20 +193,6 @@ fn status(group: &Group) -> &'static str {
     } else {
         "Failed"
     }
-}
-
-fn json(group: &Group, failed: i64) -> Json {
-    let failure = group.cause.failure();
-    let samples: Vec<String> = group.samples.iter().map(ToString::to_string).collect();
-    json!({
-        "id": group.id, "state": group.state().as_str(), "count": group.count,
-        "open": (group.count - group.resolved).max(0), "share": share(group, failed),
-        "method": group.cause.method.as_str(), "provider": group.cause.provider,
-        "status": status(group), "category": failure.category.as_str(), "code": failure.code,
-        "provider_text": group.cause.text, "text": failure.sentence(), "remedy": failure.remedy(),
-        "since": group.since.to_string(), "first_at": group.first_at.to_string(),
-        "last_at": group.last_at.to_string(), "samples": samples,
-    })
 }
 
 fn show(group: &Group, failed: i64) {

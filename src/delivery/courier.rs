@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::error;
+use tracing::{Instrument as _, debug, error};
 
 use super::Worker;
 use super::claimer::Parcel;
@@ -30,6 +30,7 @@ use crate::domain::outcome::{Outcome, Trouble};
 use crate::fault::{self, Step};
 use crate::store::jobs::Claimed;
 use crate::store::record::{Done, Then, Tried};
+use crate::telemetry;
 use crate::transport::{Transport, segments};
 
 /// The longest wait for the rate before looking again whether the message may still be sent.
@@ -174,9 +175,10 @@ impl Courier {
                     continue;
                 }
             };
-            let claim = parcel.claim;
+            let (claim, job) = (parcel.claim, parcel.claimed.job);
+            let span = telemetry::attempt(job.id, job.attempts + 1, self.transport.name());
             let delivery = Arc::clone(&self).deliver(parcel, decided, permit, reports.clone());
-            in_flight.spawn(Arc::clone(&self).noticed(claim, delivery));
+            in_flight.spawn(Arc::clone(&self).noticed(claim, delivery).instrument(span));
         }
         in_flight.close();
         in_flight.wait().await;
@@ -301,6 +303,9 @@ impl Courier {
         let word = outcome.as_str();
         let provider = self.transport.name();
         let took = now.wall.since(started_at);
+        if !matches!(outcome, Outcome::Accepted { .. }) {
+            debug!(outcome = word, "an attempt failed");
+        }
         self.worker
             .metrics
             .attempt(self.serving.method, provider, word, took);

@@ -23,10 +23,14 @@ pub enum Matter {
     Buried,
     /// An endpoint of an application is switched off.
     WebhookDisabled,
+    /// More of a business's email comes back than is healthy.
+    BrakeWarned,
+    /// Bulk email of a business is held, until somebody lifts the brake.
+    BrakeHeld,
 }
 
 impl Matter {
-    const OWN: [Self; 7] = [
+    const OWN: [Self; 9] = [
         Self::UrgentQueueOld,
         Self::QueueOld,
         Self::ProviderRests,
@@ -34,6 +38,8 @@ impl Matter {
         Self::Held,
         Self::Buried,
         Self::WebhookDisabled,
+        Self::BrakeWarned,
+        Self::BrakeHeld,
     ];
 
     pub fn all() -> impl Iterator<Item = Self> {
@@ -51,6 +57,8 @@ impl Matter {
             Self::Held => "held",
             Self::Buried => "buried",
             Self::WebhookDisabled => "webhook_disabled",
+            Self::BrakeWarned => "brake_warned",
+            Self::BrakeHeld => "brake_held",
         }
     }
 
@@ -63,7 +71,11 @@ impl Matter {
     pub const fn patience(self) -> Duration {
         match self {
             // Seen every ten minutes, or after a quarter of an hour of silence.
-            Self::Alarm(_) | Self::Buried | Self::WebhookDisabled => Duration::ZERO,
+            Self::Alarm(_)
+            | Self::Buried
+            | Self::WebhookDisabled
+            | Self::BrakeWarned
+            | Self::BrakeHeld => Duration::ZERO,
             Self::UrgentQueueOld => Duration::from_mins(2),
             Self::QueueOld => Duration::from_mins(5),
             Self::ProviderRests => Duration::from_mins(10),
@@ -87,6 +99,14 @@ impl Matter {
             Self::WebhookDisabled => {
                 "The application's endpoint took nothing for too long and is switched off."
             }
+            Self::BrakeWarned => {
+                "More of the business's email of the last day bounced for good, or was complained \
+                 about, than is healthy. Nothing is held yet."
+            }
+            Self::BrakeHeld => {
+                "So much of the business's email of the last day bounced for good, or was complained \
+                 about, that its bulk email is held."
+            }
         }
     }
 
@@ -104,11 +124,19 @@ impl Matter {
             Self::WebhookDisabled => {
                 "Mend the application, then `sendtrail webhooks enable` and `replay`."
             }
+            Self::BrakeWarned => {
+                "`sendtrail brakes list` shows how many of how many; have the list of addresses \
+                 looked through before more comes back."
+            }
+            Self::BrakeHeld => {
+                "`sendtrail brakes list` shows how many of how many; have the list cleaned, then \
+                 `sendtrail brakes lift`."
+            }
         }
     }
 }
 
-/// A matter and what it is about: a topic's ARN, a provider's name, a queue. No personal data.
+/// A matter and what it is about: a topic's ARN, a provider's name, a queue, a business. No personal data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Concern {
     pub matter: Matter,

@@ -28,7 +28,7 @@ use crate::domain::alarm::Alarm;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 use crate::store::brakes::Brake;
-use crate::store::jobs::Depth;
+use crate::store::depths::Depth;
 use crate::store::providers::{Health, Pause, Switch, per_second};
 use crate::store::webhooks::Troubled;
 

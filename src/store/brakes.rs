@@ -14,11 +14,8 @@ const WINDOW_HOURS: u32 = 24;
 /// Mail that came back within these hours, the one that is going on among them, is a reason to look
 /// at a business: when nothing more comes back, nothing gets worse.
 const LOOKED_BACK_HOURS: u32 = 2;
-/// Businesses judged in one round, those with the smallest ids first; more than any installation has
-/// in trouble at once.
-const JUDGED_MAX: i64 = 1_000;
-/// Sums of mail that came back that are looked at for them: those of thousands of businesses.
-const LOOKED_AT: i64 = 50_000;
+/// Businesses that are looked for together, in the order of their ids.
+const JUDGED_TOGETHER: i64 = 500;
 /// Brakes and changes in one answer.
 const LISTED_MAX: i64 = 200;
 
@@ -57,63 +54,87 @@ pub struct Lifted<'a> {
     pub reason: &'a str,
 }
 
+/// Why a business is looked at. Apart, because each is in the order of its own table.
+#[derive(Clone, Copy)]
+enum Suspicion {
+    CameBack,
+    /// It may be well again.
+    Warned,
+}
+
 impl Store {
     /// Looks at every business that something came back to lately. Returns what changed.
     pub async fn judge_brakes(&self, rules: &Rules) -> Result<Vec<Brake>, Error> {
         let now = self.clock.now();
         let mut changed = Vec::new();
-        for business in self.suspects(now).await? {
-            let before = self.brakes(Some(&business)).await?;
-            for kind in Kind::ALL {
-                let known = before.iter().find(|brake| brake.kind == kind);
-                let lifted = known.and_then(|brake| brake.counted_from);
-                let state = known.map_or(State::Ok, |brake| brake.state);
-                let count = self.returned(&business, kind, lifted, now).await?;
-                let judged = rules.judge(kind, count, state);
-                if judged == state {
-                    continue;
+        for why in [Suspicion::CameBack, Suspicion::Warned] {
+            let mut after = String::new();
+            loop {
+                let found = self.suspects(why, &after, now).await?;
+                for business in &found {
+                    self.judge(business, rules, now, &mut changed).await?;
                 }
-                let brake = Brake {
-                    business: business.clone(),
-                    kind,
-                    state: judged,
-                    count,
-                    why: rules.why(kind, count, judged),
-                    changed_at: now,
-                    counted_from: lifted,
-                };
-                if self.set_brake(&brake, state).await? {
-                    changed.push(brake);
+                match found.into_iter().next_back() {
+                    Some(last) => after = last,
+                    None => break,
                 }
             }
         }
         Ok(changed)
     }
 
-    async fn suspects(&self, now: Timestamp) -> Result<Vec<String>, Error> {
+    async fn judge(
+        &self,
+        business: &str,
+        rules: &Rules,
+        now: Timestamp,
+        changed: &mut Vec<Brake>,
+    ) -> Result<(), Error> {
+        let before = self.brakes(Some(business)).await?;
+        for kind in Kind::ALL {
+            let known = before.iter().find(|brake| brake.kind == kind);
+            let lifted = known.and_then(|brake| brake.counted_from);
+            let state = known.map_or(State::Ok, |brake| brake.state);
+            let count = self.returned(business, kind, lifted, now).await?;
+            let judged = rules.judge(kind, count, state);
+            if judged == state {
+                continue;
+            }
+            let brake = Brake {
+                business: business.to_owned(),
+                kind,
+                state: judged,
+                count,
+                why: rules.why(kind, count, judged),
+                changed_at: now,
+                counted_from: lifted,
+            };
+            if self.set_brake(&brake, state).await? {
+                changed.push(brake);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next of those who are to be judged.
+    async fn suspects(
+        &self,
+        why: Suspicion,
+        after: &str,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Error> {
         let mut tx = self.db.read().await?;
-        let from = hours_back(now, LOOKED_BACK_HOURS);
-        let stmt = sql(
-            "SELECT bounced.business_id FROM (SELECT c.business_id FROM flow_counts c \
-             WHERE c.step_seconds = 3600 AND c.method = 'email' AND c.kind = 'bounced_for_good' \
-             AND c.at >= ",
-        )
-        .bind(from)
-        .push(" ORDER BY c.at DESC LIMIT ")
-        .bind(LOOKED_AT)
-        .push(
-            ") AS bounced UNION SELECT complained.business_id FROM (SELECT c.business_id \
-             FROM flow_counts c WHERE c.step_seconds = 3600 AND c.method = 'email' \
-             AND c.kind = 'complained' AND c.at >= ",
-        )
-        .bind(from)
-        .push(" ORDER BY c.at DESC LIMIT ")
-        .bind(LOOKED_AT)
-        .push(
-            ") AS complained UNION SELECT k.business_id FROM brakes k WHERE k.state = 'warned' \
-             ORDER BY business_id LIMIT ",
-        )
-        .bind(JUDGED_MAX);
+        let stmt = match why {
+            Suspicion::CameBack => came_back(after, now),
+            Suspicion::Warned => sql(
+                "SELECT DISTINCT k.business_id FROM brakes k WHERE k.state = 'warned' \
+                 AND k.business_id > ",
+            )
+            .bind(after),
+        };
+        let stmt = stmt
+            .push(" ORDER BY business_id LIMIT ")
+            .bind(JUDGED_TOGETHER);
         let rows = tx.all(stmt).await?;
         rows.iter().map(|row| row.text("business_id")).collect()
     }
@@ -254,20 +275,24 @@ impl Store {
 
     /// The brakes of a business that were ever on; of all businesses those that are on.
     pub async fn brakes(&self, business: Option<&str>) -> Result<Vec<Brake>, Error> {
-        let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT business_id, kind, state, sent, returned, why, changed_at, counted_from \
-             FROM brakes WHERE ",
-        );
-        let stmt = match business {
-            Some(business) => stmt
-                .push("business_id = ")
-                .bind(business)
-                .push(" ORDER BY kind"),
-            // Those that are held come first.
-            None => stmt.push("state IN ('warned', 'held') ORDER BY state, business_id, kind"),
+        let Some(business) = business else {
+            return self.brakes_on(LISTED_MAX).await;
         };
-        let stmt = stmt.push(" LIMIT ").bind(LISTED_MAX);
+        let mut tx = self.db.read().await?;
+        let stmt = sql(BRAKE)
+            .push("business_id = ")
+            .bind(business)
+            .push(" ORDER BY kind LIMIT ")
+            .bind(LISTED_MAX);
+        tx.all(stmt).await?.iter().map(brake).collect()
+    }
+
+    /// Up to so many that are on, of all businesses. Those that are held come first.
+    pub async fn brakes_on(&self, limit: i64) -> Result<Vec<Brake>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(BRAKE)
+            .push("state IN ('warned', 'held') ORDER BY state, business_id, kind LIMIT ")
+            .bind(limit);
         tx.all(stmt).await?.iter().map(brake).collect()
     }
 
@@ -299,6 +324,35 @@ impl Store {
 fn hours_back(now: Timestamp, hours: u32) -> Timestamp {
     let before = Step::Hour.length().saturating_mul(hours - 1);
     Step::Hour.floor(now).minus(before)
+}
+
+const BRAKE: &str = "SELECT business_id, kind, state, sent, returned, why, changed_at, \
+                     counted_from FROM brakes WHERE ";
+
+/// Businesses to which something came back in each of the hours that are looked at, by the order of the
+/// index: so many more are not gone through.
+fn came_back(after: &str, now: Timestamp) -> Stmt {
+    let (mut stmt, mut joint) = (sql(""), "");
+    for back in 1..=LOOKED_BACK_HOURS {
+        let at = hours_back(now, back);
+        for kind in ["bounced_for_good", "complained"] {
+            stmt = stmt
+                .push(std::mem::replace(&mut joint, " UNION "))
+                .push(
+                    "SELECT found.business_id FROM (SELECT DISTINCT c.business_id FROM flow_counts c \
+                     WHERE c.step_seconds = 3600 AND c.method = 'email' AND c.kind = '",
+                )
+                .push(kind)
+                .push("' AND c.at = ")
+                .bind(at)
+                .push(" AND c.business_id > ")
+                .bind(after)
+                .push(" ORDER BY c.business_id LIMIT ")
+                .bind(JUDGED_TOGETHER)
+                .push(") AS found");
+        }
+    }
+    stmt
 }
 
 /// The first hour of the window in which anything of the business was counted.

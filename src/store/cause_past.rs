@@ -17,6 +17,15 @@ use crate::domain::time::Timestamp;
 /// How far back the past is taken in: no page shows more of it.
 pub const PAST: Duration = Duration::from_hours(90 * 24);
 
+/// How long old workers may go on beside new ones. They record failures without a cause, of messages of
+/// any age: so all is gone through once more when they are gone.
+const DEPLOY: Duration = Duration::from_hours(24);
+
+/// Above every id: where the pass begins.
+const BEGIN: Uuid = Uuid::max();
+/// Below every id: nothing is left.
+const END: Uuid = Uuid::nil();
+
 /// Notes what is sent again. Insert-only: an enqueue waits for nobody who looks at causes.
 pub(super) async fn leave_marks(tx: &mut Tx, staged: &[Staged<'_>]) -> Result<(), Error> {
     let mut rows = Rows::new(&[("id", Kind::Id), ("resend_of", Kind::Id)]);
@@ -39,6 +48,8 @@ pub enum Past {
     More,
     /// Another process is at it, and may end before its end.
     Elsewhere,
+    /// Once more after this time, when no old worker runs any more.
+    Later(Duration),
     Done,
 }
 
@@ -98,17 +109,26 @@ impl Store {
 
     async fn take_in_past_once(&self, limit: usize) -> Result<Past, Error> {
         let mut tx = self.db.write().await?;
-        let stmt =
-            sql("SELECT p.reached FROM cause_past p WHERE p.one = 1 AND p.finished_at IS NULL");
-        let stmt = stmt.push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"));
+        let open = || {
+            sql("SELECT p.reached, p.finished_at FROM cause_past p WHERE p.one = 1 AND p.reached <> ")
+                .bind(END)
+        };
+        let stmt = open().push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"));
         let Some(row) = tx.optional(stmt).await? else {
-            let open =
-                sql("SELECT 1 AS one FROM cause_past p WHERE p.one = 1 AND p.finished_at IS NULL");
-            let is_open = tx.optional(open).await?.is_some();
+            let is_open = tx.optional(open()).await?.is_some();
             return Ok(if is_open { Past::Elsewhere } else { Past::Done });
         };
         let reached = row.id("reached")?;
         let now = self.clock.now();
+        // Of the first time: the second time it stays.
+        let finished_at = row.opt_time("finished_at")?;
+        if let Some(due) = finished_at.map(|at| at.plus(DEPLOY))
+            && now < due
+        {
+            // At once: one that is only dropped holds the row a little longer.
+            tx.commit().await?;
+            return Ok(Past::Later(due.since(now)));
+        }
         let end = NotificationId::floor(now.minus(PAST)).uuid();
         let stmt = sql("SELECT f.notification_id FROM delivery_facts f WHERE f.notification_id < ")
             .bind(reached)
@@ -123,29 +143,41 @@ impl Store {
         seen_earlier(&mut tx, &found).await?;
         let mut deltas = Deltas::default();
         causes::insert_entries(&mut tx, &found, &entries, &mut deltas).await?;
+        let next = match (edge, finished_at) {
+            (Some(edge), _) => edge,
+            (None, None) => BEGIN,
+            (None, Some(_)) => END,
+        };
+        let first_ends = edge.is_none() && finished_at.is_none();
         let stmt = sql("UPDATE cause_past SET reached = ")
-            .bind(edge.unwrap_or(end))
+            .bind(next)
             .push(", finished_at = ")
-            .bind(edge.is_none().then_some(now))
+            .bind(if first_ends { Some(now) } else { finished_at })
             .push(" WHERE one = 1");
         tx.execute(stmt).await?;
         causes::count(&mut tx, deltas).await?;
         tx.commit().await?;
         Ok(if edge.is_some() {
             Past::More
+        } else if first_ends {
+            Past::Later(DEPLOY)
         } else {
             Past::Done
         })
     }
 }
 
-/// What failed among the messages below one id and down to another.
+/// What failed among the messages below one id and down to another, and is in no cause yet.
 async fn past(tx: &mut Tx, below: Uuid, down_to: Uuid) -> Result<(Causes, Entries), Error> {
     let stmt = sql(
         "SELECT f.*, l.id, l.business_id, l.method, l.address, coalesce(f.provider, \
          (SELECT a.provider FROM delivery_attempts a WHERE a.notification_id = l.id \
          ORDER BY a.attempt DESC LIMIT 1)) AS asked_provider, \
-         EXISTS (SELECT 1 FROM contact_log r WHERE r.resend_of = l.id) AS again \
+         EXISTS (SELECT 1 FROM contact_log r WHERE r.resend_of = l.id) AS again, \
+         EXISTS (SELECT 1 FROM cause_entries e JOIN failure_causes c ON c.id = e.cause_id \
+         WHERE e.notification_id = l.id AND NOT c.bounced) AS failure_known, \
+         EXISTS (SELECT 1 FROM cause_entries e JOIN failure_causes c ON c.id = e.cause_id \
+         WHERE e.notification_id = l.id AND c.bounced) AS bounce_known \
          FROM delivery_facts f JOIN contact_log l ON l.id = f.notification_id \
          WHERE (f.failed_at IS NOT NULL OR f.bounced_at IS NOT NULL) AND f.notification_id < ",
     )
@@ -157,7 +189,10 @@ async fn past(tx: &mut Tx, below: Uuid, down_to: Uuid) -> Result<(Causes, Entrie
         let (about, facts) = (causes::about(&row)?, facts::read(&row)?);
         let id = NotificationId::new(row.id("id")?);
         let provider = about.provider.as_deref();
-        if let Some(failed) = &facts.failed {
+        // Known ones may be told of in other words by now: those of a forgotten client are gone.
+        if let Some(failed) = &facts.failed
+            && !row.bool("failure_known")?
+        {
             let told = Told::failed(&failed.failure);
             about.stage(
                 (id, failed.at),
@@ -166,7 +201,9 @@ async fn past(tx: &mut Tx, below: Uuid, down_to: Uuid) -> Result<(Causes, Entrie
                 (&mut causes, &mut entries),
             );
         }
-        if let Some(bounced) = &facts.bounced {
+        if let Some(bounced) = &facts.bounced
+            && !row.bool("bounce_known")?
+        {
             let told = Told::bounced(&bounced.bounce);
             about.stage(
                 (id, bounced.at),

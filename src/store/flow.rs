@@ -34,8 +34,6 @@ const NO_PROVIDERS: [&str; 6] = [
 const UNFOLDED_READ: i64 = 20_000;
 /// Sums of one range: of each bin some dozens of kinds and buckets.
 const SUMS_MAX: i64 = 50_000;
-/// Providers, sources and reasons of one range.
-const SUBJECTS_MAX: i64 = 500;
 
 /// What a count is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,16 +210,6 @@ fn of_installation(kind: Kind, subject: &str) -> Key {
     }
 }
 
-/// A sum of a range by what it is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    pub kind: Kind,
-    /// None: no message of a method.
-    pub method: Option<Method>,
-    pub subject: String,
-    pub amount: i64,
-}
-
 impl Store {
     /// Counts feedback that was refused, by reason.
     pub async fn count_refused(&self, refused: &BTreeMap<&'static str, u64>) -> Result<(), Error> {
@@ -299,36 +287,9 @@ impl Store {
         }
         Ok(tally)
     }
-
-    /// The counts of a range by method and by subject, in one sum each.
-    pub async fn flow_shares(&self, business: &str, range: Range) -> Result<Vec<Share>, Error> {
-        let now = self.clock.now();
-        let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT kind, method, subject, CAST(SUM(amount) AS bigint) AS amount FROM \
-             (SELECT c.kind, c.method, c.subject, c.amount FROM flow_counts c WHERE ",
-        );
-        let stmt = folded(stmt, business, range, now)
-            .push(" UNION ALL SELECT unfolded.kind, unfolded.method, unfolded.subject, unfolded.amount FROM ");
-        let stmt = unfolded(stmt, business, range, now)
-            .push(
-                ") AS counted GROUP BY kind, method, subject ORDER BY method, subject, kind LIMIT ",
-            )
-            .bind(SUBJECTS_MAX);
-        let mut shares = Vec::new();
-        for row in tx.all(stmt).await? {
-            shares.push(Share {
-                kind: row.word("kind", Kind::parse)?,
-                method: Method::parse(&row.text("method")?),
-                subject: row.text("subject")?,
-                amount: row.int("amount")?,
-            });
-        }
-        Ok(shares)
-    }
 }
 
-fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+pub(super) fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
     stmt.push("c.business_id = ")
         .bind(business)
         .push(" AND c.step_seconds = ")
@@ -338,7 +299,7 @@ fn folded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
 }
 
 /// Of minutes: a bin has whole ones.
-fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
+pub(super) fn unfolded(stmt: Stmt, business: &str, range: Range, now: Timestamp) -> Stmt {
     stmt.push(
         "(SELECT u.at, u.kind, u.method, u.subject, u.bucket, u.amount FROM flow_increments u \
                WHERE u.business_id = ",
@@ -362,9 +323,18 @@ impl Store {
     /// Adds some of the counts to the sums, and takes them away, in one transaction. Any number of
     /// processes may do so at once. Returns whether there may be more.
     pub async fn fold_flow(&self) -> Result<bool, Error> {
+        self.fold_flow_since(Timestamp::from_millis(0)).await
+    }
+
+    /// The same of what was recorded from then on. It does not go through what was folded before: where
+    /// a snapshot that somebody holds keeps PostgreSQL from taking folded rows away, these grow to
+    /// millions. What a long transaction commits late is left to [`Store::fold_flow`].
+    pub async fn fold_flow_since(&self, since: Timestamp) -> Result<bool, Error> {
+        let since = NotificationId::floor(since).uuid();
         {
             let mut tx = self.db.read().await?;
-            let any = sql("SELECT id FROM flow_increments ORDER BY id LIMIT 1");
+            let any = sql("SELECT id FROM flow_increments WHERE id >= ").bind(since);
+            let any = any.push(" ORDER BY id LIMIT 1");
             if tx.optional(any).await?.is_none() {
                 return Ok(false);
             }
@@ -372,8 +342,10 @@ impl Store {
         let mut tx = self.db.write().await?;
         let stmt = sql(
             "DELETE FROM flow_increments WHERE id IN (SELECT id FROM flow_increments \
-             ORDER BY id LIMIT ",
+             WHERE id >= ",
         )
+        .bind(since)
+        .push(" ORDER BY id LIMIT ")
         .bind(FOLDED_MAX)
         .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
         .push(") RETURNING business_id, at, kind, method, subject, bucket, amount");

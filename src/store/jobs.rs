@@ -16,7 +16,7 @@ use super::turns::{self, Lane, Taken};
 use super::{Error, Store, facts, tracking};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, Failure, What};
-use crate::domain::form::{self, Form};
+use crate::domain::form::Form;
 use crate::domain::id::{ClaimId, NotificationId};
 use crate::domain::message::Outgoing;
 use crate::domain::method::{Method, Priority};
@@ -79,16 +79,6 @@ pub struct Wanted<'a> {
     /// Of content: what is more stays in the queue, but for a first message that is larger alone.
     pub bytes_max: u64,
     pub lease: Duration,
-}
-
-/// Jobs of one priority that wait, whatever the forms of their recipients.
-#[derive(Clone, Copy, Debug)]
-pub struct Depth {
-    pub method: Method,
-    pub priority: Priority,
-    pub waiting: i64,
-    /// When the job that has been due for longest was due; later than now when none is due yet.
-    pub oldest_due_at: Timestamp,
 }
 
 impl Store {
@@ -182,57 +172,6 @@ impl Store {
         facts::merge(&mut tx, &self.clock, &[cancellation(id, now)], now).await?;
         tx.commit().await?;
         Ok(true)
-    }
-
-    /// How many jobs of each priority wait, up to `counted_max` in each lane (of those that wait for a
-    /// later time, that many in all), and for how long: of those counted, the longest due. Where none
-    /// waits is left out.
-    pub async fn depth(&self, counted_max: i64) -> Result<Vec<Depth>, Error> {
-        let mut tx = self.db.read().await?;
-        // Each part walks one index, so that no backlog makes it long.
-        let mut stmt = sql(
-            "SELECT method, lane, CAST(COUNT(*) AS bigint) AS waiting, MIN(due_at) AS oldest FROM \
-             (SELECT * FROM (SELECT j.method, j.lane, j.due_at FROM jobs j WHERE NOT j.ready \
-             ORDER BY j.due_at, j.id LIMIT ",
-        )
-        .bind(counted_max)
-        .push(") AS due");
-        for method in Method::SENT_BY_US {
-            for lane in lanes(Form::all_of(method)) {
-                stmt = stmt
-                    .push(
-                        " UNION ALL SELECT * FROM (SELECT j.method, j.lane, j.due_at FROM jobs j \
-                         WHERE j.ready AND j.method = ",
-                    )
-                    .bind(method.as_str())
-                    .push(" AND j.lane = ")
-                    .bind(i64::from(lane))
-                    .push(" ORDER BY j.business_id, j.due_at, j.id LIMIT ")
-                    .bind(counted_max)
-                    .push(") AS due");
-            }
-        }
-        let stmt = stmt.push(") AS waiting GROUP BY method, lane");
-        let mut depths: BTreeMap<(Method, Priority), Depth> = BTreeMap::new();
-        for row in tx.all(stmt).await? {
-            let Some(oldest_due_at) = row.opt_time("oldest")? else {
-                continue;
-            };
-            let method = row.word("method", Method::parse)?;
-            let lane = u8::try_from(row.int("lane")?).ok();
-            let priority = lane
-                .and_then(form::priority_of)
-                .ok_or_else(|| Error::corrupt("lane", "no such lane"))?;
-            let depth = depths.entry((method, priority)).or_insert(Depth {
-                method,
-                priority,
-                waiting: 0,
-                oldest_due_at,
-            });
-            depth.waiting += row.int("waiting")?;
-            depth.oldest_due_at = depth.oldest_due_at.min(oldest_due_at);
-        }
-        Ok(depths.into_values().collect())
     }
 }
 

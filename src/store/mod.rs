@@ -62,6 +62,7 @@ pub mod resend_runs;
 pub mod retention;
 mod row;
 mod secrets;
+pub mod shares;
 mod sight;
 pub mod sign_ins;
 mod soft_bounces;

@@ -15,6 +15,7 @@ where
     Router::new()
         .route("/assets/style.css", get(style))
         .route("/assets/live.js", get(async |it| script(&it, LIVE)))
+        .route("/assets/poll.js", get(async |it| script(&it, POLL)))
         .route("/assets/find.js", get(async |it| script(&it, FIND)))
         .route("/assets/history.js", get(async |it| script(&it, HISTORY)))
         .route("/assets/contact.js", get(async |it| script(&it, CONTACT)))
@@ -46,6 +47,8 @@ pub(super) const STYLE: &str = concat!(
 );
 /// Of every page.
 pub(super) const LIVE: &str = include_str!("assets/live.js");
+/// Of pages that keep themselves current.
+pub(super) const POLL: &str = include_str!("assets/poll.js");
 /// Of the field that finds clients.
 pub(super) const FIND: &str = include_str!("assets/find.js");
 /// Of contact histories.

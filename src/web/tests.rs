@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::{Router, body::Body};
 use tower::ServiceExt;
 
-use super::assets::{FIND, HISTORY, LIVE, STYLE};
+use super::assets::{FIND, HISTORY, LIVE, POLL, STYLE};
 use super::clients::{Card, Clients};
 use super::counts::Counts;
 use super::entry::{Editable, Entry, File, Kin, Message, Pictures, Reason, Show, Step};
@@ -143,7 +143,7 @@ fn no_page_carries_inline_styles_inline_scripts_or_anything_external() {
             );
         }
     }
-    for asset in [STYLE, LIVE, FIND, HISTORY] {
+    for asset in [STYLE, LIVE, POLL, FIND, HISTORY] {
         assert!(!asset.contains("//example") && !asset.contains("http") && !asset.contains("url("));
     }
 }

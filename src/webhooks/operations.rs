@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::caller::{Call, Caller, Concerns};
 use super::settings::WebhookSettings;
 use crate::clock::Clock;
+use crate::domain::brake::State;
 use crate::domain::matter::{Concern, Matter};
 use crate::domain::method::Priority;
 use crate::domain::time::Timestamp;
@@ -51,6 +52,8 @@ const URGENT_AGE: Duration = Duration::from_mins(1);
 const NORMAL_AGE: Duration = Duration::from_mins(15);
 /// Jobs of a lane among which the oldest is looked for.
 const JOBS_LOOKED_AT: i64 = 10_000;
+/// Brakes that are on; what is beyond would be told of as over.
+const BRAKES_MAX: i64 = 10_000;
 /// Operators name their own addresses, most of them within.
 const RULES: UrlRules = UrlRules {
     allow_http: true,
@@ -163,6 +166,14 @@ impl Teller {
         }
         for endpoint in self.store.disabled_webhooks().await? {
             add(Matter::WebhookDisabled, endpoint.id.to_string());
+        }
+        for brake in self.store.brakes_on(BRAKES_MAX).await? {
+            let subject = format!("{} {}", brake.business, brake.kind.as_str());
+            match brake.state {
+                State::Warned => add(Matter::BrakeWarned, subject),
+                State::Held => add(Matter::BrakeHeld, subject),
+                State::Ok => {}
+            }
         }
         Ok(seen)
     }

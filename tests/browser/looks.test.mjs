@@ -37,6 +37,18 @@ for (const colorScheme of ["light", "dark"]) {
   }
 }
 
+test("the head of a page is one line where a screen is 1280 wide", async () => {
+  const page = await signedIn(browser, demo, "admin@demo.example", { viewport: { width: 1280, height: 900 } });
+  for (const place of ["/", "/tasks", "/console", "/clients?q=tess"]) {
+    await page.goto(place);
+    const below = await page.evaluate(() => {
+      const [brand, out] = [".top .brand", ".who button"].map((it) => document.querySelector(it).getBoundingClientRect());
+      return out.top - brand.bottom;
+    });
+    assert.ok(below < 0, `${place}: "Sign out" is ${below} pixels below the name of the program`);
+  }
+});
+
 test("every page is light and ready at once", async () => {
   const page = await signedIn(browser, demo);
   for (const place of places) {

@@ -1,6 +1,6 @@
 //! The console: what flows and what holds it up, for those who run the deliveries.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use axum::Extension;
 use axum::extract::{Form, Query, State};
@@ -13,13 +13,12 @@ use super::installation;
 use crate::api::auth::OPERATORS;
 use crate::domain::brake::{self, State as BrakeState};
 use crate::domain::flow::{Flow, Kind, Range, Spread, Tally};
-use crate::domain::method::{Method, Priority};
+use crate::domain::method::Priority;
 use crate::domain::time::Timestamp;
 use crate::store::brakes::{Brake, BrakeChange, Lifted};
-use crate::store::depths::DEPTH_COUNTED_MAX;
-use crate::store::flow::Share;
-use crate::store::jobs::Depth;
+use crate::store::depths::{DEPTH_COUNTED_MAX, Depth};
 use crate::store::providers::Order;
+use crate::store::shares::{self, OfProvider, Share};
 use crate::web::staff::{Notice, Visitor};
 use crate::web::{
     self, BrakeCard, BrakeLine, Chart, Console, ProviderCounts, QueueLine, Series, Tile, TimeLine,
@@ -231,24 +230,15 @@ fn by_provider(shares: &[Share]) -> Vec<ProviderCounts> {
         Kind::Complained,
         Kind::Failed,
     ];
-    let mut found: BTreeMap<(Method, &str), [i64; 6]> = BTreeMap::new();
-    for share in shares {
-        let place = SHOWN.iter().position(|kind| *kind == share.kind);
-        if let (Some(place), Some(method)) = (place, share.method) {
-            let amounts = found.entry((method, &share.subject)).or_default();
-            if let Some(amount) = amounts.get_mut(place) {
-                *amount += share.amount;
-            }
-        }
-    }
-    let line = |((method, provider), amounts): ((Method, &str), [i64; 6])| ProviderCounts {
-        method: method.label(),
-        provider: provider.to_owned(),
+    let found = shares::by_provider(shares).map(|it| (it, SHOWN.map(|kind| it.amount(kind))));
+    let mut found: Vec<_> = found.filter(|(_, amounts)| *amounts != [0; 6]).collect();
+    found.sort_by_key(|(it, amounts)| (Reverse(*amounts), it.method));
+    let line = |(it, amounts): (OfProvider<'_>, _)| ProviderCounts {
+        method: it.method.label(),
+        provider: it.provider.to_owned(),
         amounts,
     };
-    let mut lines: Vec<ProviderCounts> = found.into_iter().map(line).collect();
-    lines.sort_by_key(|line| std::cmp::Reverse(line.amounts));
-    lines
+    found.into_iter().map(line).collect()
 }
 
 fn card(brake: &Brake) -> BrakeCard {

@@ -1,19 +1,15 @@
 // Keeps an open history current, filters as one types, fetches the next page when its end is near.
 
-import { debounced, fill, localise, served, timeOfDay } from "./live.js";
+import { debounced, fill, localise, served } from "./live.js";
+import { fetched, polling } from "./poll.js";
 
 const POLL_MS = 1000;
-const REST = 5; // times as long as the answer took: a filter that is slow to answer is asked seldom
-const BACKOFF_MS_MAX = 30_000; // a server that comes back is noticed within half a minute
-const TIMEOUT_MS = 10_000;
 const FRESH_MS = 2500; // how long a change stays marked
 const TYPING_MS = 150;
 const COUNT_MS = 30_000; // the counts are for a look now and then
 const LATER_EVERY = 5; // of so many polls one asks for a later page that is in view
 
 const table = document.querySelector("table[data-live]");
-const state = document.getElementById("state");
-const pause = document.getElementById("pause");
 const lines = document.getElementById("lines");
 const pager = document.getElementById("pager");
 const counts = document.getElementById("counts");
@@ -24,19 +20,6 @@ function asking(path) {
   const url = new URL(path, location.href);
   for (const [name, value] of new URLSearchParams(location.search)) url.searchParams.append(name, value);
   return url;
-}
-
-async function fetched(url, tag, signal) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await fetch(url, {
-    headers: tag ? { "If-None-Match": tag } : {},
-    cache: "no-store",
-    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-  });
-  if (response.status === 304) return null;
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  const html = new DOMParser().parseFromString(await response.text(), "text/html");
-  return { html, tag: response.headers.get("ETag") ?? "" };
 }
 
 // ---- Changes --------------------------------------------------------------------------------
@@ -186,18 +169,9 @@ async function askLater() {
 // ---- Polling --------------------------------------------------------------------------------
 
 let tag = "";
-let wait = POLL_MS;
-let timer = 0;
 let polls = 0;
-/** What is under way; a new filter ends it. */
-let asked = null;
-let paused = false;
-let current = new Date();
-
-function say(word, text) {
-  state.dataset.is = word;
-  if (state.textContent !== text) state.textContent = text;
-}
+/** What asks; made where there is a history. */
+let poller;
 
 async function ask(signal) {
   const answer = await fetched(asking(table.dataset.live), tag, signal);
@@ -208,38 +182,6 @@ async function ask(signal) {
   }
   polls += 1;
   if (polls % LATER_EVERY === 0) await askLater();
-}
-
-async function poll() {
-  if (asked || paused || document.hidden) return;
-  const mine = new AbortController();
-  asked = mine;
-  const began = performance.now();
-  try {
-    await ask(mine.signal);
-    current = new Date();
-    wait = Math.max(POLL_MS, REST * (performance.now() - began));
-    if (!paused) say("live", "Live");
-  } catch {
-    if (mine.signal.aborted) return;
-    wait = Math.min(wait * 2, BACKOFF_MS_MAX);
-    if (!paused) say("lost", `Connection lost: as of ${timeOfDay(current)}, trying again`);
-  }
-  if (asked !== mine) return;
-  asked = null;
-  soon(wait);
-}
-
-function soon(ms) {
-  clearTimeout(timer);
-  timer = setTimeout(poll, ms);
-}
-
-function toggle() {
-  paused = !paused;
-  pause.textContent = paused ? "Resume" : "Pause";
-  if (paused) say("paused", `Paused: as of ${timeOfDay(current)}`);
-  else soon(0);
 }
 
 // ---- Counts ---------------------------------------------------------------------------------
@@ -279,12 +221,9 @@ function filter() {
   known.delete("pager");
   dry = false;
   tag = "";
-  asked?.abort();
-  asked = null;
   const back = document.querySelector(".chooser input[name=back]");
   if (back) back.value = location.pathname + location.search;
-  if (paused) toggle();
-  soon(0);
+  poller.anew();
   count();
 }
 
@@ -293,9 +232,6 @@ function filter() {
 if (table) {
   for (const row of served.querySelectorAll("#lines > tr")) known.set(row.id, cellsOf(row));
   for (const id of [...PARTS, "pager"]) known.set(id, served.querySelector(`#${id}`).innerHTML);
-  pause.hidden = false;
-  pause.addEventListener("click", toggle);
-  document.addEventListener("visibilitychange", () => soon(0));
   form.addEventListener("input", debounced(filter, TYPING_MS));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -309,7 +245,7 @@ if (table) {
     { rootMargin: "800px" },
   );
   watch.observe(pager);
-  setInterval(() => document.hidden || paused || count(), COUNT_MS);
+  poller = polling(ask, POLL_MS, 0);
+  setInterval(() => document.hidden || poller.isPaused() || count(), COUNT_MS);
   requestAnimationFrame(() => setTimeout(count, 0));
-  poll();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::shape::{Piece, about, kind, named_in, reference};
+use super::shape::{Piece, Shapes, about, kind, named_in};
 use super::words::{Part, words};
 
 #[derive(Debug)]
@@ -205,13 +205,7 @@ fn body_of(document: &Json, body: &Json) -> Option<Json> {
 }
 
 fn sample(document: &Json, schema: &Json, depth: u8) -> Json {
-    let schema = match reference(schema) {
-        Some(name) => {
-            let all = document.pointer("/components/schemas");
-            all.and_then(|all| all.get(name)).unwrap_or(&Json::Null)
-        }
-        None => schema,
-    };
+    let schema = Shapes::new(document).resolved(schema);
     let first = |name: &str| schema.get(name).and_then(|list| list.get(0));
     let given = schema.get("example").or_else(|| first("examples"));
     let given = given

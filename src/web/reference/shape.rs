@@ -83,9 +83,14 @@ impl<'a> Shapes<'a> {
         }
     }
 
-    fn resolved(&self, schema: &'a Json) -> &'a Json {
-        let name = reference(schema);
-        name.and_then(|name| self.find(name)).unwrap_or(schema)
+    /// What a reference leads to; any other schema itself.
+    pub(super) fn resolved<'s>(&self, schema: &'s Json) -> &'s Json
+    where
+        'a: 's,
+    {
+        reference(schema)
+            .and_then(|name| self.find(name))
+            .unwrap_or(schema)
     }
 
     fn fields(&self, above: &str, schema: &Json) -> Vec<Field> {
@@ -96,10 +101,7 @@ impl<'a> Shapes<'a> {
             .into_iter()
             .flatten()
         {
-            let part = reference(part)
-                .and_then(|name| self.find(name))
-                .unwrap_or(part);
-            fields.extend(self.fields(above, part));
+            fields.extend(self.fields(above, self.resolved(part)));
         }
         let none = Map::new();
         let properties = schema
@@ -157,7 +159,7 @@ pub(super) fn named_in(schema: &Json) -> Vec<String> {
     }
 }
 
-pub(super) fn reference(schema: &Json) -> Option<&str> {
+fn reference(schema: &Json) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix(PREFIX)
 }
 

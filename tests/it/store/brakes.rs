@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sendtrail::domain::brake::{Kind, Rules, State};
+use sendtrail::domain::flow::Step;
 use sendtrail::domain::method::{Method, Priority};
 use sendtrail::domain::time::Timestamp;
 use sendtrail::store::brakes::Lifted;
@@ -15,6 +16,7 @@ both! {
     a_held_business_sends_what_people_wait_for_and_no_bulk_email,
     a_lifted_brake_lets_bulk_go_and_holds_again_only_for_what_is_sent_since,
     a_warning_ends_by_itself,
+    however_many_are_in_trouble_the_last_of_them_is_judged,
 }
 
 const RULES: Rules = Rules {
@@ -162,6 +164,30 @@ async fn a_warning_ends_by_itself(db: &TestDb) {
     assert_eq!(state(db, BUSINESS).await, State::Ok);
 }
 
+async fn however_many_are_in_trouble_the_last_of_them_is_judged(db: &TestDb) {
+    let now = db.clock.now();
+    count(db, "z", now, "sent", 200).await;
+    count(db, "z", now, "bounced_for_good", 40).await;
+    // A little comes back to each of the others, which have smaller ids.
+    let at = Step::Hour.floor(now);
+    let at = if db.is_postgres() {
+        format!("'{at}'")
+    } else {
+        at.as_millis().to_string()
+    };
+    let row = |n| format!("(3600, 'b{n:04}', {at}, 'bounced_for_good', 'email', 'ses', 7, 1)");
+    let rows: Vec<String> = (0..1_001).map(row).collect();
+    db.execute(&format!(
+        "INSERT INTO flow_counts (step_seconds, business_id, at, kind, method, subject, bucket, \
+         amount) VALUES {}",
+        rows.join(", ")
+    ))
+    .await;
+    let changed = db.store.judge_brakes(&RULES).await.unwrap();
+    let changed: Vec<_> = changed.iter().map(|it| (&*it.business, it.state)).collect();
+    assert_eq!(changed, [("z", State::Held)]);
+}
+
 /// Every statement, for `plans`.
 pub(super) async fn everything(db: &TestDb) {
     let now = db.clock.now();
@@ -178,5 +204,6 @@ pub(super) async fn everything(db: &TestDb) {
     db.store.lift_brake(lifted).await.unwrap();
     db.store.judge_brakes(&RULES).await.unwrap();
     db.store.brakes(None).await.unwrap();
+    db.store.brakes_on(1).await.unwrap();
     db.store.brake_changes(BUSINESS).await.unwrap();
 }

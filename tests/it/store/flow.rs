@@ -25,6 +25,7 @@ use crate::support::db::{TestDb, both};
 both! {
     counts_equal_a_recount_of_the_ledger,
     a_fold_that_does_not_commit_loses_nothing,
+    what_commits_late_is_left_to_the_fold_of_all,
     a_fact_that_is_told_again_counts_once_and_a_bounce_can_become_final,
     feedback_is_counted_by_what_became_of_it,
     minutes_and_hours_are_pruned_and_days_stay,
@@ -33,6 +34,22 @@ both! {
 
 async fn fold(store: &Store) {
     while store.fold_flow().await.unwrap() {}
+}
+
+/// As where a transaction of an application with its own enqueue is open for hours.
+async fn what_commits_late_is_left_to_the_fold_of_all(db: &TestDb) {
+    enqueued(&db.store, vec![email("C-1")]).await;
+    let since = db.pass(Duration::from_mins(5));
+    enqueued(&db.store, vec![email("C-1")]).await;
+    assert_eq!(db.count("flow_increments").await, 2);
+    assert!(!db.store.fold_flow_since(since).await.unwrap());
+    assert_eq!(db.count("flow_increments").await, 1, "the late one");
+    let seen = db.store.flow(BUSINESS, Range::ALL[0]).await.unwrap();
+    assert_eq!(amounts(&seen), BTreeMap::from([("enqueued", 2)]), "both");
+    fold(&db.store).await;
+    assert_eq!(db.count("flow_increments").await, 0);
+    let seen = db.store.flow(BUSINESS, Range::ALL[0]).await.unwrap();
+    assert_eq!(amounts(&seen), BTreeMap::from([("enqueued", 2)]));
 }
 
 fn amounts(flow: &Flow) -> BTreeMap<&'static str, i64> {

@@ -12,6 +12,7 @@ mod brakes;
 mod browse;
 mod buried;
 mod by_hand;
+mod cause_past;
 mod causes;
 mod claim;
 mod clients;

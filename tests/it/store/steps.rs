@@ -1,7 +1,7 @@
 //! The steps of SQLite's plans: which of them go through a table that grows.
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 32] = [
+const SMALL: [&str; 30] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -30,12 +30,11 @@ const SMALL: [&str; 32] = [
     "SCAN resent_marks",
     // Runs that are not at their end.
     "SCAN r USING INDEX resend_runs_open",
-    // Those that wait to be folded, in their order, up to a limit; and sums of them and of what is found.
-    "SCAN flow_increments",
+    // Those that wait to be folded, up to a limit; and sums of them and of what is found.
     "SCAN unfolded",
     "SCAN counted",
-    "SCAN bounced",
-    "SCAN complained",
+    // Businesses to which something came back, up to a limit.
+    "SCAN found",
     // A few for each topic and provider.
     "SCAN alarms",
     "SCAN operation_matters",

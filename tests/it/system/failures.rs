@@ -181,6 +181,11 @@ async fn the_command_line_sends_a_group_again_and_goes_on_after_an_interrupt(db:
         (line["id"].as_str(), &line["open"]),
         (Some(&*cause), &json!(COUNT))
     );
+    assert_eq!(line["dismissed"], Value::Null, "{line}");
+    let points = line["trend"]["points"].as_array().unwrap();
+    let counts = points.iter().filter_map(|point| point["count"].as_u64());
+    assert_eq!(counts.sum::<u64>(), 3_000, "{line}");
+    assert_eq!(line["trend"]["per"], "hour");
     let listed = run(&variables, &["failures", "--since", "2d"]);
     assert!(listed.out.contains("3000 (100%), 3000 open"), "{listed:?}");
     let dry = run(&variables, &["failures", "resend", &cause, "--dry-run"]);

@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::child::{Child, Variables};
-use super::client::Client;
+use super::client::{Client, text};
 use crate::support::db::{TestDb, both, on_sqlite};
 use crate::support::process::{Process, free_port, peer_file, peers_python};
 
-both!(a_notification_is_one_trace_from_its_enqueue_to_the_feedback);
+both! {
+    a_notification_is_one_trace_from_its_enqueue_to_the_feedback,
+    the_log_tells_of_a_notification_under_its_trace,
+}
 
 /// How long a span may take to be given up: one batch, and a refused connection.
 const GIVEN_UP: Duration = Duration::from_secs(10);
@@ -94,6 +97,64 @@ async fn a_notification_is_one_trace_from_its_enqueue_to_the_feedback(db: &TestD
     assert_eq!(outcomes, ["throttled", "throttled", "accepted"]);
     let ids: BTreeSet<String> = spans.iter().map(|span| span["span"].to_string()).collect();
     assert_eq!(ids.len(), spans.len(), "each span has its own id");
+}
+
+async fn the_log_tells_of_a_notification_under_its_trace(db: &TestDb) {
+    let variables = Variables::of(db)
+        .sandbox()
+        .with("LOG__LEVEL", "info,sendtrail::delivery=debug");
+    let mut child = Child::serve(&variables, "api,web,webhooks,worker");
+    let client = Client::with_new_key(child.address(), &db.store).await;
+    let content = json!({"subject": "x", "text": "x"});
+    let email = json!({"client": "C-1", "method": "email", "type": "Offer",
+        "to": "throttled+1@simulator.test", "content": content});
+    let (status, answer) = client.post("/v1/notifications", &email).await;
+    assert_eq!(status, 202, "{answer}");
+    let id = text(&answer["id"]);
+    client
+        .until(&id, |entry| !entry["facts"]["sent"].is_null())
+        .await;
+    let theirs = "0af7651916cd43dd8448eb211c80319c";
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["/v1/notifications", "/webhooks/sns"] {
+        let address = format!("http://{}{path}", child.address());
+        let asked = http.post(address).bearer_auth(client.key()).body("{}");
+        let asked = asked.header("content-type", "application/json");
+        let asked = asked.header("x-request-id", format!("of{path}"));
+        let traceparent = format!("00-{theirs}-b7ad6b7169203331-01");
+        let answer = asked.header("traceparent", traceparent).send().await;
+        let answer = answer.unwrap();
+        assert!(answer.status().is_client_error(), "{answer:?}");
+        assert_eq!(answer.headers()["x-request-id"], format!("of{path}"));
+    }
+    let log = child.log();
+    child.stop();
+    assert!(!log.contains("@simulator.test"), "{log}");
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let of = |trace: &str, message: &str| -> Vec<&Value> {
+        let wanted = lines
+            .iter()
+            .filter(|line| line["span"]["trace_id"] == trace && line["message"] == message);
+        wanted.collect()
+    };
+    let trace = id.replace('-', "");
+    let failed = of(&trace, "an attempt failed");
+    assert_eq!(failed[0]["outcome"], "throttled", "{log}");
+    assert_eq!(failed[0]["span"]["number"], 1);
+    let accepted = of(&trace, "answered");
+    let accepted = accepted.iter().find(|line| line["status"] == 202);
+    let request_id = &accepted.expect("the line of the enqueue")["span"]["request_id"];
+    assert_eq!(request_id.as_str().unwrap().len(), 36, "one of ours");
+    let refused = of(theirs, "answered");
+    assert_eq!(refused[0]["span"]["request_id"], "of/v1/notifications");
+    let of_feedback = |line: &&Value| line["span"]["request_id"] == "of/webhooks/sns";
+    let told = lines.iter().filter(of_feedback);
+    assert!(told.clone().count() > 0, "{log}");
+    assert!(
+        told.into_iter()
+            .all(|line| line["span"]["trace_id"] == theirs)
+    );
 }
 
 #[tokio::test]
