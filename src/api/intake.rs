@@ -94,14 +94,17 @@ pub(super) fn pointers(is_batch: bool) -> impl Fn(usize) -> String {
 /// What the store refused, as errors of fields.
 pub(super) fn explain(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Vec<FieldError> {
     let errors = refusals.iter().map(|refusal| {
-        let name = match refusal.why {
-            Why::NoAddress | Why::CardAddress(_) => "to",
-            Why::Expired => "expires_at",
-            Why::KeyConflict | Why::NotAsBefore => "idempotency_key",
-            Why::Erased => "client/id",
+        let at = at(refusal.index);
+        let (at, name) = match refusal.why {
+            Why::NoAddress | Why::CardAddress(_) => (at, "to"),
+            Why::Expired => (at, "expires_at"),
+            Why::KeyConflict | Why::NotAsBefore => (at, "idempotency_key"),
+            Why::Erased => (step(&at, "client"), "id"),
+            // Of what is sent again, which no body asks for.
+            Why::NotKept => (at, "content"),
         };
         FieldError {
-            pointer: step(&at(refusal.index), name),
+            pointer: step(&at, name),
             detail: refusal.why.to_string(),
         }
     });

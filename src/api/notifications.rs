@@ -180,6 +180,10 @@ async fn receipts(shared: &Shared, business: &str, tickets: &[Ticket]) -> Vec<Re
 }
 
 fn refused(refusals: &[Refusal], at: impl Fn(usize) -> String) -> Problem {
+    // Deleted since the entry was looked at.
+    if refusals.iter().any(|r| r.why == Why::NotKept) {
+        return Problem::new(Kind::Conflict, again::Obstacle::NoContent.to_string());
+    }
     let errors = intake::explain(refusals, at);
     let only_keys = refusals.iter().all(|r| r.why == Why::KeyConflict);
     if only_keys {

@@ -85,6 +85,10 @@ fn the_document_names_the_fields_that_the_readers_know() {
         set(&clients::CHANGE_NAMES)
     );
     assert_eq!(names(&schemas["NewContact"]), set(&contact_log::NAMES));
+    assert_eq!(
+        names(&schemas["NewDescription"]),
+        set(&contact_log::DESCRIPTION_NAMES)
+    );
     assert_eq!(names(&schemas["NewTask"]), set(&tasks::NAMES));
     assert_eq!(names(&schemas["TaskChange"]), set(&tasks::CHANGE_NAMES));
     let content = &one["properties"]["content"];
@@ -121,7 +125,7 @@ fn what_reads_a_body_says_how_it_refuses_one() {
     let reading: Vec<&Json> = operations
         .filter(|operation| !operation["requestBody"].is_null())
         .collect();
-    assert_eq!(reading.len(), 20);
+    assert_eq!(reading.len(), 21);
     for operation in reading {
         for status in ["400", "413", "415", "422"] {
             let answer = &operation["responses"][status];

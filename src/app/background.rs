@@ -40,6 +40,8 @@ pub(super) fn start(
         let kept = Kept {
             content: settings.retention.content(),
             entries: settings.retention.entries(),
+            buried: settings.retention.buried(),
+            causes: settings.retention.causes(),
         };
         let metrics = Arc::clone(metrics);
         tokio::spawn(pruning::prune(store.clone(), metrics, kept, stop.clone()));

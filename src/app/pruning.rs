@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::delivery::slept;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::store::old_causes::Walk;
 use crate::store::pruning::{Pruned, Sweep};
 
 /// Between two batches, so that whoever waits for the database gets a turn: ten times as long as one takes.
@@ -16,11 +17,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a walk is due.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// How long contents and entries are kept; `None` is for ever.
+/// How long each is kept; `None` is for ever.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     pub(super) content: Option<Duration>,
     pub(super) entries: Option<Duration>,
+    pub(super) buried: Option<Duration>,
+    pub(super) causes: Option<Duration>,
 }
 
 /// Until the program stops.
@@ -31,6 +34,7 @@ pub(super) async fn prune(
     stop: CancellationToken,
 ) {
     let (mut contents, mut entries) = (Sweep::default(), Sweep::default());
+    let mut causes = Walk::default();
     let mut walk = Pruned::default();
     let mut pause = PAUSE;
     while slept(pause, &stop).await {
@@ -41,10 +45,18 @@ pub(super) async fn prune(
         if let Some(keep) = kept.content {
             add(&mut done, store.prune_contents(keep, &mut contents).await);
         }
+        if let Some(keep) = kept.buried {
+            add(&mut done, store.prune_buried(keep).await);
+        }
+        if let Some(keep) = kept.causes {
+            add(&mut done, store.prune_causes(keep, &mut causes).await);
+        }
         let counted = [
             ("content", done.contents),
             ("entries", done.entries),
             ("files", done.files),
+            ("buried", done.buried),
+            ("causes", done.causes),
         ];
         for (what, count) in counted.into_iter().filter(|(_, count)| *count > 0) {
             metrics.pruned(what, count);
@@ -63,6 +75,8 @@ fn add(sum: &mut Pruned, one: Result<Pruned, crate::store::Error>) {
             sum.contents += one.contents;
             sum.entries += one.entries;
             sum.files += one.files;
+            sum.buried += one.buried;
+            sum.causes += one.causes;
             sum.more |= one.more;
         }
         Err(failed) => warn!(error = %failed, "cannot delete what is not kept for longer"),
@@ -74,12 +88,14 @@ fn tell(walk: Pruned) {
         contents,
         entries,
         files,
+        buried,
+        causes,
         ..
     } = walk;
-    if contents + entries + files > 0 {
+    if contents + entries + files + buried + causes > 0 {
         info!(
             contents,
-            entries, files, "deleted what is not kept for longer"
+            entries, files, buried, causes, "deleted what is not kept for longer"
         );
     }
 }

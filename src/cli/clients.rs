@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 
 use super::progress::{INTERRUPTED, bar, listen};
+use super::providers::check_line_of;
 use super::{say, tell};
 use crate::api::{ClientExport, REASON_LENGTH_MAX};
 use crate::app;
@@ -70,15 +71,12 @@ pub(super) async fn run(settings: &Settings, command: ClientsCommand) -> anyhow:
                 confirm == id,
                 "--confirm: is not the id {id:?}; nothing was erased"
             );
-            ensure!(
-                reason.chars().count() <= REASON_LENGTH_MAX,
-                "--reason: is too long: at most {REASON_LENGTH_MAX} characters"
-            );
+            check_line_of(REASON_LENGTH_MAX, "--reason", &reason)?;
             let order = Order {
                 business: &business,
                 client_id: &id,
                 asked_by: "the command line",
-                reason: Some(&reason),
+                reason: Some(reason.trim()),
             };
             erase(&store, order, json).await?
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{doctor_aws, doctor_database, open, say};
+use super::{doctor_aws, doctor_database, is_there, open, say};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::{EmailProvider, Environment, PushProvider, Settings, SmsProvider};
@@ -34,7 +34,10 @@ pub(super) struct Finding {
 
 pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<ExitCode> {
     let mut findings = vec![Finding::new("settings", None)];
-    let store = open(settings).await;
+    let store = match is_there(settings) {
+        Ok(()) => open(settings).await,
+        Err(missing) => Err(missing),
+    };
     findings.push(database(&store).await);
     let store = store.ok();
     findings.extend(webhooks(store.as_ref()).await);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use uuid::Uuid;
 
+use super::providers::check_line_of;
 use super::{failures_resend, say, tell};
 use crate::api::cause_json;
 use crate::app;
@@ -104,11 +105,7 @@ pub(super) async fn run(settings: &Settings, asked: Failures) -> anyhow::Result<
             business,
         }) => {
             let note = note.trim();
-            ensure!(
-                (1..=NOTE_MAX).contains(&note.chars().count())
-                    && !note.chars().any(char::is_control),
-                "--note: one line of 1 to {NOTE_MAX} characters"
-            );
+            check_line_of(NOTE_MAX, "--note", note)?;
             let by = failures_resend::BY;
             let dismissed = store.dismiss_causes(&business, &[cause], by, note).await?;
             ensure!(!dismissed.is_empty(), no_such(cause));

@@ -31,7 +31,7 @@ mod webhooks;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
 use crate::app;
@@ -108,6 +108,32 @@ enum Command {
 }
 
 impl Command {
+    /// Whether there may be no database yet: it makes one, or says what is wrong with that.
+    const fn may_be_first(&self) -> bool {
+        match self {
+            Self::Serve(_)
+            | Self::Demo
+            | Self::Migrate
+            | Self::Config(_)
+            | Self::Doctor(_)
+            | Self::Templates(_) => true,
+            Self::Keys(command) => matches!(command, keys::Keys::Add { .. }),
+            Self::Staff(command) => matches!(command, staff::StaffCommand::Add(_)),
+            Self::Business(command) => matches!(command, business::BusinessCommand::Set { .. }),
+            Self::Webhooks(command) => matches!(command, webhooks::WebhooksCommand::Add { .. }),
+            Self::Feedback(command) => matches!(command, feedback::FeedbackCommand::Check { .. }),
+            Self::Enqueue(command) => command.dry_run,
+            Self::Backup(_)
+            | Self::Providers(_)
+            | Self::Brakes(_)
+            | Self::Bounce(_)
+            | Self::Intake(_)
+            | Self::Clients(_)
+            | Self::Failures(_)
+            | Self::Verify(_) => false,
+        }
+    }
+
     fn on_failure(&self) -> ExitCode {
         if matches!(self, Self::Bounce(_)) {
             // A mail server gives mail back after any other code, and there is nobody to give a bounce
@@ -194,6 +220,9 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
     telemetry::start(settings.log.format == LogFormat::Json, &settings.log.level)
         .context("log.level is not understood")?;
     app::install_crypto();
+    if !arguments.command.may_be_first() {
+        is_there(&settings)?;
+    }
     match arguments.command {
         Command::Serve(command) => Box::pin(serve::run(settings, command)).await,
         Command::Demo => Box::pin(demo::run(settings)).await,
@@ -228,6 +257,20 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Feedback(command) => feedback::run(&settings, command).await,
         Command::Verify(command) => verify::run(&settings, command).await,
     }
+}
+
+/// A command that works with what is there makes no empty database in the folder where somebody stands.
+fn is_there(settings: &Settings) -> anyhow::Result<()> {
+    use secrecy::ExposeSecret as _;
+    let path = Store::sqlite_file(settings.database.url.expose_secret()).map(PathBuf::from);
+    if let Some(path) = path.filter(|path| !path.exists()) {
+        bail!(
+            "there is no database {} (database.url): give this command the settings of the service, with \
+             --config FILE or SENDTRAIL__DATABASE__URL, or make a database there with `sendtrail migrate`",
+            std::path::absolute(&path).unwrap_or(path).display()
+        );
+    }
+    Ok(())
 }
 
 /// The store as it is.

@@ -121,10 +121,14 @@ impl Target {
 }
 
 pub(super) fn check_line(option: &str, text: &str) -> anyhow::Result<()> {
-    let fits = (1..=WORDS_MAX).contains(&text.trim().chars().count());
+    check_line_of(WORDS_MAX, option, text)
+}
+
+pub(super) fn check_line_of(max: usize, option: &str, text: &str) -> anyhow::Result<()> {
+    let fits = (1..=max).contains(&text.trim().chars().count());
     ensure!(
         fits && !text.chars().any(char::is_control),
-        "{option}: one line of 1 to {WORDS_MAX} characters"
+        "{option}: one line of 1 to {max} characters"
     );
     Ok(())
 }

@@ -130,6 +130,8 @@ pub struct Feedback {
 pub struct Retained {
     pub content_days: u32,
     pub entries_days: u32,
+    pub buried_days: u32,
+    pub causes_days: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -445,6 +447,16 @@ impl Retained {
     /// The same of whole entries.
     pub fn entries(&self) -> Option<Duration> {
         for_days(self.entries_days)
+    }
+
+    /// The same of messages from queues that could not be enqueued.
+    pub fn buried(&self) -> Option<Duration> {
+        for_days(self.buried_days)
+    }
+
+    /// The same of causes of failures, since they were last seen, and of their counts.
+    pub fn causes(&self) -> Option<Duration> {
+        for_days(self.causes_days)
     }
 }
 

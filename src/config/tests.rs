@@ -165,6 +165,19 @@ fn feedback_is_kept_for_days_or_for_ever_and_never_shorter_than_it_may_be_repeat
 }
 
 #[test]
+fn what_nobody_sees_to_is_kept_for_a_while() {
+    let retention = load(&[]).unwrap().retention;
+    assert_eq!(retention.buried(), Some(Duration::from_hours(24 * 90)));
+    assert_eq!(retention.causes(), Some(Duration::from_hours(24 * 400)));
+    let none = [
+        ("SENDTRAIL__RETENTION__BURIED_DAYS", "0"),
+        ("SENDTRAIL__RETENTION__CAUSES_DAYS", "0"),
+    ];
+    let retention = load(&none).unwrap().retention;
+    assert_eq!((retention.buried(), retention.causes()), (None, None));
+}
+
+#[test]
 fn unknown_keys_wrong_types_and_wrong_values_are_named_together() {
     let error = load(&[
         ("SENDTRAIL__DATABASE__URI", "x"),

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::breaker::{Breaker, BreakerSettings, State};
 use super::held::Moment;
 use super::pace::{Limits, Pace, Ticket};
+use crate::domain::cause_text::common;
 use crate::domain::method::Method;
 use crate::domain::outcome::{Outcome, Trouble};
 use crate::domain::time::Timestamp;
@@ -213,7 +214,7 @@ impl Route {
             Outcome::TryLater { why, .. } | Outcome::Unknown { why } => {
                 line.note_error(why, now.wall);
                 if let Some(because) = line.breaker.failed(began, now.steady) {
-                    line.rests_because = in_short(&format!("{because}: {}", why.text));
+                    line.rests_because = in_short(&format!("{because}: {}", said(why)));
                 }
             }
             Outcome::Throttled { after, why } => {
@@ -223,13 +224,13 @@ impl Route {
                 line.pace.refused(ticket, short, now.steady);
                 if let Some(long) = long {
                     line.breaker.rest(long.min(REST_MAX), now.steady);
-                    line.rests_because = in_short(&why.text);
+                    line.rests_because = said(why);
                 }
             }
             Outcome::Broken { why } => {
                 line.note_error(why, now.wall);
                 line.breaker.rest(self.broken_pause, now.steady);
-                line.rests_because = in_short(&why.text);
+                line.rests_because = said(why);
             }
         }
         self.settle(inner, "is well again", now);
@@ -363,9 +364,15 @@ impl Line {
         self.error = Some(LastError {
             at,
             code: why.code.clone(),
-            text: Some(why.text.clone()),
+            text: Some(said(why)),
         });
     }
+}
+
+/// What a provider said, without the recipient, whom an answer may name: this is kept and told for as long
+/// as the provider is, whoever is forgotten.
+fn said(why: &Trouble) -> String {
+    common(&why.text, "")
 }
 
 fn in_short(text: &str) -> String {

@@ -238,6 +238,20 @@ pub enum Lesson {
     ForgetComplaint,
 }
 
+impl Lesson {
+    /// Somebody wants to be left alone, or not any more. Whoever is forgotten is left alone nevertheless; that
+    /// an address does not work is forgotten.
+    pub const fn is_a_wish(self) -> bool {
+        matches!(
+            self,
+            Self::ForgetComplaint
+                | Self::Suppress(
+                    Reason::Complaint | Reason::Stop | Reason::Staff | Reason::Unsubscribe
+                )
+        )
+    }
+}
+
 /// What a provider's word about a message of this method teaches. Our own giving up teaches nothing.
 pub fn lesson(method: Method, what: &What) -> Option<Lesson> {
     let reason = match (method, what) {

@@ -3,6 +3,8 @@
 
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
@@ -26,6 +28,8 @@ use crate::domain::trace::Step;
 pub(crate) struct Db {
     pub(crate) pools: Pools,
     pub(crate) watch: Watch,
+    /// SQLite's writer overwrites all that is deleted. It does so still after a transaction that failed.
+    overwrites: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +49,7 @@ pub(crate) struct Tx {
     /// What its commit makes true, for whoever watches.
     told: Vec<Step>,
     watch: Watch,
+    overwrites: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -90,7 +95,7 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 impl Db {
     /// `sqlite:PATH` (made when it is absent) or `postgres://…`.
     pub(crate) async fn open(url: &str, connections_max: u32) -> Result<Self, Error> {
-        if let Some(path) = url.strip_prefix("sqlite:") {
+        if let Some(path) = sqlite_file(url) {
             return Self::open_sqlite(path).await;
         }
         let options = PgConnectOptions::from_str(url)
@@ -120,7 +125,7 @@ impl Db {
 
     async fn open_sqlite(path: &str) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
-            .filename(path.strip_prefix("//").unwrap_or(path))
+            .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -143,8 +148,11 @@ impl Db {
     }
 
     fn of(pools: Pools) -> Self {
-        let watch = Watch::default();
-        Self { pools, watch }
+        Self {
+            pools,
+            watch: Watch::default(),
+            overwrites: Arc::default(),
+        }
     }
 
     /// A snapshot to read from.
@@ -156,12 +164,16 @@ impl Db {
     }
 
     pub(crate) async fn write(&self) -> Result<Tx, Error> {
-        Ok(self.transaction(match &self.pools {
+        let mut tx = self.transaction(match &self.pools {
             Pools::Sqlite { writer, .. } => {
                 Open::Sqlite(in_time(writer.begin_with("BEGIN IMMEDIATE")).await?)
             }
             Pools::Postgres(pool) => Open::Postgres(in_time(pool.begin()).await?),
-        }))
+        });
+        if self.overwrites.load(Ordering::Relaxed) {
+            tx.overwrite(false).await?;
+        }
+        Ok(tx)
     }
 
     fn transaction(&self, open: Open) -> Tx {
@@ -169,6 +181,7 @@ impl Db {
             open,
             told: Vec::new(),
             watch: self.watch.clone(),
+            overwrites: Arc::clone(&self.overwrites),
         }
     }
 
@@ -222,7 +235,7 @@ impl Tx {
     }
 
     /// On SQLite, whether what is deleted is overwritten in the file wherever it stood, or only where that
-    /// costs nothing more. Holds for the connection, whatever becomes of the transaction.
+    /// costs nothing more. Holds for the connection until the next transaction begins, at the latest.
     pub(crate) async fn overwrite(&mut self, everywhere: bool) -> Result<(), Error> {
         if let Open::Sqlite(tx) = &mut self.open {
             let pragma = if everywhere {
@@ -232,7 +245,10 @@ impl Tx {
             };
             let query =
                 sqlx::query_with(AssertSqlSafe(pragma.to_owned()), SqliteArguments::default());
+            // Noted before it is so: one that is cut off may be so or not.
+            self.overwrites.store(true, Ordering::Relaxed);
             in_time(query.fetch_all(&mut **tx)).await?;
+            self.overwrites.store(everywhere, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -279,6 +295,11 @@ impl Tx {
     }
 }
 
+pub(super) fn sqlite_file(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("sqlite:")?;
+    Some(path.strip_prefix("//").unwrap_or(path))
+}
+
 /// An error makes the pool drop the connection.
 async fn alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
@@ -294,5 +315,32 @@ pub(super) async fn in_time<T>(
     match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
         Ok(result) => Ok(result?),
         Err(_elapsed) => Err(Error::silent()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_that_fails_leaves_no_overwriting_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("a.sqlite").display());
+        let db = Db::open(&url, 2).await.unwrap();
+        let setting = async |tx: &mut Tx| {
+            let stmt = sql("SELECT secure_delete AS s FROM pragma_secure_delete");
+            let row = tx.optional(stmt).await.unwrap().unwrap();
+            row.int("s").unwrap()
+        };
+        let mut tx = db.write().await.unwrap();
+        let usual = setting(&mut tx).await;
+        tx.overwrite(true).await.unwrap();
+        assert_ne!(setting(&mut tx).await, usual);
+        tx.execute(sql("DELETE FROM nowhere")).await.unwrap_err();
+        drop(tx);
+        let mut tx = db.write().await.unwrap();
+        assert_eq!(setting(&mut tx).await, usual);
+        drop(tx);
+        db.close().await;
     }
 }

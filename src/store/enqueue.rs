@@ -10,7 +10,7 @@ use super::clients::{self, Card, CardKey, CardState};
 use super::db::{Db, Tx};
 use super::entries::{self, Staged};
 use super::stmt::{Dialect, Kind, Rows, sql, storable};
-use super::{Error, Store, WAKE_CHANNEL, flow};
+use super::{Error, Store, WAKE_CHANNEL, flow, frozen};
 use crate::clock::Clock;
 use crate::domain::address::{Address, NotAnAddress};
 use crate::domain::id::NotificationId;
@@ -111,6 +111,8 @@ pub enum Why {
     Erased,
     #[error("what this key had enqueued is not there any more")]
     NotAsBefore,
+    #[error("the content of this notification is not kept any more; enqueue a new one")]
+    NotKept,
 }
 
 /// What one more notification weighs in a gathered commit, in bytes of content: a batch of large
@@ -166,6 +168,8 @@ struct Stage<'a> {
     cards: BTreeMap<CardKey, Card>,
     /// Business and key to the digest and id that own it.
     keys: BTreeMap<(String, String), (Uuid, NotificationId)>,
+    /// What is sent again.
+    kept: frozen::Kept,
     staged: Vec<Staged<'a>>,
 }
 
@@ -183,6 +187,7 @@ pub(super) async fn commit(
     let mut stage = Stage {
         cards: clients::find(&mut tx, card_keys(batch)).await?,
         keys: find_keys(&mut tx, batch).await?,
+        kept: frozen::hold(&mut tx, batch).await?,
         staged: Vec::new(),
     };
     let answers = batch
@@ -325,7 +330,8 @@ impl<'a> Stage<'a> {
                 .cloned();
             let mut card = known.unwrap_or_else(|| Card::new(clock.new_uuid(now), &new.client));
             card.complete(&new.client);
-            let to = match address(new, &card) {
+            let kept = |to| self.kept.has(new).then_some(to).ok_or(Why::NotKept);
+            let to = match address(new, &card).and_then(kept) {
                 Ok(to) => to,
                 Err(why) => {
                     refusals.push(Refusal { index, why });

@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::db::Tx;
 use super::erasures::{Moved, Work};
 use super::facts::HAS_GONE;
+use super::forgotten::{self, Forgotten};
 use super::row::Row;
 use super::stmt::{Dialect, Kind, Rows, Stmt, sql};
 use super::{Error, facts, files, jobs};
 use crate::clock::Clock;
-use crate::domain::address::{Address, forgotten};
+use crate::domain::address::{Address, forgotten as digest};
 use crate::domain::event::Event;
 use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
@@ -27,6 +28,7 @@ struct Lines {
     contents: BTreeSet<Uuid>,
     /// Method and compared form.
     addresses: BTreeSet<(Method, String)>,
+    recipients: Vec<Forgotten>,
 }
 
 pub(super) async fn batch(
@@ -44,11 +46,13 @@ pub(super) async fn batch(
             ids: BTreeSet::new(),
             contents: BTreeSet::new(),
             addresses,
+            recipients: Vec::new(),
         };
         suppressions(tx, work, &cards).await?;
         return Ok(Moved::End);
     };
     cancel(tx, clock, &lines, now).await?;
+    forgotten::keep(tx, &lines.recipients, now).await?;
     for stmt in of_notifications(tx.dialect()) {
         let ids = Rows::of_ids(lines.ids.iter().map(|id| id.uuid()));
         tx.execute(stmt.rows(ids).push(")")).await?;
@@ -75,17 +79,23 @@ async fn lines(tx: &mut Tx, work: &mut Work) -> Result<Lines, Error> {
         ids: BTreeSet::new(),
         contents: BTreeSet::new(),
         addresses: BTreeSet::new(),
+        recipients: Vec::new(),
     };
     for row in tx.all(stmt).await? {
-        lines.ids.insert(NotificationId::new(row.id("id")?));
+        let id = NotificationId::new(row.id("id")?);
+        lines.ids.insert(id);
         lines.contents.extend(row.opt_id("content_id")?);
         if let Some(text) = row.opt_text("address")? {
             work.traces.add_address(&text);
             let method = row.word("method", Method::parse)?;
-            let address = Address::parse(method, &text).ok();
-            lines
-                .addresses
-                .extend(address.map(|address| (method, address.compared())));
+            if let Ok(address) = Address::parse(method, &text) {
+                lines.addresses.insert((method, address.compared()));
+                lines.recipients.push(Forgotten {
+                    id,
+                    method,
+                    digest: address.forgotten(),
+                });
+            }
         }
     }
     Ok(lines)
@@ -217,7 +227,7 @@ async fn suppressions(tx: &mut Tx, work: &Work, lines: &Lines) -> Result<(), Err
                 (&work.business).into(),
                 method.as_str().into(),
                 address.into(),
-                forgotten(*method, address).into(),
+                digest(*method, address).into(),
             ]);
         }
         rows

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::db::Tx;
-use super::erasures::{Moved, Work};
+use super::erasures::{Found, Moved, Work};
 use super::row::Row;
 use super::stmt::{Kind, Rows, sql};
 use super::{Error, files};
@@ -63,7 +63,7 @@ pub(super) async fn exports(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<
 }
 
 /// What somebody searched for and had sent again.
-pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Moved, Error> {
+pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Found, Error> {
     let stmt = sql("SELECT r.id, r.filter FROM resend_runs r WHERE r.business_id = ")
         .bind(&work.business)
         .push(" AND r.id > ")
@@ -78,6 +78,7 @@ pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Mov
             named.push(row.id("id")?);
         }
     }
+    let mut writes = Vec::new();
     if !named.is_empty() {
         let stmt = sql("UPDATE resend_runs SET filter = ")
             .bind(json!({}))
@@ -87,9 +88,12 @@ pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Mov
             .bind(now)
             .push(") WHERE id IN ")
             .bind_list(named);
-        tx.execute(stmt).await?;
+        writes.push(stmt);
     }
-    after_ids(&rows)
+    Ok(Found {
+        writes,
+        ..Found::to(after_ids(&rows)?)
+    })
 }
 
 /// Whether the run was of the client, or of what was searched for.
@@ -119,7 +123,7 @@ fn text_of<'a>(value: &'a Json, name: &str) -> Option<&'a str> {
 }
 
 /// Events that wait for their message, and know it by the provider's id alone.
-pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
     let since = work.reached.get(0).and_then(Json::as_i64);
     let after = work.reached.get(1).and_then(Json::as_str);
     let after = after.and_then(|text| Uuid::try_parse(text).ok());
@@ -134,7 +138,7 @@ pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Moved, Error> 
     .bind(BATCH);
     let rows = tx.all(stmt).await?;
     let Some(last) = rows.last() else {
-        return Ok(Moved::End);
+        return Ok(Found::to(Moved::End));
     };
     let mut named = Vec::new();
     for row in &rows {
@@ -143,18 +147,22 @@ pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Moved, Error> 
             named.push(row.id("event_key")?);
         }
     }
+    let mut writes = Vec::new();
     if !named.is_empty() {
         let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN ").bind_list(named);
-        tx.execute(stmt).await?;
+        writes.push(stmt);
     }
-    Ok(Moved::To(json!([
-        last.time("recorded_at")?.as_millis(),
-        last.id("event_key")?.to_string()
-    ])))
+    Ok(Found {
+        writes,
+        ..Found::to(Moved::To(json!([
+            last.time("recorded_at")?.as_millis(),
+            last.id("event_key")?.to_string()
+        ])))
+    })
 }
 
 /// Messages from queues that could not be enqueued.
-pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
     let stmt = sql("SELECT m.id, m.business_id, m.body FROM buried_messages m WHERE m.id > ")
         .bind(work.reached_id())
         .push(" ORDER BY m.id LIMIT ")
@@ -166,15 +174,19 @@ pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
             named.push(row.id("id")?);
         }
     }
+    let mut writes = Vec::new();
     if !named.is_empty() {
         let stmt = sql("DELETE FROM buried_messages WHERE id IN ").bind_list(named);
-        tx.execute(stmt).await?;
+        writes.push(stmt);
     }
-    after_ids(&rows)
+    Ok(Found {
+        writes,
+        ..Found::to(after_ids(&rows)?)
+    })
 }
 
 /// Idempotency keys of its entries: an application may have made them of names and addresses.
-pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
     let reached = work.reached.get(0).and_then(Json::as_str).unwrap_or("");
     let stmt = sql(
         "SELECT recent.key, l.client_uid FROM (SELECT i.key, i.notification_id \
@@ -190,7 +202,7 @@ pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     );
     let rows = tx.all(stmt).await?;
     let Some(last) = rows.last() else {
-        return Ok(Moved::End);
+        return Ok(Found::to(Moved::End));
     };
     let mut own = Rows::new(&[("business_id", Kind::Text), ("key", Kind::Text)]);
     for row in &rows {
@@ -198,18 +210,22 @@ pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
             own.add([(&work.business).into(), row.text("key")?.into()]);
         }
     }
+    let mut writes = Vec::new();
     if !own.is_empty() {
         let stmt = sql("DELETE FROM idempotency_keys WHERE (business_id, key) IN \
              (SELECT b.business_id, b.key FROM ")
         .rows(own)
         .push(")");
-        tx.execute(stmt).await?;
+        writes.push(stmt);
     }
-    Ok(Moved::To(json!([last.text("key")?])))
+    Ok(Found {
+        writes,
+        ..Found::to(Moved::To(json!([last.text("key")?])))
+    })
 }
 
 /// Feedback as it came. The row stays, so that a message that comes again is known.
-pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
+pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
     let text = |at: usize| work.reached.get(at).and_then(Json::as_str).unwrap_or("");
     let since = work.reached.get(0).and_then(Json::as_i64);
     let stmt = sql(
@@ -227,7 +243,7 @@ pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
     .bind(LARGE_BATCH);
     let rows = tx.all(stmt).await?;
     let Some(last) = rows.last() else {
-        return Ok(Moved::End);
+        return Ok(Found::to(Moved::End));
     };
     let mut found = Vec::new();
     for row in &rows {
@@ -247,6 +263,7 @@ pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
             named.add([row.text("source")?.into(), row.text("message_id")?.into()]);
         }
     }
+    let mut writes = Vec::new();
     if !named.is_empty() {
         let stmt = sql(
             "UPDATE feedback_inbox SET body = '', result = CASE WHEN result = 'applied' \
@@ -256,13 +273,16 @@ pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Moved, Error> {
         .push(
             " WHERE feedback_inbox.source = b.source AND feedback_inbox.message_id = b.message_id",
         );
-        tx.execute(stmt).await?;
+        writes.push(stmt);
     }
-    Ok(Moved::To(json!([
-        last.time("received_at")?.as_millis(),
-        last.text("source")?,
-        last.text("message_id")?
-    ])))
+    Ok(Found {
+        writes,
+        ..Found::to(Moved::To(json!([
+            last.time("received_at")?.as_millis(),
+            last.text("source")?,
+            last.text("message_id")?
+        ])))
+    })
 }
 
 /// Of the ids in some texts those of the client's messages: our own, and the providers'.
@@ -306,23 +326,42 @@ async fn own(
 }
 
 /// Attached files that no other message has.
-pub(super) async fn files(tx: &mut Tx, work: &mut Work) -> Result<Moved, Error> {
+pub(super) async fn files(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
     if work.traces.files.is_empty() {
-        return Ok(Moved::End);
+        return Ok(Found::to(Moved::End));
     }
-    let reached = work.reached_id();
-    let used = files::used_after(tx, reached).await?;
-    let business = &work.business;
-    let unused = &mut work.traces.files;
-    unused.retain(|sha256| !used.files.contains(&(business.clone(), sha256.clone())));
-    if let Some(last) = used.last {
-        return Ok(Moved::To(json!([last.to_string()])));
+    let used = files::used_after(tx, work.reached_id()).await?;
+    let mut unused = work.traces.files.clone();
+    unused.retain(|sha256| {
+        !used
+            .files
+            .contains(&(work.business.clone(), sha256.clone()))
+    });
+    let moved = used
+        .last
+        .map_or(Moved::End, |last| Moved::To(json!([last.to_string()])));
+    Ok(Found {
+        files: Some(unused),
+        ..Found::to(moved)
+    })
+}
+
+/// Drops them, once all contents were looked at.
+pub(super) async fn drop_files(tx: &mut Tx, work: &Work) -> Result<(), Error> {
+    let unused = work.traces.files.iter();
+    let unused = unused.map(|sha256| (work.business.clone(), sha256.clone()));
+    files::drop_unused(tx, &unused.collect(), work.reached_id()).await?;
+    Ok(())
+}
+
+impl Found {
+    const fn to(moved: Moved) -> Self {
+        Self {
+            moved,
+            writes: Vec::new(),
+            files: None,
+        }
     }
-    let unused = unused
-        .iter()
-        .map(|sha256| (business.clone(), sha256.clone()));
-    files::drop_unused(tx, &unused.collect(), reached).await?;
-    Ok(Moved::End)
 }
 
 fn after_ids(rows: &[Row]) -> Result<Moved, Error> {

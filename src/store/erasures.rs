@@ -1,6 +1,8 @@
 //! Clients whose personal data is taken away: batch by batch, in every table, from where the last batch
 //! ended. What is left are lines with dates, methods and statuses, so that counts stay what they were.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -90,6 +92,14 @@ pub(super) struct Work {
     pub(super) entries: i64,
     round: i64,
     step: usize,
+}
+
+/// What a batch of a part that names no client found, outside of any transaction that writes.
+pub(super) struct Found {
+    pub(super) moved: Moved,
+    pub(super) writes: Vec<Stmt>,
+    /// Files that nobody else was seen to have.
+    pub(super) files: Option<BTreeSet<String>>,
 }
 
 /// How far a batch came.
@@ -195,6 +205,9 @@ impl Store {
     }
 
     async fn erase_on_once(&self, id: Uuid) -> Result<bool, Error> {
+        let Some((place, found)) = self.look(id).await? else {
+            return Ok(false);
+        };
         let mut tx = self.db.write().await?;
         let now = self.clock.now();
         // What is deleted is overwritten: it is not to be read from the file either.
@@ -209,11 +222,44 @@ impl Store {
             return Ok(false);
         };
         let mut work = work(&row)?;
-        let moved = self.one_batch(&mut tx, &mut work, now).await?;
+        if work.place() != place {
+            // Another process was faster.
+            tx.overwrite(false).await?;
+            return Ok(true);
+        }
+        let moved = match found {
+            Some(found) => apply(&mut tx, &mut work, found).await?,
+            None => self.one_batch(&mut tx, &mut work, now).await?,
+        };
         tx.execute(go_on(&work, moved, now)?).await?;
         tx.overwrite(false).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Where an erasure is, and what the next batch of it has to write, where that is known beforehand: large
+    /// texts are read while nobody waits. `None`: there is nothing to do now.
+    async fn look(&self, id: Uuid) -> Result<Option<(Place, Option<Found>)>, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.read().await?;
+        let stmt = sql(concat!(columns!(), "e.id = "))
+            .bind(id)
+            .push(" AND e.due_at <= ")
+            .bind(now);
+        let Some(row) = tx.optional(stmt).await? else {
+            return Ok(None);
+        };
+        let work = work(&row)?;
+        let found = match STEPS.get(work.step).copied().unwrap_or_default() {
+            "entries" | "tasks" | "exports" => None,
+            "runs" => Some(erased_traces::runs(&mut tx, &work, now).await?),
+            "buried" => Some(erased_traces::buried(&mut tx, &work).await?),
+            "keys" => Some(erased_traces::keys(&mut tx, &work).await?),
+            "inbox" => Some(erased_traces::inbox(&mut tx, &work).await?),
+            "unmatched" => Some(erased_traces::unmatched(&mut tx, &work).await?),
+            _ => Some(erased_traces::files(&mut tx, &work).await?),
+        };
+        Ok(Some((work.place(), found)))
     }
 
     async fn one_batch(
@@ -225,15 +271,22 @@ impl Store {
         match STEPS.get(work.step).copied().unwrap_or_default() {
             "entries" => erased_entries::batch(tx, &self.clock, work, now).await,
             "tasks" => erased_traces::tasks(tx, work).await,
-            "exports" => erased_traces::exports(tx, work, now).await,
-            "runs" => erased_traces::runs(tx, work, now).await,
-            "buried" => erased_traces::buried(tx, work).await,
-            "keys" => erased_traces::keys(tx, work).await,
-            "inbox" => erased_traces::inbox(tx, work).await,
-            "unmatched" => erased_traces::unmatched(tx, work).await,
-            _ => erased_traces::files(tx, work).await,
+            _ => erased_traces::exports(tx, work, now).await,
         }
     }
+}
+
+async fn apply(tx: &mut Tx, work: &mut Work, found: Found) -> Result<Moved, Error> {
+    for stmt in found.writes {
+        tx.execute(stmt).await?;
+    }
+    if let Some(files) = found.files {
+        work.traces.files = files;
+        if matches!(found.moved, Moved::End) {
+            erased_traces::drop_files(tx, work).await?;
+        }
+    }
+    Ok(found.moved)
 }
 
 fn begin(
@@ -318,7 +371,14 @@ fn go_on(work: &Work, moved: Moved, now: Timestamp) -> Result<Stmt, Error> {
     Ok(stmt)
 }
 
+/// Round, part, and the last row that was dealt with.
+type Place = (i64, usize, Json);
+
 impl Work {
+    fn place(&self) -> Place {
+        (self.round, self.step, self.reached.clone())
+    }
+
     /// In the first round each entry is counted once.
     pub(super) fn count(&mut self, entries: usize) {
         if self.round == 1 {

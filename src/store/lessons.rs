@@ -44,12 +44,13 @@ pub(super) async fn learn(
     let taught = teaching.iter().filter_map(|event| {
         let recipient = recipients.get(&event.notification)?;
         let lesson = lesson(recipient.to.method(), &event.what)?;
-        Some((*event, recipient, lesson))
+        let is_kept = recipient.to.is_known() || lesson.is_a_wish();
+        is_kept.then_some((*event, recipient, lesson))
     });
     let returned = taught
         .clone()
         .filter(|(.., lesson)| *lesson == Lesson::CountSoftBounce)
-        .map(|(event, recipient, _)| recipient.returned(event.notification));
+        .filter_map(|(event, recipient, _)| recipient.returned(event.notification));
     let too_many = soft_bounces::too_many(tx, returned, now).await?;
     let (mut entries, mut withdrawn) = (BTreeMap::new(), Vec::new());
     for (event, recipient, lesson) in taught {
@@ -88,17 +89,45 @@ pub(super) async fn learn(
 struct Recipient {
     business: String,
     client: Uuid,
-    to: Address,
+    to: To,
+}
+
+enum To {
+    Known(Address),
+    /// The digest of an address, where the client was erased.
+    Forgotten(Method, String),
+}
+
+impl To {
+    const fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
+    const fn method(&self) -> Method {
+        match self {
+            Self::Known(address) => address.method(),
+            Self::Forgotten(method, _) => *method,
+        }
+    }
+
+    /// As it stands on the list.
+    fn compared(&self) -> String {
+        match self {
+            Self::Known(address) => address.compared(),
+            Self::Forgotten(_, digest) => digest.clone(),
+        }
+    }
 }
 
 impl Recipient {
-    fn returned(&self, id: NotificationId) -> Returned<'_> {
-        Returned {
+    fn returned(&self, id: NotificationId) -> Option<Returned<'_>> {
+        let To::Known(to) = &self.to else { return None };
+        Some(Returned {
             id,
             business: &self.business,
             client: self.client,
-            to: &self.to,
-        }
+            to,
+        })
     }
 }
 
@@ -107,15 +136,21 @@ async fn recipients(
     events: &[&Event],
 ) -> Result<BTreeMap<NotificationId, Recipient>, Error> {
     let ids: BTreeSet<NotificationId> = events.iter().map(|event| event.notification).collect();
-    let stmt = sql("SELECT l.id, l.business_id, l.client_uid, l.method, l.address FROM ")
+    let stmt = sql("SELECT l.id, l.business_id, l.client_uid, l.method, l.address, r.digest FROM ")
         .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
-        .push(" JOIN contact_log l ON l.id = b.id");
+        .push(
+            " JOIN contact_log l ON l.id = b.id LEFT JOIN forgotten_recipients r \
+             ON r.notification_id = l.id AND l.address IS NULL",
+        );
     let mut recipients = BTreeMap::new();
     for row in tx.all(stmt).await? {
         let method = row.word("method", Method::parse)?;
         let address = row.opt_text("address")?.unwrap_or_default();
+        let forgotten = row.opt_text("digest")?;
+        let forgotten = forgotten.map(|digest| To::Forgotten(method, digest));
+        let known = Address::parse(method, &address).ok().map(To::Known);
         // What cannot be read cannot be written to.
-        if let Ok(to) = Address::parse(method, &address) {
+        if let Some(to) = known.or(forgotten) {
             let recipient = Recipient {
                 business: row.text("business_id")?,
                 client: row.id("client_uid")?,

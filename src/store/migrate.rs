@@ -1,8 +1,8 @@
 //! The schema's versions: pairs of files, one for each database, compiled in.
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, SqlSafeStr as _};
+use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
 
 use super::Error;
 use super::db::{Db, Pools, in_time};
@@ -43,8 +43,15 @@ const MIGRATIONS: &[Pair] = &[
     migration!(17, "0017_causes"),
     migration!(18, "0018_privacy"),
     migration!(19, "0019_operations"),
+    migration!(20, "0020_keeping"),
     migration!(21, "0021_clicks"),
 ];
+
+/// How long a step waits for a table that a transaction holds: whoever comes after a step that waits, waits
+/// with it, and this is well within what a statement of theirs may take.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
+/// PostgreSQL's `lock_not_available`.
+const LOCKED: &str = "55P03";
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
 /// transaction that holds the write lock from its start.
@@ -61,7 +68,7 @@ pub(super) async fn run(db: &Db) -> Result<(), Error> {
             let options = pool.connect_options();
             let options = (*options).clone().options([("statement_timeout", "0")]);
             let mut connection = in_time(PgConnection::connect_with(&options)).await?;
-            let result = migrator(|m| m.3).run(&mut connection).await;
+            let result = migrate(&mut connection).await;
             connection.close().await?;
             result.map_err(failed)?;
         }
@@ -69,7 +76,29 @@ pub(super) async fn run(db: &Db) -> Result<(), Error> {
     Ok(())
 }
 
+/// Another process that migrates is waited for as long as it takes; a transaction that holds a table is not.
+async fn migrate(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    connection.lock().await?;
+    connection.execute(LOCK_TIMEOUT).await?;
+    let mut migrator = migrator(|m| m.3);
+    migrator.set_locking(false).run(&mut *connection).await?;
+    connection.unlock().await
+}
+
 fn failed(error: MigrateError) -> Error {
+    if let MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) = &error
+        && let Some(database) = source.as_database_error()
+        && database.code().as_deref() == Some(LOCKED)
+    {
+        return Error::Schema(
+            "a transaction that has been open for a while holds a table that the schema's next step changes, \
+             and the step did not wait for longer than 3 seconds, because all others would have waited behind \
+             it. Nothing of the step was done. Find the transaction (SELECT pid, xact_start, application_name \
+             FROM pg_stat_activity WHERE xact_start < now() - interval '3 seconds'), let it end, and run \
+             `sendtrail migrate` again"
+                .to_owned(),
+        );
+    }
     if let MigrateError::Execute(source) = error {
         Error::from(source)
     } else if let MigrateError::VersionMissing(found) = error {

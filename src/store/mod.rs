@@ -39,6 +39,8 @@ mod files;
 mod filter;
 pub mod find;
 pub mod flow;
+mod forgotten;
+mod frozen;
 mod group;
 pub mod held;
 pub mod hindrance;
@@ -50,6 +52,7 @@ pub mod keys;
 mod lessons;
 pub mod matters;
 mod migrate;
+pub mod old_causes;
 pub mod opt_outs;
 mod pg_json;
 mod pg_time;
@@ -123,6 +126,11 @@ const WAKE_CHANNEL: &str = "sendtrail_jobs";
 const PROVIDERS_CHANNEL: &str = "sendtrail_providers";
 
 impl Store {
+    /// The file of a database, where it is one.
+    pub fn sqlite_file(url: &str) -> Option<&str> {
+        db::sqlite_file(url)
+    }
+
     /// Opens the database; does not touch its schema (see [`Store::migrate`]).
     pub async fn open(url: &str, connections_max: u32, clock: Clock) -> Result<Self, Error> {
         let db = Db::open(url, connections_max).await?;

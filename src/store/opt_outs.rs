@@ -106,8 +106,9 @@ impl Store {
 /// Who received this email, and what an opt-out of theirs is named.
 async fn recipient(tx: &mut Tx, id: NotificationId) -> Result<Option<(Subscription, Key)>, Error> {
     let stmt = sql(
-        "SELECT l.business_id, l.address, o.name FROM contact_log l \
-         JOIN businesses o ON o.id = l.business_id WHERE l.id = ",
+        "SELECT l.business_id, l.address, o.name, r.digest FROM contact_log l \
+         JOIN businesses o ON o.id = l.business_id LEFT JOIN forgotten_recipients r \
+         ON r.notification_id = l.id AND l.address IS NULL WHERE l.id = ",
     )
     .bind(id.uuid())
     .push(" AND l.method = ")
@@ -118,7 +119,9 @@ async fn recipient(tx: &mut Tx, id: NotificationId) -> Result<Option<(Subscripti
         return Ok(None);
     };
     let address = row.opt_text("address")?.unwrap_or_default();
-    let Ok(to) = Address::parse(Method::Email, &address) else {
+    let to = Address::parse(Method::Email, &address).map(|to| to.compared());
+    // Of a client who was erased only a digest is kept, and not for ever.
+    let Some(to) = to.ok().or(row.opt_text("digest")?) else {
         return Ok(None);
     };
     let subscription = Subscription {
@@ -129,7 +132,7 @@ async fn recipient(tx: &mut Tx, id: NotificationId) -> Result<Option<(Subscripti
     let key = Key {
         business: subscription.business.clone(),
         method: Method::Email,
-        address: to.compared(),
+        address: to,
         contact_type: String::new(),
         reason: Reason::Unsubscribe,
     };

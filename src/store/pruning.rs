@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::db::Tx;
+use super::frozen::{self, Old};
 use super::stmt::{Kind, Rows, Stmt, sql};
 use super::{Error, Store, files, jobs};
 use crate::domain::id::NotificationId;
@@ -41,6 +42,10 @@ pub struct Pruned {
     pub contents: u64,
     pub entries: u64,
     pub files: u64,
+    /// Messages from queues that could not be enqueued.
+    pub buried: u64,
+    /// Of failures.
+    pub causes: u64,
     /// There may be more to do at once.
     pub more: bool,
 }
@@ -57,7 +62,7 @@ const BATCH: i64 = 200;
 /// Keys and files of one batch.
 const SMALL_BATCH: i64 = 1_000;
 /// Between two walks: so much longer something may be kept.
-const WALK_EVERY: Duration = Duration::from_hours(24);
+pub(super) const WALK_EVERY: Duration = Duration::from_hours(24);
 
 impl Store {
     /// Deletes some of the contents that are older than they are kept, and of the files that no content
@@ -85,6 +90,7 @@ impl Store {
         };
         let mut tx = self.db.write().await?;
         tx.overwrite(true).await?;
+        let old = frozen::free(&mut tx, Old::Contents, old, NotificationId::floor(until)).await?;
         let contents = delete_contents(&mut tx, &old).await?;
         tx.overwrite(false).await?;
         tx.commit().await?;
@@ -116,6 +122,7 @@ impl Store {
         };
         let mut tx = self.db.write().await?;
         tx.overwrite(true).await?;
+        let old = frozen::free(&mut tx, Old::Entries, old, NotificationId::floor(until)).await?;
         let contents = delete_contents(&mut tx, &old).await?;
         let mut entries = 0;
         for statement in OF_ENTRY {
@@ -227,7 +234,7 @@ impl Store {
             ..Pruned::default()
         };
         let until = sweep.until.unwrap_or(Timestamp::EPOCH);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.read().await?;
         if wanted.is_empty() {
             let found = files::older_than(&mut tx, until, &after, SMALL_BATCH).await?;
             let Some(last) = found.last else {
@@ -241,10 +248,13 @@ impl Store {
             return Ok(pruned);
         }
         let used = files::used_after(&mut tx, reached).await?;
+        drop(tx);
         wanted.retain(|file| !used.files.contains(file));
         sweep.rest = match used.last {
             Some(last) if !wanted.is_empty() => Rest::Files(wanted, last, after),
+            _ if wanted.is_empty() => Rest::Files(wanted, Uuid::nil(), after),
             _ => {
+                let mut tx = self.db.write().await?;
                 tx.overwrite(true).await?;
                 pruned.files = files::drop_unused(&mut tx, &wanted, reached).await?;
                 tx.overwrite(false).await?;
@@ -261,7 +271,7 @@ impl Store {
         after: (&str, &str),
         now: Timestamp,
     ) -> Result<Pruned, Error> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.read().await?;
         let stmt = sql(
             "SELECT recent.business_id, recent.key, l.id FROM (SELECT i.business_id, i.key, \
              i.notification_id FROM idempotency_keys i WHERE (i.business_id, i.key) > (",
@@ -276,6 +286,7 @@ impl Store {
              ORDER BY recent.business_id, recent.key",
         );
         let rows = tx.all(stmt).await?;
+        drop(tx);
         let Some(last) = rows.last() else {
             *sweep = Sweep {
                 next_at: Some(now.plus(WALK_EVERY)),
@@ -291,10 +302,15 @@ impl Store {
             }
         }
         if !stale.is_empty() {
-            let stmt = sql("DELETE FROM idempotency_keys WHERE (business_id, key) IN \
-                 (SELECT b.business_id, b.key FROM ")
+            // One that was used anew meanwhile stays.
+            let stmt = sql(
+                "DELETE FROM idempotency_keys WHERE NOT EXISTS (SELECT 1 FROM contact_log l \
+                 WHERE l.id = idempotency_keys.notification_id) AND (business_id, key) IN \
+                 (SELECT b.business_id, b.key FROM ",
+            )
             .rows(stale)
             .push(")");
+            let mut tx = self.db.write().await?;
             tx.execute(stmt).await?;
             tx.commit().await?;
         }
@@ -340,7 +356,7 @@ async fn delete_contents(tx: &mut Tx, ids: &[Uuid]) -> Result<u64, Error> {
 }
 
 /// What belongs to an entry, and the entry. What a client wrote stays known by the provider's id.
-const OF_ENTRY: [&str; 9] = [
+const OF_ENTRY: [&str; 10] = [
     "DELETE FROM delivery_attempts WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM delivery_events WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM delivery_facts WHERE notification_id IN (SELECT b.id FROM ",
@@ -348,6 +364,7 @@ const OF_ENTRY: [&str; 9] = [
     "DELETE FROM entry_changes WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM unmatched_events WHERE notification_id IN (SELECT b.id FROM ",
     "DELETE FROM awaited_receipts WHERE notification_id IN (SELECT b.id FROM ",
+    "DELETE FROM forgotten_recipients WHERE notification_id IN (SELECT b.id FROM ",
     "UPDATE follow_up_tasks SET entry_id = NULL WHERE entry_id IN (SELECT b.id FROM ",
     "DELETE FROM contact_log WHERE id IN (SELECT b.id FROM ",
 ];

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::pruning::Pruned;
 use super::stmt::{Stmt, sql};
-use super::{Error, Store, receipts};
+use super::{Error, Store, forgotten, receipts};
+use crate::domain::id::NotificationId;
 use crate::domain::time::Timestamp;
 
 /// How long feedback is kept; `None` is for ever.
@@ -20,20 +22,51 @@ pub struct Retention {
 /// other writer waits for it.
 const PRUNED_MAX: u64 = 1_000;
 
+/// Of messages that may have some hundred kilobytes each.
+const BURIED_MAX: u64 = 100;
+
 impl Store {
-    /// Deletes some of what is older than it is kept, and of the receipts that nobody awaits any more. Returns whether there may be more.
+    /// Deletes some of what is older than it is kept, and of what nobody awaits any more. Returns whether there may be more.
     pub async fn prune_feedback(&self, keep: Retention) -> Result<bool, Error> {
         let now = self.clock.now();
         let inbox = keep.inbox.map(|span| old_messages(now.minus(span)));
         let unmatched = keep.unmatched.map(|span| old_events(now.minus(span)));
         let mut more = false;
-        for stmt in [inbox, unmatched, Some(receipts::old(now))]
-            .into_iter()
-            .flatten()
+        for stmt in [
+            inbox,
+            unmatched,
+            Some(receipts::old(now)),
+            Some(forgotten::old(now)),
+        ]
+        .into_iter()
+        .flatten()
         {
             more |= self.prune(stmt).await? >= PRUNED_MAX;
         }
         Ok(more)
+    }
+
+    /// Deletes some of the messages from queues that could not be enqueued, and that nobody saw to for so long.
+    pub async fn prune_buried(&self, keep: Duration) -> Result<Pruned, Error> {
+        let old = NotificationId::floor(self.clock.now().minus(keep));
+        let mut tx = self.db.write().await?;
+        tx.overwrite(true).await?;
+        let stmt = sql(
+            "DELETE FROM buried_messages WHERE id IN (SELECT m.id FROM buried_messages m WHERE m.id < ",
+        )
+        .bind(old.uuid())
+        .push(" ORDER BY m.id LIMIT ")
+        .bind(i64::try_from(BURIED_MAX).unwrap_or(i64::MAX))
+        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
+        .push(")");
+        let buried = tx.execute(stmt).await?;
+        tx.overwrite(false).await?;
+        tx.commit().await?;
+        Ok(Pruned {
+            buried,
+            more: buried >= BURIED_MAX,
+            ..Pruned::default()
+        })
     }
 
     async fn prune(&self, stmt: Stmt) -> Result<u64, Error> {

@@ -259,8 +259,10 @@ impl Shown<'_> {
                 Attempt::Sent(ticket.id)
             }
             Enqueued::Refused(refusals) => {
-                let is_used = refusals.iter().any(|it| it.why == Why::KeyConflict);
-                Attempt::wrong(if is_used {
+                let is = |why| refusals.iter().any(|it| it.why == why);
+                Attempt::wrong(if is(Why::NotKept) {
+                    "The content of this entry is not kept any more, so nothing was sent."
+                } else if is(Why::KeyConflict) {
                     "This form was sent before with another address; look at the entry, and send \
                      this one if you still want to."
                 } else {

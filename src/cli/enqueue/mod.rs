@@ -36,7 +36,7 @@ pub(super) struct Enqueue {
     /// Check every line and enqueue nothing. What the database knows is not checked: addresses on
     /// cards, keys used before, templates.
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Stop after more wrong lines than this: the file is probably another one than was meant.
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     max_errors: u64,

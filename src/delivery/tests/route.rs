@@ -330,3 +330,38 @@ fn health_tells_what_is_seen() {
     assert!(smtp.rests_because.unwrap().contains("3 calls in a row"));
     assert_eq!(smtp.allowed_per_minute, None);
 }
+
+#[test]
+fn health_names_no_recipient() {
+    for (calls, outcome) in [
+        (
+            3,
+            Outcome::TryLater {
+                after: None,
+                why: Trouble::new(Some("421"), "421 4.3.0 Cannot take <ana@example.com> now"),
+            },
+        ),
+        (
+            1,
+            Outcome::Broken {
+                why: Trouble::new(
+                    None,
+                    "535 Login for +14155550123 and ana@example.com refused",
+                ),
+            },
+        ),
+    ] {
+        let stage = Stage::set(&[]);
+        for _ in 0..calls {
+            stage.call(SES, &outcome);
+        }
+        let health = stage.route.health(stage.moment());
+        let switches = stage.switches();
+        let told = format!("{health:?} {switches:?}");
+        assert!(told.contains("<address>"), "{told}");
+        assert!(
+            !told.contains("ana@") && !told.contains("4155550123"),
+            "{told}"
+        );
+    }
+}

@@ -14,6 +14,7 @@ use crate::support::db::{TestDb, on_postgres};
 use sendtrail::clock::Clock;
 use sendtrail::domain::address::Address;
 use sendtrail::domain::method::{Method, Priority};
+use sendtrail::store::erasures::{Order, Ordered};
 
 const PATH: &str = "/v1/notifications";
 
@@ -312,6 +313,42 @@ async fn a_repetition_is_answered_by_sql_even_after_its_last_moment() {
             refused.message,
             "sendtrail_enqueue: /expires_at must be in the future"
         );
+    })
+    .await;
+}
+
+/// The card of a client who was erased stays blank, and what was enqueued before is answered as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_enqueued_by_sql_for_a_client_who_was_erased() {
+    on_postgres(async |db| {
+        let mut both = Both::of(db).await;
+        let first = both.api.post(PATH, &email(json!({}))).await;
+        assert_eq!(first.status, 202, "{}", first.text);
+        let body = email(json!({}));
+        let order = Order {
+            business: "default",
+            client_id: body["client"]["id"].as_str().unwrap(),
+            asked_by: "test",
+            reason: None,
+        };
+        let ordered = db.store.erase_client(order).await.unwrap();
+        let Ordered::Begun(erasure) = ordered else {
+            panic!("{ordered:?}")
+        };
+        let gone = json!({"id": format!("erased-{}", erasure.client), "name": "Ana", "phone": "+14155550123"});
+        let card = format!("SELECT to_jsonb(c) FROM clients c WHERE uid = '{}'", erasure.client);
+        let blank = both.caller.json(&card).await;
+        assert_eq!(blank["phone"], Json::Null);
+        for body in [
+            email(json!({"client": gone})),
+            email(json!({"client": gone, "to": null})),
+            json!({"notifications": [email(json!({})), email(json!({"client": gone}))]}),
+        ] {
+            let refused = both.caller.enqueue(&body).await.unwrap_err();
+            assert_eq!(refused.code, "ST422", "{body}");
+            refused_alike(&refused, &both.api.post(PATH, &body).await, &body.to_string());
+        }
+        assert_eq!(both.caller.json(&card).await, blank);
     })
     .await;
 }

@@ -12,6 +12,7 @@ both! {
     a_buried_message_is_kept_as_it_came,
     one_that_comes_again_is_buried_once,
     they_are_listed_a_page_at_a_time_the_oldest_first,
+    they_go_in_batches_when_nobody_saw_to_them_for_long,
     a_business_exists_once_it_is_made,
 }
 
@@ -83,6 +84,24 @@ async fn they_are_listed_a_page_at_a_time_the_oldest_first(db: &TestDb) {
         3,
         "counted up to 3"
     );
+}
+
+async fn they_go_in_batches_when_nobody_saw_to_them_for_long(db: &TestDb) {
+    let keep = Duration::from_hours(24 * 30);
+    for number in 0..150 {
+        let id = number.to_string();
+        db.store.bury(message(&id, &id)).await.unwrap();
+    }
+    db.pass(keep);
+    db.store.bury(message("new", "new")).await.unwrap();
+    let none = db.store.prune_buried(keep).await.unwrap();
+    assert_eq!((none.buried, none.more), (0, false));
+    db.pass(Duration::from_millis(1));
+    let some = db.store.prune_buried(keep).await.unwrap();
+    assert_eq!((some.buried, some.more), (100, true));
+    let rest = db.store.prune_buried(keep).await.unwrap();
+    assert_eq!((rest.buried, rest.more), (50, false));
+    assert_eq!(db.texts("SELECT body FROM buried_messages").await, ["new"]);
 }
 
 async fn a_business_exists_once_it_is_made(db: &TestDb) {

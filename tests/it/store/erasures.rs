@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use sendtrail::domain::address::Address;
+use sendtrail::domain::event::What;
 use sendtrail::domain::id::NotificationId;
+use sendtrail::domain::method::{Method, Priority};
 use sendtrail::domain::suppression::{Bar, Reason};
 use sendtrail::store::clients::Changes;
 use sendtrail::store::enqueue::{Enqueued, NewNotification, Why};
 use sendtrail::store::erasures::{Erasure, Order, Ordered};
+use sendtrail::store::retention::Retention;
 use sendtrail::store::suppressions::Filter;
 use sendtrail::store::verify::Span;
 use uuid::Uuid;
@@ -20,6 +24,7 @@ both! {
     nothing_of_a_forgotten_client_is_left_and_nothing_comes_back,
     an_erasure_goes_on_where_another_process_left_it,
     a_client_on_hold_is_not_forgotten,
+    who_complains_or_opts_out_after_that_is_left_alone,
 }
 
 fn order(client_id: &str) -> Order<'_> {
@@ -303,6 +308,87 @@ async fn a_client_on_hold_is_not_forgotten(db: &TestDb) {
         .await
         .unwrap();
     begun(db, "C-1").await;
+}
+
+fn to(client: &str, to: &str) -> NewNotification {
+    NewNotification {
+        to: Some(Address::parse(Method::Email, to).unwrap()),
+        ..email(client)
+    }
+}
+
+/// What stands against bulk mail to these, whom the application takes up again.
+async fn barred(db: &TestDb, all: &[String]) -> Vec<Option<Bar>> {
+    let bulk = all.iter().map(|it| NewNotification {
+        priority: Priority::Bulk,
+        ..to("C-9", it)
+    });
+    enqueued(&db.store, bulk.collect()).await;
+    let claim = claimed(&db.store).await;
+    claim.jobs.iter().map(|job| job.bar).collect()
+}
+
+/// Feedback on what was sent before, and the link in it.
+async fn who_complains_or_opts_out_after_that_is_left_alone(db: &TestDb) {
+    const DAY: Duration = Duration::from_hours(24);
+    let all = ["complains", "optsout", "bounces", "late"].map(|who| format!("{who}@example.com"));
+    let mut late = enqueued(&db.store, vec![to("C-1", &all[3])]).await;
+    db.pass(DAY * 80);
+    let sent = all[..3].iter().map(|it| to("C-1", it)).collect();
+    let sent = enqueued(&db.store, sent).await;
+    late.extend(&sent);
+    begun(db, "C-1").await;
+    finish(db).await;
+    assert_eq!(db.count("forgotten_recipients").await, 4);
+    db.pass(DAY * 11);
+    while db.store.prune_feedback(Retention::default()).await.unwrap() {}
+    assert_eq!(
+        db.count("forgotten_recipients").await,
+        3,
+        "of the last 90 days"
+    );
+    let complained = || What::Complained {
+        feedback_type: None,
+    };
+    for (id, of, what) in [
+        ("c", sent[0], complained()),
+        ("b", sent[2], bounce("bounces@example.com")),
+        ("l", late[0], complained()),
+    ] {
+        db.store.keep_feedback(told(id, of, what)).await.unwrap();
+    }
+    let opted = db.store.opt_out(sent[1]).await.unwrap().unwrap();
+    assert!(opted.unsubscribed);
+    assert!(
+        db.store
+            .subscription(sent[1])
+            .await
+            .unwrap()
+            .unwrap()
+            .unsubscribed
+    );
+    assert!(db.store.opt_out(late[0]).await.unwrap().is_none());
+    let kept = db.texts("SELECT address FROM suppressions").await;
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().all(|it| it.starts_with("erased:")), "{kept:?}");
+    assert_eq!(
+        barred(db, &all).await,
+        [
+            Some(Bar::Suppressed(Reason::Complaint)),
+            Some(Bar::Suppressed(Reason::Unsubscribe)),
+            None,
+            None,
+        ]
+    );
+    assert!(
+        !db.store
+            .opt_in(sent[1])
+            .await
+            .unwrap()
+            .unwrap()
+            .unsubscribed
+    );
+    assert_eq!(db.count("suppressions").await, 1);
 }
 
 pub(super) async fn everything(db: &TestDb) {

@@ -24,6 +24,7 @@ mod facts;
 mod feedback;
 mod find;
 mod flow;
+mod frozen;
 mod held;
 mod hindrance;
 mod history;
@@ -33,6 +34,7 @@ mod keys;
 mod lessons;
 mod lived;
 mod matters;
+mod old_causes;
 mod opt_outs;
 mod plans;
 mod providers;
@@ -77,4 +79,6 @@ async fn of_people(db: &TestDb, id: NotificationId) {
     brakes::everything(db).await;
     erasures::everything(db).await;
     pruning::everything(db).await;
+    old_causes::everything(db).await;
+    frozen::everything(db).await;
 }

@@ -1,8 +1,12 @@
 //! The schema: made once, by many at once, the same on both databases, native and commented.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sendtrail::store::Error;
+use sqlx::Connection as _;
+use sqlx::migrate::Migrate as _;
+use sqlx::postgres::PgConnection;
 
 use crate::support::db::{TestDb, on_postgres, on_sqlite, postgres, sqlite};
 
@@ -137,6 +141,50 @@ async fn postgres_has_native_types_and_comments() {
             )
             .await;
         assert!(bare.is_empty(), "without a comment: {bare:?}");
+    })
+    .await;
+}
+
+/// A step that needs a held table gives up soon, so that nobody waits behind it for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_does_not_wait_behind_a_long_transaction() {
+    postgres(false, async |db: &TestDb| {
+        db.store.migrate().await.unwrap();
+        // A step that changes a table is to be done once more.
+        db.execute(
+            "DELETE FROM _sqlx_migrations WHERE version = 18; DROP TABLE erasures, content_deletions; \
+             DROP INDEX follow_up_tasks_by_client; ALTER TABLE clients DROP COLUMN erased_at, DROP COLUMN hold",
+        )
+        .await;
+        let mut reader = db.session().await;
+        reader.execute("BEGIN; SELECT uid FROM clients").await;
+        let migrated = tokio::time::timeout(Duration::from_secs(30), db.store.migrate()).await;
+        let Ok(Err(Error::Schema(text))) = migrated else {
+            panic!("{migrated:?}")
+        };
+        assert!(text.contains("run `sendtrail migrate` again"), "{text}");
+        reader.execute("COMMIT").await;
+        db.store.migrate().await.unwrap();
+        db.store.ready().await.unwrap();
+    })
+    .await;
+}
+
+/// Another program that migrates may take longer than that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_migrates_is_waited_for() {
+    postgres(false, async |db: &TestDb| {
+        let mut other = PgConnection::connect(&db.url).await.unwrap();
+        other.lock().await.unwrap();
+        let store = db.another_store().await;
+        let mut waiting = Box::pin(store.migrate());
+        let longer = Duration::from_secs(4);
+        let early = tokio::time::timeout(longer, &mut waiting).await;
+        assert!(early.is_err(), "{early:?}");
+        other.unlock().await.unwrap();
+        waiting.await.unwrap();
+        db.store.ready().await.unwrap();
+        other.close().await.unwrap();
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::child::{Child, Ran, Variables, run};
+use super::child::{Child, Ran, Variables, run, run_in};
 use super::client::Client;
 use super::signed::{TOPIC, fixture};
 use crate::support::db::{TestDb, both, postgres, sqlite};
@@ -12,6 +12,7 @@ both!(
     a_worker_alone_serves_no_api,
     the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused,
     the_doctor_is_content_with_the_sandbox,
+    the_reason_of_an_erasure_is_one_line,
 );
 
 fn expect(ran: &Ran, code: i32, said: &[&str]) {
@@ -117,6 +118,87 @@ async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused(db: &T
     for command in [&["migrate"][..], &["serve"], &["keys", "list"]] {
         expect(&run(&variables, command), 1, &["999", "newer"]);
     }
+}
+
+/// Without the settings of the service, somewhere.
+#[test]
+fn a_command_about_what_is_there_makes_no_empty_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = Variables::default().with("SANDBOX__ENABLED", "true");
+    let at = folder.path().join("sendtrail.sqlite");
+    let id = "00000000-0000-0000-0000-000000000000";
+    let erase = [
+        "clients",
+        "erase",
+        "C-1",
+        "--confirm",
+        "C-1",
+        "--reason",
+        "x",
+    ];
+    for command in [
+        &["failures"][..],
+        &["clients", "export", "C-1"],
+        &erase,
+        &["keys", "list"],
+        &["keys", "revoke", id],
+        &["staff", "list"],
+        &["staff", "deactivate", "--email", "ana@example.com"],
+        &["business", "show"],
+        &["providers", "list"],
+        &["brakes", "list"],
+        &["intake", "buried", "list"],
+        &["webhooks", "list"],
+        &["feedback", "list"],
+        &["verify"],
+        &["backup", "copy.sqlite"],
+        &["doctor"],
+    ] {
+        let ran = run_in(folder.path(), &none, command);
+        let said = [at.to_str().unwrap(), "--config FILE", "`sendtrail migrate`"];
+        expect(&ran, 1, &said);
+        assert!(!at.exists(), "{command:?}");
+    }
+    // A mail server is told to try again.
+    expect(
+        &run_in(folder.path(), &none, &["bounce"]),
+        75,
+        &["no database"],
+    );
+    let add = ["keys", "add", "--name", "shop", "--scopes", "read"];
+    expect(&run_in(folder.path(), &none, &add), 0, &["st_"]);
+    expect(
+        &run_in(folder.path(), &none, &["keys", "list"]),
+        0,
+        &["shop"],
+    );
+}
+
+async fn the_reason_of_an_erasure_is_one_line(db: &TestDb) {
+    let long = "x".repeat(501);
+    for reason in ["", " ", "asked\nby letter", &long] {
+        let erase = [
+            "clients",
+            "erase",
+            "C-1",
+            "--confirm",
+            "C-1",
+            "--reason",
+            reason,
+        ];
+        let ran = run(&Variables::of(db), &erase);
+        expect(&ran, 1, &["--reason: one line of 1 to 500 characters"]);
+    }
+    let erase = [
+        "clients",
+        "erase",
+        "C-1",
+        "--confirm",
+        "C-1",
+        "--reason",
+        "asked",
+    ];
+    expect(&run(&Variables::of(db), &erase), 1, &["has no client C-1"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

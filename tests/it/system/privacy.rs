@@ -1,13 +1,16 @@
 //! A client who asks what is kept, and one who is forgotten: no page, no answer and no file shows it any more.
 
+use std::io::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
 use sendtrail::domain::role::Role;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::client::{Client, text};
-use super::pages_entry::member;
+use super::pages_entry::{field, member};
 use super::staff::{Browser, start};
 use crate::support::db::{TestDb, both};
 
@@ -49,7 +52,9 @@ async fn no_page_no_answer_and_no_file_shows_a_forgotten_client(db: &TestDb) {
         .await;
     exported(&program.client, &admin, &ids).await;
     let mut browser = member(db, &program, Role::Admin).await;
+    let run = run_of(&mut browser).await;
     let client = erased(&mut browser, &admin).await;
+    operators(db, &mut browser, &run).await;
     pages(&mut browser, &client).await;
     entries(&mut browser, &admin, &ids).await;
     answers(&admin, &client).await;
@@ -136,6 +141,70 @@ async fn pages(browser: &mut Browser, client: &str) {
         assert_eq!(shown.status, 200, "{page}");
         unmarked(page, &shown.html);
     }
+}
+
+/// What operators see of failures and of the traffic, what can be sent again, and files with the history.
+async fn operators(db: &TestDb, browser: &mut Browser, run: &str) {
+    let causes = db.texts("SELECT id FROM failure_causes").await;
+    assert!(!causes.is_empty());
+    let causes = causes.iter().map(|id| format!("/failures/{id}"));
+    let fixed = [
+        "/failures",
+        "/console",
+        "/console/live",
+        "/resend?status=Bounced",
+        "/live",
+        run,
+    ];
+    for page in fixed.map(str::to_owned).into_iter().chain(causes) {
+        let shown = browser.get(&page).await;
+        assert_eq!(shown.status, 200, "{page}: {}", shown.html);
+        unmarked(&page, &shown.html);
+    }
+    let token = browser.token().await;
+    let fields = [("token", &*token), ("format", "xlsx")];
+    let asked = browser.post("/downloads", &fields).await;
+    assert_eq!(asked.status, 303, "{}", asked.html);
+    let started = std::time::Instant::now();
+    let file = loop {
+        let html = browser.get("/downloads").await.html;
+        let mut links = html.split("href=\"/downloads/").skip(1);
+        let link = links.find_map(|it| Uuid::try_parse(it.split('"').next()?).ok());
+        if let Some(id) = link {
+            break format!("/downloads/{id}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{html}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let text = sheets(&browser.bytes(&file).await);
+    assert!(text.contains("Erased client"), "{text}");
+    unmarked(&file, &text);
+}
+
+/// What stands in a workbook, as Python unpacks it.
+fn sheets(workbook: &[u8]) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(workbook).unwrap();
+    let read = "import sys, zipfile\n\
+                book = zipfile.ZipFile(sys.argv[1])\n\
+                for name in book.namelist(): sys.stdout.buffer.write(book.read(name))";
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", read]).arg(file.path()).output();
+    let output = output.expect("python3 is needed: run scripts/test");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Begun by a search for the client: the page of the run.
+async fn run_of(browser: &mut Browser) -> String {
+    let path = "/resend?search=zqmail";
+    let html = browser.get(path).await.html;
+    let (token, id) = (browser.token().await, field(&html, "id"));
+    let begun = browser
+        .post(path, &[("token", &*token), ("id", &*id)])
+        .await;
+    assert_eq!(begun.status, 303, "{}", begun.html);
+    begun.location
 }
 
 async fn entries(browser: &mut Browser, admin: &Client, ids: &[String]) {

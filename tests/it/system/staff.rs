@@ -111,6 +111,15 @@ impl Browser {
         self.send(request).await
     }
 
+    /// A file.
+    pub(super) async fn bytes(&self, path: &str) -> Vec<u8> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let response = request.header(COOKIE, cookie).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap().to_vec()
+    }
+
     pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let request = self.http.post(format!("{}{path}", self.base)).form(fields);
         self.send(request).await
