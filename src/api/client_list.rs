@@ -16,8 +16,8 @@ use super::intake::ID_LENGTH_MAX;
 use super::problem::Problem;
 use crate::domain::role::Sight;
 
-/// Longer than anything that is looked for.
-const VALUE_LENGTH_MAX: usize = 4 * ID_LENGTH_MAX;
+/// Of the longest cursor, in bytes: an id of letters of four bytes, in base64.
+const VALUE_LENGTH_MAX: usize = 4 * ID_LENGTH_MAX * 4 / 3 + 4;
 
 /// One page of cards, or those that were found.
 #[derive(Debug, Serialize, ToSchema)]

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::domain::address::{Address, forgotten as digest};
 use crate::domain::event::Event;
 use crate::domain::id::NotificationId;
-use crate::domain::method::Method;
+use crate::domain::method::{Channel, Method};
 use crate::domain::time::Timestamp;
 
 /// Entries of one batch: with some ten statements for what hangs on them a matter of milliseconds.
@@ -37,7 +37,7 @@ pub(super) async fn batch(
     work: &mut Work,
     now: Timestamp,
 ) -> Result<Moved, Error> {
-    let lines = lines(tx, work).await?;
+    let mut lines = lines(tx, work).await?;
     let Some(last) = lines.ids.last().copied() else {
         // The addresses of the card, which no entry may have.
         let addresses = work.traces.addresses.iter();
@@ -51,7 +51,8 @@ pub(super) async fn batch(
         suppressions(tx, work, &cards).await?;
         return Ok(Moved::End);
     };
-    cancel(tx, clock, &lines, now).await?;
+    let cancelled = cancel(tx, clock, &lines, now).await?;
+    lines.recipients.retain(|it| !cancelled.contains(&it.id));
     forgotten::keep(tx, &lines.recipients, now).await?;
     for stmt in of_notifications(tx.dialect()) {
         let ids = Rows::of_ids(lines.ids.iter().map(|id| id.uuid()));
@@ -68,7 +69,9 @@ pub(super) async fn batch(
 
 async fn lines(tx: &mut Tx, work: &mut Work) -> Result<Lines, Error> {
     let stmt = sql(
-        "SELECT l.id, l.method, l.address, l.content_id FROM contact_log l WHERE l.client_uid = ",
+        "SELECT l.id, l.method, l.channel, l.address, l.content_id, l.send_at, f.sent_at \
+         FROM contact_log l LEFT JOIN delivery_facts f ON f.notification_id = l.id \
+         WHERE l.client_uid = ",
     )
     .bind(work.client)
     .push(" AND l.id > ")
@@ -90,11 +93,18 @@ async fn lines(tx: &mut Tx, work: &mut Work) -> Result<Lines, Error> {
             let method = row.word("method", Method::parse)?;
             if let Ok(address) = Address::parse(method, &text) {
                 lines.addresses.insert((method, address.compared()));
-                lines.recipients.push(Forgotten {
-                    id,
-                    method,
-                    digest: address.forgotten(),
-                });
+                // Nobody complains of a push message, nor of what came in.
+                let may_complain = matches!(method, Method::Email | Method::Sms)
+                    && row.word("channel", Channel::parse)? == Channel::Outbound;
+                if may_complain {
+                    let later = row.opt_time("sent_at")?.max(row.opt_time("send_at")?);
+                    lines.recipients.push(Forgotten {
+                        id,
+                        method,
+                        digest: address.forgotten(),
+                        went_at: later.map_or(id.date(), |at| at.max(id.date())),
+                    });
+                }
             }
         }
     }
@@ -109,8 +119,13 @@ fn compared(text: &str) -> impl Iterator<Item = (Method, String)> {
 }
 
 /// What waits is not sent any more. What is in a worker's hands goes; what comes of it is kept without
-/// what is personal.
-async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Result<(), Error> {
+/// what is personal. Returns what is cancelled.
+async fn cancel(
+    tx: &mut Tx,
+    clock: &Clock,
+    lines: &Lines,
+    now: Timestamp,
+) -> Result<BTreeSet<NotificationId>, Error> {
     let mut waiting = Vec::new();
     for table in [
         "DELETE FROM jobs WHERE id IN (SELECT b.id FROM ",
@@ -124,7 +139,7 @@ async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Re
         }
     }
     if waiting.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let stmt = sql("SELECT b.id FROM ")
         .rows(Rows::of_ids(waiting))
@@ -134,13 +149,14 @@ async fn cancel(tx: &mut Tx, clock: &Clock, lines: &Lines, now: Timestamp) -> Re
         .push(HAS_GONE)
         .push(" IS NOT NULL)");
     let rows = tx.all(stmt).await?;
-    let cancelled = |row: &Row| {
-        let id = NotificationId::new(row.id("id")?);
-        Ok(jobs::cancellation(id, now))
-    };
-    let events: Result<Vec<Event>, Error> = rows.iter().map(cancelled).collect();
-    facts::merge(tx, clock, &events?, now).await?;
-    Ok(())
+    let id = |row: &Row| Ok(NotificationId::new(row.id("id")?));
+    let cancelled = rows
+        .iter()
+        .map(id)
+        .collect::<Result<BTreeSet<_>, Error>>()?;
+    let events = cancelled.iter().map(|id| jobs::cancellation(*id, now));
+    facts::merge(tx, clock, &events.collect::<Vec<Event>>(), now).await?;
+    Ok(cancelled)
 }
 
 /// A provider's words in a cause are about nobody once several clients share them. Those that it said of

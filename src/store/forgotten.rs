@@ -10,7 +10,7 @@ use crate::domain::id::NotificationId;
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
 
-/// Since the message was enqueued. Nearly all complaints come within days, and a link by which somebody opts
+/// Since the message went, or was to go. Nearly all complaints come within days, and a link by which somebody opts
 /// out must work for 30 days (United States, CAN-SPAM Act) or 60 (Canada, CASL).
 const KEPT: Duration = Duration::from_hours(24 * 90);
 
@@ -19,6 +19,8 @@ pub(super) struct Forgotten {
     pub(super) id: NotificationId,
     pub(super) method: Method,
     pub(super) digest: String,
+    /// When it went, or was to go at the earliest.
+    pub(super) went_at: Timestamp,
 }
 
 pub(super) async fn keep(
@@ -32,13 +34,13 @@ pub(super) async fn keep(
         ("digest", Kind::Text),
         ("expires_at", Kind::Time),
     ]);
-    for Forgotten { id, method, digest } in forgotten {
-        let expires_at = id.date().plus(KEPT);
+    for recipient in forgotten {
+        let expires_at = recipient.went_at.plus(KEPT);
         if expires_at > now {
             rows.add([
-                id.uuid().into(),
-                method.as_str().into(),
-                digest.into(),
+                recipient.id.uuid().into(),
+                recipient.method.as_str().into(),
+                (&recipient.digest).into(),
                 expires_at.into(),
             ]);
         }

@@ -85,6 +85,8 @@ pub struct Story {
     pub held_at: Option<Timestamp>,
     /// Why it is not sent though it is due, where that is not its own affair.
     pub hindrance: Option<Hindrance>,
+    /// The time at which all this was so.
+    pub told_at: Timestamp,
 }
 
 /// A row of the attempts table.
@@ -210,6 +212,7 @@ impl Store {
 
     /// Attempts and events of a notification whose entry the caller has already been given.
     pub async fn story(&self, id: NotificationId) -> Result<Story, Error> {
+        let told_at = self.clock.now();
         let mut tx = self.db.read().await?;
         let stmt = sql(
             "SELECT attempt, provider, started_at, finished_at, outcome, cause, code, text, \
@@ -238,7 +241,7 @@ impl Store {
         let (mut next_due_at, mut hindrance) = (None, None);
         if let Some(job) = tx.optional(stmt).await? {
             next_due_at = Some(job.time("due_at")?);
-            hindrance = hindrance::of(&mut tx, &job, self.clock.now()).await?;
+            hindrance = hindrance::of(&mut tx, &job, told_at).await?;
         }
         let stmt = sql("SELECT held_at FROM held_jobs WHERE id = ").bind(id.uuid());
         let held_at = tx
@@ -252,6 +255,7 @@ impl Store {
             next_due_at,
             held_at,
             hindrance,
+            told_at,
         })
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::row::Row;
-use super::stmt::{Kind, Rows, sql};
+use super::stmt::{Kind, Rows, Stmt, sql};
 use super::{Error, Store};
 use crate::domain::id::NotificationId;
 use crate::domain::matter::{Concern, Matter};
@@ -48,11 +48,12 @@ impl Store {
         let mut tx = self.db.write().await?;
         let mut news = Vec::new();
         if seen.is_empty() {
-            let stmt = sql("DELETE FROM operation_matters \
-                 RETURNING matter, subject, since_at, told_at");
+            let stmt = of_known(sql("DELETE FROM operation_matters WHERE "))
+                .push(" RETURNING matter, subject, since_at, told_at");
             news.extend(tx.all(stmt).await?.iter().map(|row| told(row, true)));
         } else {
-            let stmt = sql("DELETE FROM operation_matters WHERE NOT EXISTS (SELECT 1 FROM ")
+            let stmt = of_known(sql("DELETE FROM operation_matters WHERE "))
+                .push(" AND NOT EXISTS (SELECT 1 FROM ")
                 .rows(rows(seen, now))
                 .push(
                     " WHERE b.matter = operation_matters.matter \
@@ -71,7 +72,8 @@ impl Store {
                 .bind(now)
                 .push(" WHERE told_at IS NULL AND tell_at <= ")
                 .bind(now)
-                .push(" RETURNING matter, subject, since_at, told_at");
+                .push(" AND ");
+            let stmt = of_known(stmt).push(" RETURNING matter, subject, since_at, told_at");
             news.extend(tx.all(stmt).await?.iter().map(|row| told(row, false)));
         }
         self.write(&mut tx, news, urls, now).await?;
@@ -139,6 +141,8 @@ impl Store {
             .bind(now.plus(lease))
             .push(" WHERE id IN (SELECT id FROM operation_news WHERE due_at <= ")
             .bind(now)
+            .push(" AND ");
+        let stmt = of_known(stmt)
             .push(" ORDER BY due_at, id LIMIT ")
             .bind(limit)
             .push(lock)
@@ -160,6 +164,12 @@ impl Store {
         tx.execute(stmt).await?;
         tx.commit().await
     }
+}
+
+/// During a deploy a newer program may write of matters that this one does not know: it is left to that one.
+fn of_known(stmt: Stmt) -> Stmt {
+    let words = Matter::all().map(Matter::as_str);
+    stmt.push("matter IN ").bind_list(words)
 }
 
 /// In one order, so that no two processes wait for each other.

@@ -39,14 +39,11 @@ impl Store {
             more: true,
             ..Pruned::default()
         };
-        let mut tx = self.db.write().await?;
         let stmt = sql("SELECT c.id FROM failure_causes c WHERE c.id > ")
             .bind(walk.reached)
             .push(" ORDER BY c.id LIMIT ")
             .bind(BATCH);
-        let rows = tx.all(stmt).await?;
-        let ids = rows.iter().map(|row| row.id("id"));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let ids = ids(&mut self.db.read().await?, stmt).await?;
         let Some(last) = ids.last().copied() else {
             *walk = Walk {
                 reached: Uuid::nil(),
@@ -54,6 +51,7 @@ impl Store {
             };
             return Ok(Pruned::default());
         };
+        let mut tx = self.db.write().await?;
         let counts = old_counts(&ids, until);
         let mut is_done = delete_some(&mut tx, counts, "k").await? < ROWS_MAX;
         // Locked, and looked at once more: a failure that was recorded until then is seen now, and who records
@@ -70,8 +68,13 @@ impl Store {
             is_done = delete_some(&mut tx, entries, "e").await? < ROWS_MAX;
         }
         if is_done && !old.is_empty() {
+            // A message that somebody holds keeps its cause until the next walk.
+            let empty = sql("SELECT b.id FROM ")
+                .rows(Rows::of_ids(old.iter().copied()))
+                .push(" WHERE NOT EXISTS (SELECT 1 FROM cause_entries e WHERE e.cause_id = b.id)");
+            let empty = self::ids(&mut tx, empty).await?;
             for statement in OF_CAUSE {
-                let ids = Rows::of_ids(old.iter().copied());
+                let ids = Rows::of_ids(empty.iter().copied());
                 // The causes themselves come last.
                 pruned.causes = tx.execute(sql(statement).rows(ids).push(")")).await?;
             }
@@ -130,6 +133,10 @@ async fn unseen(tx: &mut Tx, causes: &[Uuid], until: Timestamp) -> Result<Vec<Uu
             tx.dialect()
                 .lock(" ORDER BY c.id FOR UPDATE OF c SKIP LOCKED"),
         );
+    ids(tx, stmt).await
+}
+
+async fn ids(tx: &mut Tx, stmt: Stmt) -> Result<Vec<Uuid>, Error> {
     let rows = tx.all(stmt).await?;
     rows.iter().map(|row| row.id("id")).collect()
 }

@@ -120,6 +120,13 @@ impl Store {
                 ..Pruned::default()
             });
         };
+        let deleted = super::again(|| self.delete_entries(old.clone(), until)).await?;
+        sweep.reached = reached;
+        Ok(deleted)
+    }
+
+    /// Those of these entries that may go. An erasure of their client locks them in another order.
+    async fn delete_entries(&self, old: Vec<Uuid>, until: Timestamp) -> Result<Pruned, Error> {
         let mut tx = self.db.write().await?;
         tx.overwrite(true).await?;
         let old = frozen::free(&mut tx, Old::Entries, old, NotificationId::floor(until)).await?;
@@ -132,7 +139,6 @@ impl Store {
         }
         tx.overwrite(false).await?;
         tx.commit().await?;
-        sweep.reached = reached;
         Ok(Pruned {
             contents: if old.is_empty() { 0 } else { contents },
             entries: if old.is_empty() { 0 } else { entries },

@@ -49,6 +49,11 @@ impl Store {
     /// Deletes some of the messages from queues that could not be enqueued, and that nobody saw to for so long.
     pub async fn prune_buried(&self, keep: Duration) -> Result<Pruned, Error> {
         let old = NotificationId::floor(self.clock.now().minus(keep));
+        let any = sql("SELECT m.id FROM buried_messages m WHERE m.id < ").bind(old.uuid());
+        let any = any.push(" ORDER BY m.id LIMIT 1");
+        if self.db.read().await?.optional(any).await?.is_none() {
+            return Ok(Pruned::default());
+        }
         let mut tx = self.db.write().await?;
         tx.overwrite(true).await?;
         let stmt = sql(
@@ -71,12 +76,14 @@ impl Store {
 
     async fn prune(&self, stmt: Stmt) -> Result<u64, Error> {
         let mut tx = self.db.write().await?;
+        tx.overwrite(true).await?;
         let stmt = stmt
             .bind(i64::try_from(PRUNED_MAX).unwrap_or(i64::MAX))
             // Several workers prune; none waits for another.
             .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
             .push(")");
         let deleted = tx.execute(stmt).await?;
+        tx.overwrite(false).await?;
         tx.commit().await?;
         Ok(deleted)
     }

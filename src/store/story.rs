@@ -205,7 +205,7 @@ impl Story {
             (Some(_), _, _) => Wait::Held,
             (None, None, _) => Wait::Sending,
             (None, Some(_), Some(_)) => Wait::Retrying,
-            (None, Some(_), None) if since > entry.date => Wait::Scheduled,
+            (None, Some(due_at), None) if due_at > self.told_at => Wait::Scheduled,
             (None, Some(_), None) => Wait::Queued,
         };
         let waits_in_turn = matches!(wait, Wait::Queued | Wait::Retrying);

@@ -86,8 +86,8 @@ async fn every_wrong_field_of_a_card_is_named() {
     assert_eq!(answer.status, 400, "no body");
 }
 
-#[tokio::test]
-async fn clients_are_found_by_what_is_known_of_them_and_listed_page_by_page() {
+/// Three with a card.
+async fn three() -> TestApi {
     let api = TestApi::start().await;
     for (id, name, phone) in [
         ("C-1", "Ana Ruiz", "+14155550123"),
@@ -98,12 +98,19 @@ async fn clients_are_found_by_what_is_known_of_them_and_listed_page_by_page() {
             json!({"id": id, "name": name, "phone": phone, "email": format!("{id}@example.com")});
         assert_eq!(api.post("/v1/clients", &card).await.status, 201);
     }
-    let ids = |answer: &Json| -> Vec<String> {
-        let clients = answer["clients"].as_array().unwrap().iter();
-        clients
-            .map(|it| it["id"].as_str().unwrap().to_owned())
-            .collect()
-    };
+    api
+}
+
+fn ids(answer: &Json) -> Vec<String> {
+    let clients = answer["clients"].as_array().unwrap().iter();
+    clients
+        .map(|it| it["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn clients_are_found_by_what_is_known_of_them() {
+    let api = three().await;
     for (search, expected) in [
         ("ruiz", vec!["C-1", "C-2"]),
         ("c-3", vec!["C-3"]),
@@ -122,6 +129,11 @@ async fn clients_are_found_by_what_is_known_of_them_and_listed_page_by_page() {
             (&Json::Null, &json!(false))
         );
     }
+}
+
+#[tokio::test]
+async fn clients_are_listed_page_by_page() {
+    let api = three().await;
     let first = api.get("/v1/clients?limit=2").await.json();
     assert_eq!(
         (ids(&first), &first["more"]),
@@ -137,12 +149,24 @@ async fn clients_are_found_by_what_is_known_of_them_and_listed_page_by_page() {
         (ids(&second), &second["next"]),
         (vec!["C-3".to_owned()], &Json::Null)
     );
+    // The longest id makes the longest cursor.
+    let long = format!("0{}", "\u{1F600}".repeat(254));
+    assert_eq!(
+        api.post("/v1/clients", &json!({"id": long})).await.status,
+        201
+    );
+    let first = api.get("/v1/clients?limit=1").await.json();
+    assert_eq!(ids(&first), [long]);
+    let next = first["next"].as_str().unwrap();
+    let second = api.get(&format!("/v1/clients?limit=1&cursor={next}")).await;
+    assert_eq!(ids(&second.json()), ["C-1"]);
     // Whoever was erased has no card.
     let erased = api
         .ask("DELETE", "/v1/clients/C-2", Some(&api.key), None)
         .await;
     assert_eq!(erased.status, 202, "{}", erased.text);
-    assert_eq!(ids(&api.get("/v1/clients").await.json()), ["C-1", "C-3"]);
+    let left = ids(&api.get("/v1/clients").await.json());
+    assert_eq!(left[1..], ["C-1", "C-3"]);
     let errors = api
         .get("/v1/clients?limit=0&cursor=!&name=x")
         .await

@@ -34,6 +34,11 @@ async fn an_entry_says_since_when_and_for_what_it_waits() {
     assert_eq!(reason(&entry), scheduled);
     assert_eq!(entry["next_attempt_at"], "2027-01-01T09:30:00.000Z");
     api.clock.set(at("2027-01-01T09:30:00Z"));
+    let due = (
+        "queued",
+        "Waiting for its turn since 2027-01-01 09:30:00 UTC.",
+    );
+    assert_eq!(reason(&api.entry(&id).await), due, "its time has come");
     let claim = api.claim().await;
     let (wait, text) = (api.entry(&id).await, "being sent now.");
     assert_eq!(reason(&wait).0, "sending");

@@ -17,7 +17,7 @@ use sendtrail::store::verify::Span;
 use uuid::Uuid;
 
 use super::lived::{CLIENT, MARK, OTHER, OWN, PHONE, bounce, letter, live, record, told};
-use super::make::{BUSINESS, claimed, email, enqueued, request};
+use super::make::{BUSINESS, claimed, email, enqueued, push, request, send_one};
 use crate::support::db::{TestDb, both};
 
 both! {
@@ -332,20 +332,28 @@ async fn barred(db: &TestDb, all: &[String]) -> Vec<Option<Bar>> {
 async fn who_complains_or_opts_out_after_that_is_left_alone(db: &TestDb) {
     const DAY: Duration = Duration::from_hours(24);
     let all = ["complains", "optsout", "bounces", "late"].map(|who| format!("{who}@example.com"));
-    let mut late = enqueued(&db.store, vec![to("C-1", &all[3])]).await;
+    let mut scheduled = to("C-1", "scheduled@example.com");
+    scheduled.send_at = Some(db.clock.now().plus(DAY * 80));
+    let late = enqueued(&db.store, vec![to("C-1", &all[3]), scheduled]).await;
+    send_one(&db.store, db.clock.now(), "late").await;
     db.pass(DAY * 80);
     let sent = all[..3].iter().map(|it| to("C-1", it)).collect();
     let sent = enqueued(&db.store, sent).await;
-    late.extend(&sent);
+    for id in ["a", "b", "c", "scheduled"] {
+        send_one(&db.store, db.clock.now(), id).await;
+    }
+    // Of what never goes, and of what nobody complains of, nothing is kept.
+    let never = vec![to("C-1", "never@example.com"), push("C-1")];
+    enqueued(&db.store, never).await;
     begun(db, "C-1").await;
     finish(db).await;
-    assert_eq!(db.count("forgotten_recipients").await, 4);
+    assert_eq!(db.count("forgotten_recipients").await, 5);
     db.pass(DAY * 11);
     while db.store.prune_feedback(Retention::default()).await.unwrap() {}
     assert_eq!(
         db.count("forgotten_recipients").await,
-        3,
-        "of the last 90 days"
+        4,
+        "of what went in the last 90 days"
     );
     let complained = || What::Complained {
         feedback_type: None,

@@ -9,6 +9,7 @@ use sendtrail::store::matters::News;
 use crate::support::db::{TestDb, both};
 
 both! {
+    what_a_newer_program_wrote_is_left_to_it,
     a_matter_is_told_once_to_each_when_it_has_lasted_and_when_it_is_over,
     two_that_look_at_once_write_it_once,
     news_are_in_one_pair_of_hands_and_come_again_until_they_are_taken,
@@ -47,6 +48,25 @@ fn both_of(matter: Matter, is_cleared: bool) -> Vec<(String, Matter, bool)> {
     let urls = ["https://a.example", "https://b.example"];
     urls.map(|url| (url.to_owned(), matter, is_cleared))
         .to_vec()
+}
+
+async fn what_a_newer_program_wrote_is_left_to_it(db: &TestDb) {
+    let silent = Matter::Alarm(Kind::FeedbackSilent);
+    note(db, &[silent]).await;
+    for (table, column) in [
+        ("operation_matters", "matter"),
+        ("operation_news", "matter"),
+    ] {
+        assert!(db.count(table).await > 0, "{table}");
+        db.execute(&format!("UPDATE {table} SET {column} = 'of_next_year'"))
+            .await;
+    }
+    assert_eq!(told(db).await, [], "and none fails for it");
+    note(db, &[]).await;
+    note(db, &[silent]).await;
+    assert_eq!(told(db).await, both_of(silent, false));
+    let words = "SELECT matter FROM operation_matters ORDER BY matter";
+    assert_eq!(db.texts(words).await, [silent.as_str(), "of_next_year"]);
 }
 
 async fn a_matter_is_told_once_to_each_when_it_has_lasted_and_when_it_is_over(db: &TestDb) {
