@@ -50,6 +50,21 @@ async fn state(db: &TestDb, business: &str) -> State {
     brakes.next().map_or(State::Ok, |brake| brake.state)
 }
 
+pub(super) async fn warn(db: &TestDb) {
+    let now = db.clock.now();
+    count(db, BUSINESS, now, "sent", 100).await;
+    count(db, BUSINESS, now, "bounced_for_good", 6).await;
+    db.store.judge_brakes(&RULES).await.unwrap();
+    assert_eq!(state(db, BUSINESS).await, State::Warned);
+}
+
+pub(super) async fn unwarn(db: &TestDb) {
+    let now = db.pass(Duration::from_hours(5));
+    count(db, BUSINESS, now, "sent", 100).await;
+    db.store.judge_brakes(&RULES).await.unwrap();
+    assert_eq!(state(db, BUSINESS).await, State::Ok);
+}
+
 pub(super) async fn hold(db: &TestDb, business: &str) {
     let now = db.clock.now();
     count(db, business, now, "sent", 200).await;
@@ -153,15 +168,8 @@ async fn a_lifted_brake_lets_bulk_go_and_holds_again_only_for_what_is_sent_since
 }
 
 async fn a_warning_ends_by_itself(db: &TestDb) {
-    let now = db.clock.now();
-    count(db, BUSINESS, now, "sent", 100).await;
-    count(db, BUSINESS, now, "bounced_for_good", 6).await;
-    db.store.judge_brakes(&RULES).await.unwrap();
-    assert_eq!(state(db, BUSINESS).await, State::Warned);
-    let now = db.pass(Duration::from_hours(5));
-    count(db, BUSINESS, now, "sent", 100).await;
-    db.store.judge_brakes(&RULES).await.unwrap();
-    assert_eq!(state(db, BUSINESS).await, State::Ok);
+    warn(db).await;
+    unwarn(db).await;
 }
 
 async fn however_many_are_in_trouble_the_last_of_them_is_judged(db: &TestDb) {
