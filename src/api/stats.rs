@@ -75,7 +75,7 @@ struct ProviderCountsJson {
     counts: CountsJson,
 }
 
-/// Known to a factor of 2; absent: there were none.
+/// Right to a fifth at worst; absent: there were none.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatsQuantiles)]
 struct QuantilesJson {

@@ -183,7 +183,7 @@ impl App {
             router = router.merge(receivers(&settings, inbox, stop.clone()).await);
         }
         twilio::ask(&settings, roles, &store, &clock, &metrics, &stop)?;
-        operators::tell(&settings, roles, &store, &clock, &stop)?;
+        operators::tell(&settings, &store, &clock, &stop)?;
         let parts = (&store, &clock, &metrics);
         background::start(&settings, roles, parts, &woken, &exports_asked, &stop);
         let bounces = bounces::serve(bounces, &trust, parts, &stop)?;

@@ -1,9 +1,8 @@
-//! Operators are told of trouble, by the processes that send.
+//! Operators are told of trouble, by every process: that no worker lives can only be told by another.
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::Roles;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::store::Store;
@@ -11,14 +10,10 @@ use crate::webhooks::Teller;
 
 pub(super) fn tell(
     settings: &Settings,
-    roles: Roles,
     store: &Store,
     clock: &Clock,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    if !roles.worker {
-        return Ok(());
-    }
     let teller = Teller {
         store: store.clone(),
         clock: clock.clone(),

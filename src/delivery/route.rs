@@ -48,6 +48,8 @@ struct Line {
     paused: Option<Pause>,
     /// Why it rests, or last did.
     rests_because: String,
+    /// It refused our credentials or our set-up.
+    broken: bool,
     error: Option<LastError>,
 }
 
@@ -109,6 +111,7 @@ impl Route {
             breaker: Breaker::new(breaker.clone(), now),
             paused: None,
             rests_because: String::new(),
+            broken: false,
             error: None,
         });
         let inner = Inner {
@@ -214,7 +217,7 @@ impl Route {
             Outcome::TryLater { why, .. } | Outcome::Unknown { why } => {
                 line.note_error(why, now.wall);
                 if let Some(because) = line.breaker.failed(began, now.steady) {
-                    line.rests_because = in_short(&format!("{because}: {}", said(why)));
+                    line.rest_for(in_short(&format!("{because}: {}", said(why))), false);
                 }
             }
             Outcome::Throttled { after, why } => {
@@ -224,13 +227,13 @@ impl Route {
                 line.pace.refused(ticket, short, now.steady);
                 if let Some(long) = long {
                     line.breaker.rest(long.min(REST_MAX), now.steady);
-                    line.rests_because = said(why);
+                    line.rest_for(said(why), false);
                 }
             }
             Outcome::Broken { why } => {
                 line.note_error(why, now.wall);
                 line.breaker.rest(self.broken_pause, now.steady);
-                line.rests_because = said(why);
+                line.rest_for(said(why), true);
             }
         }
         self.settle(inner, "is well again", now);
@@ -299,6 +302,7 @@ impl Route {
                 state: state.as_str().to_owned(),
                 rests_until: rests.map(|span| now.wall.plus(span)),
                 rests_because: (state != State::Closed).then(|| line.rests_because.clone()),
+                broken: state != State::Closed && line.broken,
                 taken_per_minute: per_minute(line.pace.measured(now.steady)),
                 allowed_per_minute: line.pace.allowed().map(per_minute),
                 learnt_per_minute: line.pace.learnt().map(per_minute),
@@ -358,6 +362,11 @@ impl Inner {
 impl Line {
     fn is_well(&mut self, now: Instant) -> bool {
         self.paused.is_none() && self.breaker.state(now) == State::Closed
+    }
+
+    fn rest_for(&mut self, because: String, broken: bool) {
+        self.rests_because = because;
+        self.broken = broken;
     }
 
     fn note_error(&mut self, why: &Trouble, at: Timestamp) {

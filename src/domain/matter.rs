@@ -13,6 +13,10 @@ pub enum Matter {
     /// Urgent messages wait.
     UrgentQueueOld,
     QueueOld,
+    /// Messages of a method are due, and none goes.
+    NothingSent,
+    /// A provider refuses our credentials or our set-up.
+    CredentialsBroken,
     /// A worker lets a provider rest.
     ProviderRests,
     /// An operator paused a provider or a method.
@@ -30,9 +34,11 @@ pub enum Matter {
 }
 
 impl Matter {
-    const OWN: [Self; 9] = [
+    const OWN: [Self; 11] = [
         Self::UrgentQueueOld,
         Self::QueueOld,
+        Self::NothingSent,
+        Self::CredentialsBroken,
         Self::ProviderRests,
         Self::ProviderPaused,
         Self::Held,
@@ -52,6 +58,8 @@ impl Matter {
             Self::Alarm(kind) => kind.as_str(),
             Self::UrgentQueueOld => "urgent_queue_old",
             Self::QueueOld => "queue_old",
+            Self::NothingSent => "nothing_sent",
+            Self::CredentialsBroken => "credentials_broken",
             Self::ProviderRests => "provider_rests",
             Self::ProviderPaused => "provider_paused",
             Self::Held => "held",
@@ -72,11 +80,13 @@ impl Matter {
         match self {
             // Seen every ten minutes, or after a quarter of an hour of silence.
             Self::Alarm(_)
+            | Self::CredentialsBroken
             | Self::Buried
             | Self::WebhookDisabled
             | Self::BrakeWarned
             | Self::BrakeHeld => Duration::ZERO,
-            Self::UrgentQueueOld => Duration::from_mins(2),
+            // Where everything was down, or was paused, the first message goes within seconds.
+            Self::UrgentQueueOld | Self::NothingSent => Duration::from_mins(2),
             Self::QueueOld => Duration::from_mins(5),
             Self::ProviderRests => Duration::from_mins(10),
             Self::Held => Duration::from_hours(1),
@@ -90,6 +100,14 @@ impl Matter {
             Self::Alarm(kind) => kind.sentence(),
             Self::UrgentQueueOld => "Urgent messages have been due for more than a minute.",
             Self::QueueOld => "Messages have been due for more than a quarter of an hour.",
+            Self::NothingSent => {
+                "Messages have been due for ten minutes, and no provider took any over in that time: \
+                 no worker lives, or no provider may be called."
+            }
+            Self::CredentialsBroken => {
+                "The provider refuses our credentials, or what is set up there for us, so that it \
+                 rests and is tried now and again."
+            }
             Self::ProviderRests => {
                 "The provider's calls fail, so that it rests and is tried now and again."
             }
@@ -117,6 +135,14 @@ impl Matter {
             Self::UrgentQueueOld | Self::QueueOld | Self::ProviderRests => {
                 "`sendtrail providers list` shows what rests, what is paused, and how fast each may be \
                  called."
+            }
+            Self::NothingSent => {
+                "`sendtrail providers list` shows which workers live and which providers rest; no line \
+                 for the method: start a worker."
+            }
+            Self::CredentialsBroken => {
+                "`sendtrail doctor` asks each provider whether it accepts us. Put the new key into the \
+                 settings and start the workers anew."
             }
             Self::ProviderPaused => "`sendtrail providers resume`, if the reason is gone.",
             Self::Held => "`GET /v1/notifications?state=held` lists them.",

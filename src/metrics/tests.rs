@@ -45,6 +45,7 @@ fn half_open() -> Health {
         state: "half_open".to_owned(),
         rests_until: None,
         rests_because: None,
+        broken: false,
         taken_per_minute: 90,
         allowed_per_minute: Some(600),
         learnt_per_minute: None,

@@ -2,9 +2,11 @@
 
 use super::jobs::lanes;
 use super::row::Row;
-use super::stmt::sql;
+use super::stmt::{Stmt, sql};
 use super::{Error, Store};
+use crate::domain::flow::{Kind, Step};
 use crate::domain::form::{self, Form};
+use crate::domain::id::NotificationId;
 use crate::domain::method::{Method, Priority};
 use crate::domain::time::Timestamp;
 
@@ -85,6 +87,34 @@ impl Store {
         }
         let stmt = stmt.push(") AS waiting GROUP BY method, lane ORDER BY method, lane");
         summed(&tx.all(stmt).await?)
+    }
+
+    /// The methods of which some provider has taken a message over since then. By the counts, so that
+    /// it costs the same however much was sent.
+    pub async fn sent_since(&self, since: Timestamp) -> Result<Vec<Method>, Error> {
+        let mut tx = self.db.read().await?;
+        let mut sent = Vec::new();
+        for method in Method::SENT_BY_US {
+            let of = |stmt: Stmt| {
+                stmt.push(" AND kind = ")
+                    .bind(Kind::Sent.as_str())
+                    .push(" AND method = ")
+                    .bind(method.as_str())
+                    .push(" LIMIT 1")
+            };
+            let folded = sql("SELECT at FROM flow_counts WHERE step_seconds = ")
+                .bind(Step::Minute.seconds())
+                .push(" AND at >= ")
+                .bind(Step::Minute.floor(since));
+            let unfolded = sql("SELECT at FROM flow_increments WHERE id >= ")
+                .bind(NotificationId::floor(since).uuid());
+            if tx.optional(of(folded)).await?.is_some()
+                || tx.optional(of(unfolded)).await?.is_some()
+            {
+                sent.push(method);
+            }
+        }
+        Ok(sent)
     }
 }
 

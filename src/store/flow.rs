@@ -32,8 +32,8 @@ const NO_PROVIDERS: [&str; 6] = [
 /// Counts that are not folded yet and are read beside the sums: the newest. So many are some tenths of
 /// a second's traffic of a busy installation; more wait only where no process of ours runs.
 const UNFOLDED_READ: i64 = 20_000;
-/// Sums of one range: of each bin some dozens of kinds and buckets.
-const SUMS_MAX: i64 = 50_000;
+/// Sums of one range: more than all kinds, two of them with all buckets, of each minute of six hours.
+const SUMS_MAX: i64 = 100_000;
 
 /// What a count is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -45,6 +45,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(19, "0019_operations"),
     migration!(20, "0020_keeping"),
     migration!(21, "0021_clicks"),
+    migration!(22, "0022_signals"),
 ];
 
 /// How long a step waits for a table that a transaction holds: whoever comes after a step that waits, waits

@@ -64,6 +64,8 @@ pub struct Health {
     pub state: String,
     pub rests_until: Option<Timestamp>,
     pub rests_because: Option<String>,
+    /// It rests because it refused our credentials, or what is set up there for us.
+    pub broken: bool,
     pub taken_per_minute: i64,
     pub allowed_per_minute: Option<i64>,
     pub learnt_per_minute: Option<i64>,
@@ -218,9 +220,9 @@ impl Store {
         let mut tx = self.db.write().await?;
         let stmt = sql(
             "INSERT INTO provider_health (worker, method, provider, place, active, state, \
-             rests_until, rests_because, taken_per_minute, allowed_per_minute, learnt_per_minute, \
-             error_at, error_code, error_text, seen_at) SELECT b.worker, b.method, b.provider, \
-             b.place, b.active, b.state, b.rests_until, b.rests_because, b.taken_per_minute, \
+             rests_until, rests_because, broken, taken_per_minute, allowed_per_minute, \
+             learnt_per_minute, error_at, error_code, error_text, seen_at) SELECT b.worker, b.method, \
+             b.provider, b.place, b.active, b.state, b.rests_until, b.rests_because, b.broken, b.taken_per_minute, \
              b.allowed_per_minute, b.learnt_per_minute, b.error_at, b.error_code, b.error_text, \
              b.seen_at FROM ",
         )
@@ -229,7 +231,7 @@ impl Store {
             " WHERE true ON CONFLICT (worker, method, provider) DO UPDATE SET \
              place = excluded.place, active = excluded.active, state = excluded.state, \
              rests_until = excluded.rests_until, rests_because = excluded.rests_because, \
-             taken_per_minute = excluded.taken_per_minute, \
+             broken = excluded.broken, taken_per_minute = excluded.taken_per_minute, \
              allowed_per_minute = excluded.allowed_per_minute, \
              learnt_per_minute = excluded.learnt_per_minute, error_at = excluded.error_at, \
              error_code = excluded.error_code, error_text = excluded.error_text, \
@@ -246,7 +248,7 @@ impl Store {
     pub async fn provider_health(&self) -> Result<Vec<Health>, Error> {
         let mut tx = self.db.read().await?;
         let stmt = sql(
-            "SELECT worker, method, provider, place, active, state, rests_until, rests_because, \
+            "SELECT worker, method, provider, place, active, state, rests_until, rests_because, broken, \
              taken_per_minute, allowed_per_minute, learnt_per_minute, error_at, error_code, \
              error_text, seen_at FROM provider_health WHERE seen_at >= ",
         )
@@ -304,6 +306,7 @@ fn health_rows(health: &[Health]) -> Rows {
         ("state", Kind::Text),
         ("rests_until", Kind::Time),
         ("rests_because", Kind::Text),
+        ("broken", Kind::Bool),
         ("taken_per_minute", Kind::Int),
         ("allowed_per_minute", Kind::Int),
         ("learnt_per_minute", Kind::Int),
@@ -323,6 +326,7 @@ fn health_rows(health: &[Health]) -> Rows {
             (&health.state).into(),
             health.rests_until.into(),
             health.rests_because.clone().into(),
+            health.broken.into(),
             health.taken_per_minute.into(),
             health.allowed_per_minute.into(),
             health.learnt_per_minute.into(),
@@ -347,6 +351,7 @@ fn health(row: &Row) -> Result<Health, Error> {
         state: row.text("state")?,
         rests_until: row.opt_time("rests_until")?,
         rests_because: row.opt_text("rests_because")?,
+        broken: row.bool("broken")?,
         taken_per_minute: row.int("taken_per_minute")?,
         allowed_per_minute: row.opt_int("allowed_per_minute")?,
         learnt_per_minute: row.opt_int("learnt_per_minute")?,

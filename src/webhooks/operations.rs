@@ -1,7 +1,8 @@
 //! Webhooks for operators: they are told of trouble, and of its end, where nothing else watches the
-//! program. Any number of workers may run this: a row in the database decides which of them writes the
+//! program. Any number of processes may run this: a row in the database decides which of them writes the
 //! news, and which of them sends it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::domain::method::Priority;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{EndpointUrl, Secret, UrlRules};
 use crate::store::matters::News;
+use crate::store::providers::Pause;
 use crate::store::{Error, Store};
 
 /// `[operations]` of the configuration.
@@ -50,6 +52,8 @@ const URLS_MAX: usize = 10;
 /// As the alarms for Prometheus have them.
 const URGENT_AGE: Duration = Duration::from_mins(1);
 const NORMAL_AGE: Duration = Duration::from_mins(15);
+/// So long nothing went that was due.
+const NOTHING_FOR: Duration = Duration::from_mins(10);
 /// Jobs of a lane among which the oldest is looked for.
 const JOBS_LOOKED_AT: i64 = 10_000;
 /// Brakes that are on; what is beyond would be told of as over.
@@ -122,7 +126,8 @@ impl Teller {
         }
     }
 
-    async fn look(&self) -> Result<(), Error> {
+    /// Looks once, and writes what is news.
+    pub async fn look(&self) -> Result<(), Error> {
         let seen = self.seen().await?;
         let urls = &self.settings.webhook_urls;
         self.store.note_matters(&seen, urls).await
@@ -135,23 +140,16 @@ impl Teller {
         for alarm in self.store.alarms().await? {
             add(Matter::Alarm(alarm.kind), alarm.subject);
         }
-        let now = self.clock.now();
-        for depth in self.store.depth(JOBS_LOOKED_AT).await? {
-            let age = now.since(depth.oldest_due_at);
-            let queue = format!("{} {}", depth.method.as_str(), depth.priority.as_str());
-            match depth.priority {
-                Priority::High if age > URGENT_AGE => add(Matter::UrgentQueueOld, queue),
-                Priority::Normal if age > NORMAL_AGE => add(Matter::QueueOld, queue),
-                Priority::High | Priority::Normal | Priority::Bulk => {}
-            }
-        }
         for health in self.store.provider_health().await? {
-            if health.state != "closed" {
-                let provider = format!("{} {}", health.method.as_str(), health.provider);
+            let provider = format!("{} {}", health.method.as_str(), health.provider);
+            if health.broken {
+                add(Matter::CredentialsBroken, provider);
+            } else if health.state != "closed" {
                 add(Matter::ProviderRests, provider);
             }
         }
-        for pause in self.store.provider_pauses().await? {
+        let pauses = self.store.provider_pauses().await?;
+        for pause in &pauses {
             let provider = pause.provider.as_deref().unwrap_or("all");
             add(
                 Matter::ProviderPaused,
@@ -167,7 +165,8 @@ impl Teller {
         for endpoint in self.store.disabled_webhooks().await? {
             add(Matter::WebhookDisabled, endpoint.id.to_string());
         }
-        for brake in self.store.brakes_on(BRAKES_MAX).await? {
+        let brakes = self.store.brakes_on(BRAKES_MAX).await?;
+        for brake in &brakes {
             let subject = format!("{} {}", brake.business, brake.kind.as_str());
             match brake.state {
                 State::Warned => add(Matter::BrakeWarned, subject),
@@ -175,7 +174,46 @@ impl Teller {
                 State::Ok => {}
             }
         }
+        let brakes_held = brakes.iter().any(|brake| brake.state == State::Held);
+        self.queues(&pauses, brakes_held, &mut seen).await?;
         Ok(seen)
+    }
+
+    /// What waits for too long.
+    async fn queues(
+        &self,
+        pauses: &[Pause],
+        brakes_held: bool,
+        seen: &mut Vec<Concern>,
+    ) -> Result<(), Error> {
+        let mut add = |matter, subject: String| seen.push(Concern { matter, subject });
+        let now = self.clock.now();
+        let mut stands = BTreeSet::new();
+        for depth in self.store.depth(JOBS_LOOKED_AT).await? {
+            let age = now.since(depth.oldest_due_at);
+            let queue = format!("{} {}", depth.method.as_str(), depth.priority.as_str());
+            match depth.priority {
+                Priority::High if age > URGENT_AGE => add(Matter::UrgentQueueOld, queue),
+                Priority::Normal if age > NORMAL_AGE => add(Matter::QueueOld, queue),
+                Priority::High | Priority::Normal | Priority::Bulk => {}
+            }
+            // What a brake holds, or an operator paused, is told of as that.
+            let is_held = depth.priority == Priority::Bulk && brakes_held;
+            let mut pauses = pauses.iter().filter(|pause| pause.provider.is_none());
+            let is_paused = pauses.any(|pause| pause.method == depth.method);
+            if age >= NOTHING_FOR && !is_held && !is_paused {
+                stands.insert(depth.method);
+            }
+        }
+        if !stands.is_empty() {
+            for method in self.store.sent_since(now.minus(NOTHING_FOR)).await? {
+                stands.remove(&method);
+            }
+        }
+        for method in stands {
+            add(Matter::NothingSent, method.as_str().to_owned());
+        }
+        Ok(())
     }
 }
 

@@ -216,7 +216,7 @@ fn a_provider_that_does_not_accept_us_or_says_wait_long_rests() {
         after: Some(Duration::from_hours(9)),
         why: why(),
     };
-    for (outcome, rest) in [(broken, 30_000), (full, 3_600_000)] {
+    for (outcome, rest, is_broken) in [(broken, 30_000, true), (full, 3_600_000, false)] {
         let mut stage = Stage::set(&[]);
         stage.call(SES, &outcome);
         assert_eq!(stage.turns(), [Turn::None, ALL]);
@@ -224,10 +224,21 @@ fn a_provider_that_does_not_accept_us_or_says_wait_long_rests() {
         let health = stage.route.health(stage.moment());
         let until = Timestamp::EPOCH.plus(Duration::from_millis(rest));
         assert_eq!(health[SES].rests_until, Some(until));
+        assert_eq!(health[SES].broken, is_broken);
         stage.pass(rest - 1);
         assert_eq!(stage.turns(), [Turn::None, ALL]);
         stage.pass(1);
         assert_eq!(stage.turns(), [Turn::One, ALL]);
+        let health = stage.route.health(stage.moment());
+        assert_eq!(
+            health[SES].broken, is_broken,
+            "nothing shows that it is not"
+        );
+        if is_broken {
+            stage.call(SES, &good());
+            stage.call(SES, &good());
+            assert!(!stage.route.health(stage.moment())[SES].broken);
+        }
     }
 }
 

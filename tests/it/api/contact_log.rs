@@ -141,9 +141,9 @@ async fn a_description_is_changed_with_the_former_kept_and_nothing_is_deleted() 
     let id = entry["id"].as_str().unwrap();
     let path = format!("/v1/contact-log/{id}");
     let ask = async |body: &Json| api.ask("PATCH", &path, Some(&api.key), Some(body)).await;
-    let changed = ask(&json!({"description": "Asked for Tuesday.", "staff_id": "S-7"})).await;
-    assert_eq!(changed.status, 200, "{}", changed.text);
-    assert_eq!(changed.json()["description"], "Asked for Tuesday.");
+    let edited = ask(&json!({"description": "Asked for Tuesday.", "staff_id": "S-7"})).await;
+    assert_eq!(edited.status, 200, "{}", edited.text);
+    assert_eq!(edited.json()["description"], "Asked for Tuesday.");
     assert_eq!(
         ask(&json!({"description": null})).await.json()["description"],
         Json::Null

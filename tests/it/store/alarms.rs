@@ -55,7 +55,7 @@ async fn an_alarm_lasts_while_it_is_raised_again_and_is_over_when_cleared(db: &T
 }
 
 /// So many emails that SES took over.
-async fn taken_over(db: &TestDb, count: usize) -> Vec<NotificationId> {
+pub(super) async fn taken_over(db: &TestDb, count: usize) -> Vec<NotificationId> {
     let mut ids = Vec::new();
     for _ in 0..count {
         ids.extend(enqueued(&db.store, vec![email("C-1")]).await);
@@ -65,7 +65,7 @@ async fn taken_over(db: &TestDb, count: usize) -> Vec<NotificationId> {
     ids
 }
 
-async fn tell(db: &TestDb, id: NotificationId, what: What) {
+pub(super) async fn tell(db: &TestDb, id: NotificationId, what: What) {
     let name = db.clock.new_uuid(db.clock.now()).to_string();
     let happenings = vec![happening(1, db.clock.now(), what)];
     let message = incoming(&name, Some(id), None, happenings);

@@ -38,7 +38,7 @@ async fn count(db: &TestDb, business: &str, at: Timestamp, kind: &str, amount: i
     // Two seconds after the send.
     db.execute(&format!(
         "INSERT INTO flow_increments (id, business_id, at, kind, method, subject, bucket, amount) \
-         VALUES ({id}, '{business}', {at}, '{kind}', 'email', 'ses', 7, {amount})"
+         VALUES ({id}, '{business}', {at}, '{kind}', 'email', 'ses', 23, {amount})"
     ))
     .await;
     while db.store.fold_flow().await.unwrap() {}
@@ -48,6 +48,21 @@ async fn state(db: &TestDb, business: &str) -> State {
     let brakes = db.store.brakes(Some(business)).await.unwrap();
     let mut brakes = brakes.iter().filter(|brake| brake.kind == Kind::Bounce);
     brakes.next().map_or(State::Ok, |brake| brake.state)
+}
+
+pub(super) async fn warn(db: &TestDb) {
+    let now = db.clock.now();
+    count(db, BUSINESS, now, "sent", 100).await;
+    count(db, BUSINESS, now, "bounced_for_good", 6).await;
+    db.store.judge_brakes(&RULES).await.unwrap();
+    assert_eq!(state(db, BUSINESS).await, State::Warned);
+}
+
+pub(super) async fn unwarn(db: &TestDb) {
+    let now = db.pass(Duration::from_hours(5));
+    count(db, BUSINESS, now, "sent", 100).await;
+    db.store.judge_brakes(&RULES).await.unwrap();
+    assert_eq!(state(db, BUSINESS).await, State::Ok);
 }
 
 pub(super) async fn hold(db: &TestDb, business: &str) {
@@ -153,15 +168,8 @@ async fn a_lifted_brake_lets_bulk_go_and_holds_again_only_for_what_is_sent_since
 }
 
 async fn a_warning_ends_by_itself(db: &TestDb) {
-    let now = db.clock.now();
-    count(db, BUSINESS, now, "sent", 100).await;
-    count(db, BUSINESS, now, "bounced_for_good", 6).await;
-    db.store.judge_brakes(&RULES).await.unwrap();
-    assert_eq!(state(db, BUSINESS).await, State::Warned);
-    let now = db.pass(Duration::from_hours(5));
-    count(db, BUSINESS, now, "sent", 100).await;
-    db.store.judge_brakes(&RULES).await.unwrap();
-    assert_eq!(state(db, BUSINESS).await, State::Ok);
+    warn(db).await;
+    unwarn(db).await;
 }
 
 async fn however_many_are_in_trouble_the_last_of_them_is_judged(db: &TestDb) {
@@ -175,7 +183,7 @@ async fn however_many_are_in_trouble_the_last_of_them_is_judged(db: &TestDb) {
     } else {
         at.as_millis().to_string()
     };
-    let row = |n| format!("(3600, 'b{n:04}', {at}, 'bounced_for_good', 'email', 'ses', 7, 1)");
+    let row = |n| format!("(3600, 'b{n:04}', {at}, 'bounced_for_good', 'email', 'ses', 23, 1)");
     let rows: Vec<String> = (0..1_001).map(row).collect();
     db.execute(&format!(
         "INSERT INTO flow_counts (step_seconds, business_id, at, kind, method, subject, bucket, \

@@ -48,7 +48,7 @@ async fn unknown(db: &TestDb, then: Then) -> NotificationId {
     id
 }
 
-async fn held(db: &TestDb) -> NotificationId {
+pub(super) async fn held(db: &TestDb) -> NotificationId {
     unknown(db, Then::Hold).await
 }
 

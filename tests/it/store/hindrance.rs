@@ -52,9 +52,9 @@ async fn what_is_paused_says_by_whom_and_why(db: &TestDb) {
     assert_eq!(hindrance(db, ids[0]).await, None);
 }
 
-async fn where_no_provider_is_well_it_is_said(db: &TestDb) {
-    let ids = enqueued(&db.store, vec![email("C-1")]).await;
-    let mut health = Health {
+/// SES, which rests.
+pub(super) fn rests(db: &TestDb) -> Health {
+    Health {
         worker: "w-1".to_owned(),
         method: Method::Email,
         provider: "ses".to_owned(),
@@ -63,12 +63,18 @@ async fn where_no_provider_is_well_it_is_said(db: &TestDb) {
         state: "open".to_owned(),
         rests_until: None,
         rests_because: None,
+        broken: false,
         taken_per_minute: 0,
         allowed_per_minute: None,
         learnt_per_minute: None,
         error: None,
         seen_at: db.clock.now(),
-    };
+    }
+}
+
+async fn where_no_provider_is_well_it_is_said(db: &TestDb) {
+    let ids = enqueued(&db.store, vec![email("C-1")]).await;
+    let mut health = rests(db);
     db.store.keep_health(&[health.clone()]).await.unwrap();
     assert_eq!(hindrance(db, ids[0]).await, Some(Hindrance::NoProvider));
     let order = Order {

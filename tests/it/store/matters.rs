@@ -158,4 +158,5 @@ pub(super) async fn everything(db: &TestDb) {
     note(db, &[Matter::Buried]).await;
     told(db).await;
     note(db, &[]).await;
+    db.store.sent_since(db.clock.now()).await.unwrap();
 }

@@ -53,6 +53,7 @@ mod steps;
 mod stress;
 mod suppressions;
 mod tags;
+mod told;
 mod tracking;
 mod trouble;
 mod turns;

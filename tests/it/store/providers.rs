@@ -119,6 +119,7 @@ async fn health_is_replaced_and_true_only_for_a_while(db: &TestDb) {
         state: "closed".to_owned(),
         rests_until: None,
         rests_because: None,
+        broken: false,
         taken_per_minute: 2_472,
         allowed_per_minute: None,
         learnt_per_minute: None,

@@ -220,8 +220,15 @@ async fn what_is_not_taken_comes_again_and_the_endpoint_is_switched_off_after_da
 }
 
 async fn an_endpoint_that_is_gone_is_switched_off_at_once(db: &TestDb) {
-    endpoint(db, BUSINESS, &[]).await;
+    switched_off(db).await;
+    db.pass(DAY);
+    assert!(claim(db).await.is_empty());
+}
+
+pub(super) async fn switched_off(db: &TestDb) -> Endpoint {
+    let endpoint = endpoint(db, BUSINESS, &[]).await;
     let id = enqueued(&db.store, vec![email("C-1")]).await[0];
+    send_one(&db.store, db.clock.now(), "p-1").await;
     tell(db, id, 1, delivered()).await;
     let held = claim(db).await;
     let at = db.clock.now();
@@ -230,8 +237,7 @@ async fn an_endpoint_that_is_gone_is_switched_off_at_once(db: &TestDb) {
         ..bad(db)
     };
     assert!(record(db, &held[0], WebhookEnd::Again { at }, &gone).await);
-    db.pass(DAY);
-    assert!(claim(db).await.is_empty());
+    endpoint
 }
 
 /// Copies of the one event that is there, each with an id of its own, dated a minute after another.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use sendtrail::clock::Clock;
-use sendtrail::domain::alarm::Kind;
 use sendtrail::domain::form::Form;
 use sendtrail::domain::method::{Method, Priority};
 use sendtrail::sandbox::Sandbox;
@@ -156,13 +155,6 @@ async fn reports(db: &TestDb, program: &Program) {
     for _ in 0..12 {
         assert_eq!(program.client.post_feedback(forged()).await.0, 403);
     }
-    for kind in [
-        Kind::SubscriptionMissing,
-        Kind::SubscriptionPending,
-        Kind::CertificateUnavailable,
-    ] {
-        db.store.raise(kind, TOPIC).await.unwrap();
-    }
 }
 
 /// What waits for an operator.
@@ -206,6 +198,13 @@ impl Troubled {
             .with("DELIVERY__BREAKER__FAILURES", "1000")
             .with("DELIVERY__BROKEN_PAUSE_MS", "1000")
             .with("PUSH__PROVIDERS", "")
+            .with("FEEDBACK__SNS__TOPICS", &format!("{UNHEARD},{UNCONFIRMED}"))
+            .with(
+                "SNS__ENDPOINT_URL",
+                &format!("http://{}", subscriptions().await),
+            )
+            .with("SNS__ACCESS_KEY_ID", "test")
+            .with("SNS__SECRET_ACCESS_KEY", "test")
             .with("SMS__PROVIDERS", "twilio")
             .with(
                 "TWILIO__ENDPOINT_URL",
@@ -257,6 +256,38 @@ async fn an_hour_ago(db: &TestDb) {
     db.clock.set(Clock::system().now());
 }
 
+/// Topics of a region whose hosts no name server outside knows. Nobody subscribed to the one; nobody
+/// confirmed the subscription to the other.
+const UNHEARD: &str = "arn:aws-iso:sns:us-iso-east-1:123456789012:unheard";
+const UNCONFIRMED: &str = "arn:aws-iso:sns:us-iso-east-1:123456789012:unconfirmed";
+
+/// Answers as SNS when it is asked for the subscriptions to these.
+async fn subscriptions() -> SocketAddr {
+    let answer = async |asked: String| {
+        assert!(asked.contains("ListSubscriptionsByTopic"), "{asked}");
+        let listed = if asked.ends_with("unconfirmed") {
+            "<member><SubscriptionArn>PendingConfirmation</SubscriptionArn><Protocol>https</Protocol>\
+             <Endpoint>https://mail.example.com/webhooks/sns</Endpoint></member>"
+        } else {
+            assert!(asked.ends_with("unheard"), "{asked}");
+            ""
+        };
+        format!(
+            "<ListSubscriptionsByTopicResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
+             <ListSubscriptionsByTopicResult><Subscriptions>{listed}</Subscriptions>\
+             </ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>"
+        )
+    };
+    serve(Router::new().fallback(answer)).await
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
 /// A provider that takes its time to refuse our credentials.
 async fn refuses() -> SocketAddr {
     let answer = async || {
@@ -264,9 +295,5 @@ async fn refuses() -> SocketAddr {
         let body = json!({"code": 20003, "message": "Authenticate", "status": 401}).to_string();
         (StatusCode::UNAUTHORIZED, body)
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+    serve(Router::new().fallback(answer)).await
 }
