@@ -230,7 +230,11 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let store = open(&settings).await?;
             store.migrate().await?;
             store.ready().await?;
-            say("the schema is up to date");
+            say(if store.is_of_a_newer_program().await? {
+                "the schema is newer than this program, which can work with it: nothing was done"
+            } else {
+                "the schema is up to date"
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Check) => {

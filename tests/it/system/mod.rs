@@ -57,6 +57,7 @@ mod traces;
 mod tracking;
 mod twilio;
 mod typed_password;
+mod upgrade;
 mod upkeep;
 mod ways;
 mod webhooks;
