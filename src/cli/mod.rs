@@ -4,6 +4,7 @@ mod backup;
 mod bounce;
 mod brakes;
 mod business;
+mod by;
 mod clients;
 mod demo;
 mod demo_clients;
