@@ -8,6 +8,7 @@ mod by;
 mod clients;
 mod demo;
 mod demo_clients;
+mod demo_samples;
 mod demo_traffic;
 mod doctor;
 mod doctor_aws;

@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod content;
 mod crash;
+mod demo;
 mod doctor;
 mod failover;
 mod failures;
