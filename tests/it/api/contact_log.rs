@@ -157,8 +157,8 @@ async fn a_description_is_changed_with_the_former_kept_and_nothing_is_deleted() 
         Json::Null
     );
     let id = NotificationId::parse(id).unwrap();
-    let changes = api.store.entry_changes("default", id).await.unwrap();
-    let told: Vec<_> = changes.into_iter().map(|it| (it.user, it.edit)).collect();
+    let kept = api.store.entry_changes("default", id).await.unwrap();
+    let told: Vec<_> = kept.into_iter().map(|it| (it.user, it.edit)).collect();
     let edit = |before: &str, after: Option<&str>| Edit::Description {
         before: Some(before.to_owned()),
         after: after.map(ToOwned::to_owned),

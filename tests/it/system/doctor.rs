@@ -28,6 +28,12 @@ async fn the_database_is_looked_at_and_scripts_read_the_same(db: &TestDb) {
         }
     }
     assert_eq!(states["database"].0, "ok", "{states:?}");
+    let theirs = db.store.time_of_server().await.unwrap();
+    assert_eq!(
+        theirs.is_some(),
+        db.is_postgres(),
+        "SQLite has no time of its own"
+    );
     if !db.is_postgres() {
         assert_eq!(for_people.code, Some(0), "{}", for_people.out);
         assert_eq!(states["database journal"].0, "ok");
