@@ -31,6 +31,7 @@ mod observe;
 mod openapi;
 #[cfg(test)]
 mod openapi_tests;
+mod operations;
 mod path;
 mod problem;
 mod providers;
