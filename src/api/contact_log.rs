@@ -27,10 +27,11 @@ use crate::domain::time::Timestamp;
 use crate::store::by_hand::{Contact, Entered};
 use crate::store::changes::{Edit, Edited};
 
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     "date",
     "method",
     "channel",
+    "type",
     "contact_type",
     "staff_id",
     "description",
@@ -89,6 +90,10 @@ fn contact() -> Value {
             },
             "method": {"type": "string", "enum": METHODS},
             "channel": {"type": "string", "enum": CHANNELS, "default": CHANNELS[0]},
+            "type": {
+                "type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX,
+                "description": "What it is called; by its method when absent, such as Phone call.",
+            },
             "contact_type": {
                 "type": "string", "minLength": 1, "maxLength": NAME_LENGTH_MAX,
                 "description": "A new one is made on the spot.",
@@ -209,6 +214,7 @@ struct Asked {
     date: Option<Timestamp>,
     method: Method,
     channel: Channel,
+    type_name: Option<String>,
     contact_type: String,
     staff_id: Option<String>,
     description: Option<String>,
@@ -225,6 +231,7 @@ impl Asked {
                 let date = time(&mut fields, "date", now, by_hand::check_date);
                 let method = fields.word("method", Method::parse, &METHODS);
                 let channel = fields.word("channel", Channel::parse, &CHANNELS);
+                let type_name = fields.line("type", NAME_LENGTH_MAX);
                 let contact_type = fields.line("contact_type", NAME_LENGTH_MAX);
                 let staff_id = fields.id("staff_id", ID_LENGTH_MAX);
                 let description = fields.text("description", DESCRIPTION_LENGTH_MAX);
@@ -235,6 +242,7 @@ impl Asked {
                     date,
                     method: method?,
                     channel: channel.unwrap_or(Channel::Outbound),
+                    type_name,
                     contact_type: contact_type?,
                     staff_id,
                     description,
@@ -252,6 +260,7 @@ impl Asked {
             date: self.date,
             method: self.method,
             channel: self.channel,
+            type_name: self.type_name.as_deref(),
             contact_type: &self.contact_type,
             staff_id: self.staff_id.as_deref(),
             description: self.description.as_deref(),

@@ -177,7 +177,7 @@ pub(super) async fn resend(
     let found = prospect(store, business, filter, 0).await?;
     drop(turn);
     if wanted.dry_run {
-        return Ok(Json(preview(&causes, &found)).into_response());
+        return Ok(Json(preview(&causes, &found, true)).into_response());
     }
     let by = caller.as_author();
     let order = Order {
@@ -214,9 +214,28 @@ fn before(run: Run, wanted: &Wanted) -> Result<Response, Problem> {
     Ok(Json(RunJson::of(run)).into_response())
 }
 
-fn preview(causes: &[Uuid], found: &Prospect) -> PreviewJson {
+/// A preview as this path answers it, for the command line.
+pub fn preview_json(causes: &[Uuid], found: &Prospect, dry_run: bool) -> Value {
+    written(&preview(causes, found, dry_run))
+}
+
+/// A run as this path answers it, for the command line.
+pub fn run_json(run: Run) -> Value {
+    written(&RunJson::of(run))
+}
+
+/// What was put aside, as this path answers it, for the command line.
+pub fn dismissed_json(causes: &[Uuid], by: &str) -> Value {
+    written(&Dismissed::of(causes, by.to_owned()))
+}
+
+fn written(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("plain values can be written")
+}
+
+fn preview(causes: &[Uuid], found: &Prospect, dry_run: bool) -> PreviewJson {
     PreviewJson {
-        dry_run: true,
+        dry_run,
         causes: causes.iter().map(Uuid::to_string).collect(),
         matching: found.matching,
         more: found.more,
@@ -293,6 +312,13 @@ pub(super) struct Dismissed {
     by: String,
 }
 
+impl Dismissed {
+    fn of(causes: &[Uuid], by: String) -> Self {
+        let dismissed = causes.iter().map(Uuid::to_string).collect();
+        Self { dismissed, by }
+    }
+}
+
 /// Puts causes aside, with a note for the record, until they are seen again.
 #[utoipa::path(
     post, path = "/v1/failures/dismiss", tag = "failures", request_body = DismissBody,
@@ -324,10 +350,7 @@ pub(super) async fn dismiss(
     failure_filter::are_own(store, business, &causes, "/causes").await?;
     let by = caller.as_author();
     let dismissed = store.dismiss_causes(business, &causes, &by, &note).await?;
-    Ok(Json(Dismissed {
-        dismissed: dismissed.iter().map(Uuid::to_string).collect(),
-        by,
-    }))
+    Ok(Json(Dismissed::of(&dismissed, by)))
 }
 
 /// The body of an order to send failures again; read here.

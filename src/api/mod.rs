@@ -31,6 +31,7 @@ mod observe;
 mod openapi;
 #[cfg(test)]
 mod openapi_tests;
+mod operations;
 mod path;
 mod problem;
 mod providers;
@@ -60,6 +61,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use client_export::ClientExport;
 pub use erasures::REASON_LENGTH_MAX;
+pub use failure_actions::{dismissed_json, preview_json, run_json};
 pub use failures::cause_json;
 pub use history::filter_of;
 pub use observe::{REQUEST_ID, named};

@@ -18,8 +18,8 @@ use super::problem::Document;
 use super::{
     account_list, brakes, business, client_export, client_list, clients, contact_log, content,
     decide, erasures, examples, failure_actions, failures, feedback, files, history, intake,
-    notifications, providers, reports, resend, schemas, stats, suppression_list, suppressions,
-    tasks, templates, webhooks,
+    notifications, operations, providers, reports, resend, schemas, stats, suppression_list,
+    suppressions, tasks, templates, webhooks,
 };
 
 /// This document.
@@ -102,6 +102,11 @@ pub(super) async fn document() -> Response {
         webhooks::rotate,
         webhooks::enable,
         webhooks::replay,
+        operations::sns,
+        operations::twilio,
+        operations::healthz,
+        operations::readyz,
+        operations::metrics,
         document,
     ),
     components(schemas(Document))

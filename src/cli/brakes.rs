@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 use serde_json::{Value as Json, json};
 
+use super::by::By;
 use super::providers::check_line;
 use super::say;
 use crate::app;
@@ -34,9 +35,11 @@ pub(super) enum BrakesCommand {
         /// Kept on record.
         #[arg(long)]
         reason: String,
-        /// Who lifts it.
-        #[arg(long, default_value = "an operator")]
-        by: String,
+        #[command(flatten)]
+        by: By,
+        /// One JSON object, as `POST /v1/brakes/{kind}/lift` answers, and who lifted it.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -51,9 +54,10 @@ pub(super) async fn run(settings: &Settings, command: BrakesCommand) -> anyhow::
             kind,
             reason,
             by,
+            json,
         } => {
             check_line("--reason", &reason)?;
-            check_line("--by", &by)?;
+            let by = by.name()?;
             known(&store, &business).await?;
             let Some(kind) = Kind::parse(&kind) else {
                 bail!("--kind: {kind:?} must be one of: bounce, complaint");
@@ -61,14 +65,18 @@ pub(super) async fn run(settings: &Settings, command: BrakesCommand) -> anyhow::
             let lifted = Lifted {
                 business: &business,
                 kind,
-                by: by.trim(),
+                by: &by,
                 reason: reason.trim(),
             };
             ensure!(
                 store.lift_brake(lifted).await?,
                 "it is not held; see `sendtrail brakes list`"
             );
-            say("lifted");
+            if json {
+                say(json!({"kind": kind.as_str(), "changed": true, "by": by}));
+            } else {
+                say("lifted");
+            }
         }
     }
     store.close().await;

@@ -32,6 +32,9 @@ pub(super) struct Finding {
     pub(super) unseen: Option<String>,
 }
 
+/// The machine's, as SES and the database see it.
+pub(super) const CLOCK: &str = "clock";
+
 pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<ExitCode> {
     let mut findings = vec![Finding::new("settings", None)];
     let store = match is_there(settings) {
@@ -49,7 +52,17 @@ pub(super) async fn run(settings: &Settings, command: Doctor) -> anyhow::Result<
     findings.extend(queues(settings).await);
     findings.extend(sign_on(settings).await);
     findings.extend(doctor_database::condition(store.as_ref()).await);
-    findings.extend(doctor_aws::ses(settings).await);
+    let mut ses = doctor_aws::ses(settings, store.as_ref()).await;
+    // SES has told the time, or another must.
+    if !ses
+        .iter()
+        .any(|look| look.what == CLOCK && look.unseen.is_none())
+        && let Some(clock) = doctor_database::clock(store.as_ref()).await
+    {
+        ses.retain(|look| look.what != CLOCK);
+        ses.push(clock);
+    }
+    findings.extend(ses);
     let troubles = findings
         .iter()
         .filter(|finding| finding.trouble.is_some())

@@ -1,8 +1,11 @@
 //! The part of `sendtrail doctor` that looks at how the database is set.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::doctor::Finding;
+use super::doctor::{CLOCK, Finding};
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::condition::{Condition, PostgresSettings};
 
@@ -22,6 +25,26 @@ const OVER_A_NETWORK: [&str; 10] = [
     "fuse.sshfs",
     "fuse.glusterfs",
 ];
+
+/// As far off the clock of AWS may be found (`transport::ses_condition`).
+const SKEW_MAX: Duration = Duration::from_mins(1);
+
+/// Whether this machine and that of PostgreSQL have the same time; SQLite's is this one's.
+pub(super) async fn clock(store: Option<&Store>) -> Option<Finding> {
+    let theirs = store?.time_of_server().await.ok()??;
+    Some(Finding::new(CLOCK, skew(Clock::system().now(), theirs)))
+}
+
+fn skew(ours: Timestamp, theirs: Timestamp) -> Option<String> {
+    let off = ours.since(theirs).max(theirs.since(ours));
+    (off > SKEW_MAX).then(|| {
+        format!(
+            "it is {} seconds off the clock of the database, and one of them is wrong: run an NTP client \
+             (chrony, systemd-timesyncd) on both",
+            off.as_secs()
+        )
+    })
+}
 
 pub(super) async fn condition(store: Option<&Store>) -> Vec<Finding> {
     let Some(store) = store else {
@@ -104,6 +127,20 @@ fn network_mount<'a>(mounts: &'a str, file: &Path) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_minute_off_the_database_is_named_either_way() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let ours = at("2027-01-01T12:00:00Z");
+        assert_eq!(skew(ours, at("2027-01-01T12:01:00Z")), None);
+        for theirs in ["2027-01-01T12:01:30Z", "2027-01-01T11:58:30Z"] {
+            let said = skew(ours, at(theirs)).unwrap();
+            assert!(
+                said.contains("90 seconds off") && said.contains("NTP"),
+                "{said}"
+            );
+        }
+    }
 
     #[test]
     fn a_file_on_a_network_is_noticed_by_its_innermost_mount() {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use uuid::Uuid;
 
+use super::by::By;
 use super::providers::check_line_of;
 use super::{failures_resend, say, tell};
-use crate::api::cause_json;
+use crate::api::{cause_json, dismissed_json, run_json};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -36,6 +37,11 @@ enum FailuresCommand {
         run: Uuid,
         #[arg(long, default_value = "default")]
         business: String,
+        #[command(flatten)]
+        by: By,
+        /// The run as one JSON object, as `POST /v1/failures/resend/{id}/stop` answers.
+        #[arg(long)]
+        json: bool,
     },
     /// Put a cause aside until it is seen again.
     Dismiss {
@@ -45,6 +51,11 @@ enum FailuresCommand {
         note: String,
         #[arg(long, default_value = "default")]
         business: String,
+        #[command(flatten)]
+        by: By,
+        /// One JSON object, as `POST /v1/failures/dismiss` answers.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -87,34 +98,60 @@ pub(super) async fn run(settings: &Settings, asked: Failures) -> anyhow::Result<
         Some(FailuresCommand::Resend(resend)) => {
             Box::pin(failures_resend::run(&store, &clock, resend)).await?
         }
-        Some(FailuresCommand::Stop { run, business }) => {
-            let known = store.resend_run(&business, run).await?;
-            known.with_context(|| format!("the business has no run {run}"))?;
-            let by = failures_resend::BY;
-            let stopped = store.stop_resend_run(&business, run, by).await?;
-            say(if stopped {
-                "stops after the batch that is under way"
-            } else {
-                "it was at its end, or stops already"
-            });
+        Some(FailuresCommand::Stop {
+            run,
+            business,
+            by,
+            json,
+        }) => {
+            stop(&store, &business, run, &by.name()?, json).await?;
             ExitCode::SUCCESS
         }
         Some(FailuresCommand::Dismiss {
             cause,
             note,
             business,
+            by,
+            json,
         }) => {
-            let note = note.trim();
+            let (by, note) = (by.name()?, note.trim());
             check_line_of(NOTE_MAX, "--note", note)?;
-            let by = failures_resend::BY;
-            let dismissed = store.dismiss_causes(&business, &[cause], by, note).await?;
+            let dismissed = store.dismiss_causes(&business, &[cause], &by, note).await?;
             ensure!(!dismissed.is_empty(), no_such(cause));
-            say("dismissed until it is seen again");
+            if json {
+                say(dismissed_json(&dismissed, &by));
+            } else {
+                say("dismissed until it is seen again");
+            }
             ExitCode::SUCCESS
         }
     };
     store.close().await;
     Ok(code)
+}
+
+async fn stop(
+    store: &Store,
+    business: &str,
+    id: Uuid,
+    by: &str,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let no_such = || format!("the business has no run {id}");
+    let known = store.resend_run(business, id).await?;
+    known.with_context(no_such)?;
+    let stopped = store.stop_resend_run(business, id, by).await?;
+    if as_json {
+        let run = store.resend_run(business, id).await?;
+        say(run_json(run.with_context(no_such)?));
+    } else {
+        say(if stopped {
+            "stops after the batch that is under way"
+        } else {
+            "it was at its end, or stops already"
+        });
+    }
+    Ok(())
 }
 
 pub(super) fn no_such(cause: Uuid) -> String {

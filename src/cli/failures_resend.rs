@@ -6,10 +6,12 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use uuid::Uuid;
 
+use super::by::By;
 use super::failures::no_such;
 use super::progress::{INTERRUPTED, bar, listen};
 use super::{say, tell};
 use crate::api::fates::prospect;
+use crate::api::{preview_json, run_json};
 use crate::app::Resending;
 use crate::clock::Clock;
 use crate::domain::order::Order;
@@ -18,8 +20,6 @@ use crate::store::Store;
 use crate::store::history::Filter;
 use crate::store::resend_runs::{NO_ACCOUNT, NewRun, Run};
 
-/// Who did it, as people read on record.
-pub(super) const BY: &str = "command line";
 /// Marks that are set together.
 const MARKED: usize = 500;
 
@@ -34,31 +34,36 @@ pub(super) struct Resend {
     #[arg(long)]
     dry_run: bool,
     /// Go on with a run that was begun before.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["cause", "dry_run"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["cause", "dry_run", "by"])]
     run: Option<Uuid>,
+    #[command(flatten)]
+    by: By,
+    /// The run, or what it would do, as one JSON object, as `POST /v1/failures/resend` answers.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(store: &Store, clock: &Clock, asked: Resend) -> anyhow::Result<ExitCode> {
     let business = asked.business.as_str();
     let id = match (asked.run, asked.cause) {
         (Some(run), _) => run,
-        (None, Some(cause)) => match begin(store, clock, business, cause, asked.dry_run).await? {
+        (None, Some(cause)) => match begin(store, clock, cause, &asked).await? {
             Some(run) => run,
             None => return Ok(ExitCode::SUCCESS),
         },
         (None, None) => anyhow::bail!("name a cause, or a run with --run"),
     };
-    work(store, business, id).await
+    work(store, business, id, asked.json).await
 }
 
 /// Tells what would be sent and begins a run; none where nothing is to be sent.
 async fn begin(
     store: &Store,
     clock: &Clock,
-    business: &str,
     cause: Uuid,
-    dry_run: bool,
+    asked: &Resend,
 ) -> anyhow::Result<Option<Uuid>> {
+    let (business, by) = (asked.business.as_str(), asked.by.name()?);
     let known = store.cause(business, cause).await?;
     known.with_context(|| no_such(cause))?;
     let filter = Filter {
@@ -73,18 +78,19 @@ async fn begin(
          {} suppressed, {} that cannot be sent again",
         found.matching, found.resendable, found.again, found.suppressed, found.not_resendable
     ));
-    if dry_run {
-        return Ok(None);
-    }
-    if found.resendable == 0 {
-        say("there is nothing to send again");
+    if asked.dry_run || found.resendable == 0 {
+        if asked.json {
+            say(preview_json(&[cause], &found, asked.dry_run));
+        } else if !asked.dry_run {
+            say("there is nothing to send again");
+        }
         return Ok(None);
     }
     let id = clock.new_uuid(clock.now());
     let order = Order {
         query: format!("cause={cause}"),
         sight: Sight::All,
-        by: Some(BY.to_owned()),
+        by: Some(by.clone()),
     };
     let new = NewRun {
         id,
@@ -94,14 +100,14 @@ async fn begin(
         filter: order.to_json(),
         total: found.matching,
         causes: &[cause],
-        by: BY,
+        by: &by,
     };
     store.begin_resend_run(new).await?;
     Ok(Some(id))
 }
 
 /// Works at a run to its end, beside others that may.
-async fn work(store: &Store, business: &str, id: Uuid) -> anyhow::Result<ExitCode> {
+async fn work(store: &Store, business: &str, id: Uuid, as_json: bool) -> anyhow::Result<ExitCode> {
     let told = listen();
     let resending = Resending::of(store);
     let mut shown: Option<ProgressBar> = None;
@@ -117,7 +123,11 @@ async fn work(store: &Store, business: &str, id: Uuid) -> anyhow::Result<ExitCod
         if run.finished_at.is_some() {
             bar.finish_and_clear();
             while store.mark_resent(MARKED).await? >= MARKED {}
-            say(end(&run));
+            if as_json {
+                say(run_json(run));
+            } else {
+                say(end(&run));
+            }
             return Ok(ExitCode::SUCCESS);
         }
         if told.is_cancelled() {
@@ -128,6 +138,9 @@ async fn work(store: &Store, business: &str, id: Uuid) -> anyhow::Result<ExitCod
                  failures stop {id} --business {business}.",
                 run.total
             ));
+            if as_json {
+                say(run_json(run));
+            }
             return Ok(ExitCode::from(INTERRUPTED));
         }
     }

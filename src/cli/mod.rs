@@ -4,9 +4,11 @@ mod backup;
 mod bounce;
 mod brakes;
 mod business;
+mod by;
 mod clients;
 mod demo;
 mod demo_clients;
+mod demo_samples;
 mod demo_traffic;
 mod doctor;
 mod doctor_aws;
@@ -230,7 +232,11 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let store = open(&settings).await?;
             store.migrate().await?;
             store.ready().await?;
-            say("the schema is up to date");
+            say(if store.is_of_a_newer_program().await? {
+                "the schema is newer than this program, which can work with it: nothing was done"
+            } else {
+                "the schema is up to date"
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(ConfigCommand::Check) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::method::Method;
 use super::time::Timestamp;
 
 /// A page of text, so that a note of a long talk fits.
@@ -16,6 +17,18 @@ pub const EARLIEST: Timestamp = Timestamp::of_millis(631_152_000_000);
 pub const AHEAD_MAX: Duration = Duration::from_hours(24);
 /// Nobody plans further, and a mistyped year would never come up.
 pub const DUE_AHEAD_MAX: Duration = Duration::from_hours(24 * 366 * 10);
+
+/// What a contact is called that was entered without a name of its own.
+pub const fn name_of(method: Method) -> &'static str {
+    match method {
+        Method::Email => "Email",
+        Method::Sms => "SMS",
+        Method::Push => "Push message",
+        Method::InPerson => "Visit",
+        Method::Mail => "Letter",
+        Method::Phone => "Phone call",
+    }
+}
 
 /// What is due within it is soon: a day, whose end each viewer's zone would put elsewhere.
 pub const DUE_SOON: Duration = Duration::from_hours(24);

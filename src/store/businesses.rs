@@ -68,6 +68,23 @@ impl Store {
         }))
     }
 
+    /// The businesses that write from a mailbox of their own, with it; by id.
+    pub async fn own_senders(&self, at_most: usize) -> Result<Vec<(String, Mailbox)>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT id, email_from FROM businesses WHERE email_from IS NOT NULL ORDER BY id LIMIT ",
+        )
+        .bind(i64::try_from(at_most).unwrap_or(i64::MAX));
+        let rows = tx.all(stmt).await?;
+        let mut senders = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(sender) = mailbox(row, "email_from")? {
+                senders.push((row.text("id")?, sender));
+            }
+        }
+        Ok(senders)
+    }
+
     /// From now on the business writes as this, and asks for this; what is enqueued already keeps who it
     /// is from. `false` when there is no such business.
     pub async fn change_business(&self, business: &str, change: &Change) -> Result<bool, Error> {

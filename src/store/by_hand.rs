@@ -7,6 +7,7 @@ use super::db::Tx;
 use super::stmt::{sql, storable};
 use super::tasks::{self, FollowUp};
 use super::{Error, Store, choices};
+use crate::domain::by_hand::name_of;
 use crate::domain::event_key;
 use crate::domain::id::NotificationId;
 use crate::domain::method::{Channel, Method, Priority};
@@ -22,6 +23,8 @@ pub struct Contact<'a> {
     pub date: Option<Timestamp>,
     pub method: Method,
     pub channel: Channel,
+    /// What it is called; by its method when absent.
+    pub type_name: Option<&'a str>,
     /// One of the business's; a new one is made on the spot.
     pub contact_type: &'a str,
     /// Who made the contact; none: No Staff.
@@ -64,7 +67,7 @@ impl Contact<'_> {
         let due = task.map_or(String::new(), |task| task.due_at.as_millis().to_string());
         let task = task.map(|task| [task.assignee, task.title, task.description.unwrap_or("")]);
         let [assignee, title, more] = task.unwrap_or_default();
-        let parts = [
+        let mut parts = vec![
             "contact by hand",
             self.client_id,
             &date,
@@ -78,6 +81,7 @@ impl Contact<'_> {
             title,
             more,
         ];
+        parts.extend(self.type_name);
         event_key::of(&parts).0
     }
 }
@@ -253,8 +257,9 @@ async fn write(
     .bind(new.method.as_str())
     .push(", ")
     .bind(new.channel.as_str())
-    // It is no notification, which would have a name.
-    .push(", '', ")
+    .push(", ")
+    .bind(new.type_name.unwrap_or(name_of(new.method)))
+    .push(", ")
     .bind(new.contact_type)
     .push(", ")
     .bind(new.staff_id.map(|id| storable(id.to_owned())))

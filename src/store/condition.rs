@@ -3,6 +3,7 @@
 use super::db::{Pools, Tx};
 use super::stmt::sql;
 use super::{Error, Store};
+use crate::domain::time::Timestamp;
 
 /// What `doctor` looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,16 @@ pub struct PostgresSettings {
 }
 
 impl Store {
+    /// The time that the database's own machine has; none: it is this one.
+    pub async fn time_of_server(&self) -> Result<Option<Timestamp>, Error> {
+        if let Pools::Sqlite { .. } = self.db.pools {
+            return Ok(None);
+        }
+        let mut tx = self.db.read().await?;
+        let row = tx.optional(sql("SELECT clock_timestamp() AS at")).await?;
+        row.map(|row| row.time("at")).transpose()
+    }
+
     pub async fn condition(&self) -> Result<Condition, Error> {
         let mut tx = self.db.read().await?;
         match self.db.pools {

@@ -8,6 +8,7 @@ use super::hindrance::{self, Hindrance};
 use super::row::Row;
 use super::stmt::{Rows, sql};
 use super::{Error, Store, facts, feedback, tags};
+use crate::domain::by_hand::name_of;
 use crate::domain::event::Event;
 use crate::domain::facts::Facts;
 use crate::domain::id::NotificationId;
@@ -306,6 +307,13 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         Some(_) => return Err(Error::corrupt("metadata", "not an object")),
         None => None,
     };
+    let method = row.word("method", Method::parse)?;
+    let manual = row.bool("manual")?;
+    let mut type_name = row.text("type")?;
+    if manual && type_name.is_empty() {
+        // As it was entered before such contacts had names.
+        name_of(method).clone_into(&mut type_name);
+    }
     Ok(Entry {
         id: NotificationId::new(row.id("id")?),
         client_id: row.text("client_id")?,
@@ -313,8 +321,8 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         date: row.time("date")?,
         user: row.text("user_name")?,
         staff_id: row.opt_text("staff_id")?,
-        method: row.word("method", Method::parse)?,
-        type_name: row.text("type")?,
+        method,
+        type_name,
         contact_type: row.text("contact_type")?,
         channel: row.word("channel", Channel::parse)?,
         priority: row.word("priority", Priority::parse)?,
@@ -326,7 +334,7 @@ fn entry(row: &Row) -> Result<Entry, Error> {
         send_at: row.opt_time("send_at")?,
         expires_at: row.opt_time("expires_at")?,
         metadata,
-        manual: row.bool("manual")?,
+        manual,
         sender: row.opt_text("sender")?,
         reply_to: mailbox(row, "reply_to")?,
         template: template(row)?,

@@ -3,6 +3,7 @@
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
+use tracing::warn;
 
 use super::Error;
 use super::db::{Db, Pools, in_time};
@@ -46,6 +47,7 @@ const MIGRATIONS: &[Pair] = &[
     migration!(20, "0020_keeping"),
     migration!(21, "0021_clicks"),
     migration!(22, "0022_signals"),
+    migration!(23, "0023_floor"),
 ];
 
 /// How long a step waits for a table that a transaction holds: whoever comes after a step that waits, waits
@@ -55,26 +57,39 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout = '3s'";
 const LOCKED: &str = "55P03";
 
 /// Several processes may do this at once: PostgreSQL's runs under an advisory lock, SQLite's in one
-/// transaction that holds the write lock from its start.
+/// transaction that holds the write lock from its start. A schema that is newer than this program, and that
+/// it can work with, stays as it is.
 pub(super) async fn run(db: &Db) -> Result<(), Error> {
-    match &db.pools {
+    let done = match &db.pools {
         Pools::Sqlite { writer, .. } => {
             let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-            let migrator = migrator(|m| m.2);
-            migrator.run(&mut *tx).await.map_err(failed)?;
-            tx.commit().await?;
+            let done = migrator(|m| m.2).run(&mut *tx).await;
+            if done.is_ok() {
+                tx.commit().await?;
+            }
+            done
         }
         Pools::Postgres(pool) => {
             // On a connection of its own: a step may take longer than a statement may elsewhere.
             let options = pool.connect_options();
             let options = (*options).clone().options([("statement_timeout", "0")]);
             let mut connection = in_time(PgConnection::connect_with(&options)).await?;
-            let result = migrate(&mut connection).await;
+            let done = migrate(&mut connection).await;
             connection.close().await?;
-            result.map_err(failed)?;
+            done
         }
+    };
+    match done {
+        // Found before the first step: applied by a program that knows more steps than this one.
+        Err(MigrateError::VersionMissing(found)) => {
+            if is_newer_and_fit(db).await? {
+                Ok(())
+            } else {
+                Err(newer(found))
+            }
+        }
+        other => other.map_err(failed),
     }
-    Ok(())
 }
 
 /// Another process that migrates is waited for as long as it takes; a transaction that holds a table is not.
@@ -102,9 +117,6 @@ fn failed(error: MigrateError) -> Error {
     }
     if let MigrateError::Execute(source) = error {
         Error::from(source)
-    } else if let MigrateError::VersionMissing(found) = error {
-        // Applied by a program that knows more steps than this one.
-        newer(found)
     } else {
         Error::Schema(format!(
             "the schema could not be brought up to date: {error}"
@@ -119,7 +131,8 @@ fn newest() -> i64 {
 fn newer(found: i64) -> Error {
     let known = newest();
     Error::Schema(format!(
-        "the schema is at version {found}, newer than this program's {known}: use the newer program"
+        "the schema is at version {found}, newer than this program's {known}, and has no more what this \
+         program uses: use the newer program"
     ))
 }
 
@@ -140,13 +153,36 @@ fn migrator(text: impl Fn(&Pair) -> &'static str) -> Migrator {
     Migrator::with_migrations(migrations)
 }
 
-/// The newest version that was applied is the newest that this program knows.
+/// The newest version that was applied is the newest that this program knows, or a later one that it can
+/// work with.
 pub(super) async fn check(db: &Db) -> Result<(), Error> {
     let found = applied(db).await?;
     if found > newest() {
-        return Err(newer(found));
+        if !is_newer_and_fit(db).await? {
+            return Err(newer(found));
+        }
+        warn!(
+            schema = found,
+            known = newest(),
+            "the schema is newer than this program, which works with it for the time of a deploy: \
+             replace the program by the newer one"
+        );
     }
     check_at_least(db).await
+}
+
+/// A later program brought the schema on, and left what this one uses.
+pub(super) async fn is_newer_and_fit(db: &Db) -> Result<bool, Error> {
+    if applied(db).await? <= newest() {
+        return Ok(false);
+    }
+    let mut tx = db.read().await?;
+    let floor = tx
+        .optional(sql("SELECT MAX(oldest) AS oldest FROM schema_floor"))
+        .await?;
+    let floor = floor.map(|row| row.opt_int("oldest")).transpose()?;
+    // Without one nobody knows.
+    Ok(floor.flatten().is_some_and(|oldest| oldest <= newest()))
 }
 
 /// It is that or a newer one.

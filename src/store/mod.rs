@@ -180,7 +180,7 @@ impl Store {
         migrate::run(&self.db).await
     }
 
-    /// The database answers and its schema is this program's.
+    /// The database answers and its schema is this program's, or a newer one that it can work with.
     pub async fn ready(&self) -> Result<(), Error> {
         migrate::check(&self.db).await
     }
@@ -189,6 +189,11 @@ impl Store {
     /// for the time of one deploy the old one works on it (docs/running.md).
     pub async fn still_ready(&self) -> Result<(), Error> {
         migrate::check_at_least(&self.db).await
+    }
+
+    /// A newer program brought the schema on, and this one can work with it.
+    pub async fn is_of_a_newer_program(&self) -> Result<bool, Error> {
+        migrate::is_newer_and_fit(&self.db).await
     }
 
     /// Enqueues the notifications of one request: all or none of them. Concurrent calls share a

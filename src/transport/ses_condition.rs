@@ -1,6 +1,7 @@
 //! What an SES account needs beside keys that work, so that messages go and their feedback comes: looked
 //! at by `doctor`, each with how to mend it. Reads only.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,8 +39,12 @@ pub struct Wanted<'a> {
     pub settings: &'a SesSettings,
     /// The address that messages are from.
     pub sender: &'a str,
+    /// Businesses that write from an address of their own, with it.
+    pub senders: &'a [(String, String)],
     /// ARNs of the topics that may report to us.
     pub topics: &'a [String],
+    /// Feedback is read from queues, the only way by which events of `EventBridge` come.
+    pub queues: bool,
     pub now: fn() -> Timestamp,
 }
 
@@ -64,7 +69,7 @@ pub async fn look(wanted: Wanted<'_>) -> Vec<Look> {
         // The rest would wait for the same nothing.
         return looks;
     }
-    looks.push(identity(&client, wanted.sender).await);
+    looks.extend(identities(&client, &wanted).await);
     if let Some(set) = &wanted.settings.configuration_set {
         looks.push(events(&client, set, &wanted).await);
     } else {
@@ -128,16 +133,34 @@ async fn account(client: &Client, now: fn() -> Timestamp) -> (Vec<Look>, bool) {
     (looks, answers)
 }
 
+/// Of each sender; an address that several write from is asked for once.
+async fn identities(client: &Client, wanted: &Wanted<'_>) -> Vec<Look> {
+    let (mut looks, mut known) = (Vec::new(), HashMap::new());
+    let own = wanted.senders.iter();
+    let own = own.map(|(business, sender)| (format!("SES identity of {business}"), &**sender));
+    for (what, sender) in [("SES identity".to_owned(), wanted.sender)]
+        .into_iter()
+        .chain(own)
+    {
+        let found = match known.get(sender) {
+            Some(found) => Found::clone(found),
+            None => identity(client, sender).await,
+        };
+        known.insert(sender, found.clone());
+        looks.push(Look::new(what, found));
+    }
+    looks
+}
+
 /// The address itself, or else its domain, is verified.
-async fn identity(client: &Client, sender: &str) -> Look {
-    let what = "SES identity".to_owned();
+async fn identity(client: &Client, sender: &str) -> Found {
     let domain = sender.rsplit_once('@').map_or(sender, |(_, domain)| domain);
     let mut last = Found::Well;
     for identity in [sender, domain] {
         let call = client.get_email_identity().email_identity(identity);
         last = match call.send().await {
             Ok(found) if found.verified_for_sending_status() => {
-                return Look::new(what, Found::Well);
+                return Found::Well;
             }
             Ok(_) => Found::Trouble(format!(
                 "{identity} is not verified yet: publish the DNS records that SES shows for it, or follow \
@@ -153,7 +176,7 @@ async fn identity(client: &Client, sender: &str) -> Look {
              create-email-identity --email-identity {domain}"
         ));
     }
-    Look::new(what, last)
+    last
 }
 
 /// The configuration set reports what we use to a topic that we believe.
@@ -175,12 +198,23 @@ async fn events(client: &Client, set: &str, wanted: &Wanted<'_>) -> Look {
 
 fn judge(destinations: &[EventDestination], set: &str, wanted: &Wanted<'_>) -> Found {
     // By a queue of EventBridge no topic is needed.
+    let by_bridge = |destination: &EventDestination| {
+        destination.enabled() && destination.event_bridge_destination().is_some()
+    };
     let reports = |destination: &&EventDestination| {
         let topic = destination.sns_destination().map(SnsDestination::topic_arn);
         let believed = topic.is_some_and(|topic| wanted.topics.iter().any(|known| known == topic));
-        destination.enabled() && (believed || destination.event_bridge_destination().is_some())
+        (destination.enabled() && believed) || (wanted.queues && by_bridge(destination))
     };
     let reporting: Vec<&EventDestination> = destinations.iter().filter(reports).collect();
+    if reporting.is_empty() && destinations.iter().any(by_bridge) {
+        return Found::Trouble(
+            "it reports to EventBridge, and nothing of that can arrive, because no queue is read: have a \
+             rule of EventBridge put the events of source aws.ses into an SQS queue, and set \
+             feedback.sqs.queues to its address (docs/aws.md)"
+                .to_owned(),
+        );
+    }
     if reporting.is_empty() {
         let foreign = destinations
             .iter()
@@ -281,6 +315,8 @@ impl Intercept for Date {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sesv2::types::EventBridgeDestination;
+
     use super::*;
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:events";
@@ -295,6 +331,47 @@ mod tests {
         destination.build().expect("all of it is given")
     }
 
+    fn by_event_bridge() -> EventDestination {
+        let bus = "arn:aws:events:eu-west-1:123456789012:event-bus/default";
+        let bus = EventBridgeDestination::builder().event_bus_arn(bus).build();
+        let destination = EventDestination::builder()
+            .name("bus")
+            .enabled(true)
+            .set_matching_event_types(Some(EVENTS.to_vec()))
+            .event_bridge_destination(bus.expect("all of it is given"));
+        destination.build().expect("all of it is given")
+    }
+
+    #[test]
+    fn what_event_bridge_reports_arrives_only_where_a_queue_is_read() {
+        let settings = SesSettings {
+            track_opens: false,
+            ..SesSettings::default()
+        };
+        let topics = [TOPIC.to_owned()];
+        let judged = |destinations: &[EventDestination], queues| {
+            let wanted = Wanted {
+                settings: &settings,
+                sender: "a@example.com",
+                senders: &[],
+                topics: &topics,
+                queues,
+                now: || Timestamp::EPOCH,
+            };
+            judge(destinations, "sendtrail", &wanted)
+        };
+        assert_eq!(judged(&[by_event_bridge()], true), Found::Well);
+        let Found::Trouble(said) = judged(&[by_event_bridge()], false) else {
+            panic!("nothing can arrive");
+        };
+        assert!(said.contains("set feedback.sqs.queues"), "{said}");
+        // A topic that is believed does without.
+        let both = [by_event_bridge(), destination(true, &EVENTS)];
+        assert_eq!(judged(&both, false), Found::Well);
+        let both = [by_event_bridge(), destination(true, &EVENTS[1..])];
+        assert!(matches!(judged(&both, false), Found::Trouble(said) if said.contains("DELIVERY")));
+    }
+
     fn judged(destinations: &[EventDestination], topics: &[String], track_opens: bool) -> Found {
         let settings = SesSettings {
             track_opens,
@@ -303,7 +380,9 @@ mod tests {
         let wanted = Wanted {
             settings: &settings,
             sender: "a@example.com",
+            senders: &[],
             topics,
+            queues: false,
             now: || Timestamp::EPOCH,
         };
         judge(destinations, "sendtrail", &wanted)

@@ -210,7 +210,9 @@ async fn the_condition_of_the_account_is_seen_as_far_as_it_may_be() {
         let wanted = Wanted {
             settings: &settings,
             sender: "bookings@example.com",
+            senders: &[("shop".to_owned(), "shop@example.org".to_owned())],
             topics: &[],
+            queues: false,
             now,
         };
         look(wanted).await
@@ -228,6 +230,13 @@ async fn the_condition_of_the_account_is_seen_as_far_as_it_may_be() {
         panic!("{looks:?}")
     };
     assert!(words.contains("create-email-identity"), "{words}");
+    let Found::Trouble(words) = of(&looks, "SES identity of shop") else {
+        panic!("{looks:?}")
+    };
+    assert!(
+        words.contains("neither the sender's address nor example.org"),
+        "{words}"
+    );
     assert_eq!(of(&looks, "clock"), Found::Well);
     let late = || {
         Clock::system()

@@ -190,6 +190,7 @@ impl Read {
             date: Some(self.date),
             method: self.method,
             channel: self.channel,
+            type_name: None,
             contact_type: &self.contact_type,
             staff_id: self.staff_id.as_deref(),
             description: self.description.as_deref(),

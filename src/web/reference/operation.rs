@@ -49,6 +49,7 @@ pub(super) struct Answer {
 
 /// In the order in which one meets them: what makes something comes first.
 const METHODS: [&str; 5] = ["post", "get", "put", "patch", "delete"];
+const FORM: &str = "application/x-www-form-urlencoded";
 /// No schema of the API is as deep.
 const DEPTH_MAX: u8 = 8;
 
@@ -170,7 +171,7 @@ fn example(
         let named = parameter.name.to_uppercase();
         if parameter.place == "path" {
             address = address.replace(&format!("{{{}}}", parameter.name), &named);
-        } else {
+        } else if parameter.place == "query" {
             let sign = if address.contains('?') { '&' } else { '?' };
             address = format!("{address}{sign}{}={named}", parameter.name);
         }
@@ -181,27 +182,44 @@ fn example(
         format!(" -X {}", method.to_uppercase())
     };
     let mut lines = vec![format!("curl{method} \"$SENDTRAIL{address}\"")];
+    let headers = parameters.iter().filter(|it| it.place == "header");
+    lines.extend(headers.map(|it| format!("-H '{}: …'", it.name)));
     if operation.get("security").is_some() {
         lines.push("-H \"Authorization: Bearer $KEY\"".to_owned());
     }
-    if let Some(body) = operation
+    if let Some((media_type, body)) = operation
         .get("requestBody")
         .and_then(|body| body_of(document, body))
     {
-        let text = serde_json::to_string_pretty(&body).unwrap_or_default();
-        lines.push("-H 'Content-Type: application/json'".to_owned());
-        lines.push(format!("-d '{}'", text.replace('\'', "'\\''")));
+        lines.extend(sent(media_type, &body));
     }
     lines.join(" \\\n  ")
 }
 
-/// The document's own example, or one that is made of the schema.
-fn body_of(document: &Json, body: &Json) -> Option<Json> {
-    let content = body.get("content")?.as_object()?.values().next()?;
-    if let Some(example) = content.get("example") {
-        return Some(example.clone());
+/// How a shell sends a body.
+fn sent(media_type: &str, body: &Json) -> Vec<String> {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    if let (FORM, Some(fields)) = (media_type, body.as_object()) {
+        let field = |(name, value): (&String, &Json)| {
+            let value = value.as_str().unwrap_or_default();
+            format!("--data-urlencode {}", quoted(&format!("{name}={value}")))
+        };
+        return fields.iter().map(field).collect();
     }
-    Some(sample(document, content.get("schema")?, 0))
+    let text = serde_json::to_string_pretty(body).unwrap_or_default();
+    vec![
+        format!("-H 'Content-Type: {media_type}'"),
+        format!("-d {}", quoted(&text)),
+    ]
+}
+
+/// Its media type, and the document's own example, or one that is made of the schema.
+fn body_of<'a>(document: &Json, body: &'a Json) -> Option<(&'a str, Json)> {
+    let (media_type, content) = body.get("content")?.as_object()?.iter().next()?;
+    if let Some(example) = content.get("example") {
+        return Some((media_type, example.clone()));
+    }
+    Some((media_type, sample(document, content.get("schema")?, 0)))
 }
 
 fn sample(document: &Json, schema: &Json, depth: u8) -> Json {

@@ -32,6 +32,7 @@ async fn a_contact_is_entered_at_its_date_and_shown_in_the_history() {
         ("date", json!("2019-05-01T10:00:00.500Z")),
         ("method", json!("in_person")),
         ("channel", json!("Inbound")),
+        ("type", json!("Visit")),
         ("contact_type", json!("Membership talk")),
         ("user", json!("S-7")),
         ("description", json!("Asked about pauses.")),
@@ -46,8 +47,9 @@ async fn a_contact_is_entered_at_its_date_and_shown_in_the_history() {
         (tasks[0].title.as_str(), tasks[0].assignee.as_str()),
         ("Call back", "S-8")
     );
-    let brief = json!({"method": "phone", "contact_type": "Message Center"});
+    let brief = json!({"method": "phone", "contact_type": "Message Center", "type": " Long talk "});
     let now = api.post(PATH, &brief).await.json();
+    assert_eq!(now["type"], "Long talk");
     assert_eq!(now["date"], "2027-01-01T09:00:00.000Z");
     assert_eq!(
         (&now["user"], &now["channel"]),
@@ -77,6 +79,10 @@ async fn the_same_key_and_contact_are_entered_once_and_another_is_refused() {
     let taken = api.post(PATH, &other).await;
     assert_eq!(taken.status, 409);
     assert_eq!(taken.errors()[0].0, "/idempotency_key");
+    let named = json!({
+        "method": "phone", "contact_type": "Talk", "type": "Long talk", "idempotency_key": "k",
+    });
+    assert_eq!(api.post(PATH, &named).await.status, 409, "another name");
 }
 
 #[tokio::test]
@@ -84,6 +90,7 @@ async fn every_wrong_field_is_named_and_nothing_is_entered() {
     let api = start().await;
     let body = json!({
         "date": "2027-01-02T09:00:01Z", "method": "fax", "channel": "Sideways", "contact_type": "a\nb",
+        "type": "x".repeat(201),
         "staff_id": " S-1", "description": "x".repeat(4_001), "unknown": 1,
         "follow_up": {"title": "", "due_at": "0207-01-01T09:00:00Z", "more": 1},
     });
@@ -102,6 +109,7 @@ async fn every_wrong_field_is_named_and_nothing_is_entered() {
         "/follow_up/title",
         "/method",
         "/staff_id",
+        "/type",
         "/unknown",
     ];
     assert_eq!(pointers, expected);

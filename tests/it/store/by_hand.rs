@@ -32,6 +32,7 @@ fn contact(client_id: &str) -> Contact<'_> {
         date: Some(at("2019-05-01T10:00:00.123Z")),
         method: Method::Phone,
         channel: Channel::Inbound,
+        type_name: None,
         contact_type: "Membership talk",
         staff_id: Some("S-1"),
         description: Some("Asked about <b>pauses</b>."),
@@ -120,7 +121,23 @@ async fn a_contact_stands_in_the_history_at_its_date_with_what_was_entered(db: &
         ("S-1", Channel::Inbound)
     );
     assert_eq!(entry.description.as_deref(), contact("").description);
-    assert!(entry.manual && entry.statuses().is_empty() && entry.type_name.is_empty());
+    assert!(entry.manual && entry.statuses().is_empty());
+    assert_eq!(entry.type_name, "Phone call");
+    // As entries were kept before they had names.
+    db.execute("UPDATE contact_log SET type = ''").await;
+    for (method, name) in [
+        ("email", "Email"),
+        ("sms", "SMS"),
+        ("push", "Push message"),
+        ("in_person", "Visit"),
+        ("mail", "Letter"),
+        ("phone", "Phone call"),
+    ] {
+        db.execute(&format!("UPDATE contact_log SET method = '{method}'"))
+            .await;
+        let page = db.store.history(BUSINESS, &filter).await.unwrap();
+        assert_eq!(page.entries[1].type_name, name);
+    }
     let by = &entry.metadata.as_ref().unwrap()["entered_by"];
     assert_eq!(by, "S-2");
     let types = db.store.contact_types(BUSINESS).await.unwrap();

@@ -227,6 +227,7 @@ async fn people(db: &TestDb, sent: &[NotificationId]) {
         date: None,
         method: Method::Phone,
         channel: Channel::Inbound,
+        type_name: None,
         contact_type: "Message Center",
         staff_id: Some("S-1"),
         description: Some("zqdescription"),

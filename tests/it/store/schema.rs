@@ -38,30 +38,63 @@ async fn many_programs_bring_postgres_up_to_date_at_once() {
     postgres(false, begin_anew).await;
 }
 
+const FUTURE: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
+     execution_time) VALUES (999, 'of the future', true, '', 0)";
+
 async fn refuse_newer(db: &TestDb) {
-    db.execute(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (999, 'of the future', true, '', 0)",
-    )
-    .await;
-    for result in [db.store.ready().await, db.store.migrate().await] {
-        let Err(Error::Schema(text)) = result else {
-            panic!("{result:?}");
-        };
-        assert!(text.contains("999"), "{text}");
+    db.execute(FUTURE).await;
+    for floor in [
+        // Above what this program knows.
+        "UPDATE schema_floor SET oldest = 999",
+        // Nobody knows.
+        "DELETE FROM schema_floor",
+    ] {
+        db.execute(floor).await;
+        for result in [db.store.ready().await, db.store.migrate().await] {
+            let Err(Error::Schema(text)) = result else {
+                panic!("{result:?}");
+            };
+            assert!(text.contains("999"), "{text}");
+            assert!(text.contains("use the newer program"), "{text}");
+        }
     }
     // Who runs already goes on for the time of a deploy.
     db.store.still_ready().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_schema_is_refused_on_sqlite() {
+async fn a_newer_schema_above_the_floor_is_refused_on_sqlite() {
     on_sqlite(refuse_newer).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_schema_is_refused_on_postgres() {
+async fn a_newer_schema_above_the_floor_is_refused_on_postgres() {
     on_postgres(refuse_newer).await;
+}
+
+/// The floor that the newest migration left stands for what it left as it was.
+async fn work_with_newer(db: &TestDb) {
+    assert!(!db.store.is_of_a_newer_program().await.unwrap());
+    db.execute(FUTURE).await;
+    assert!(db.store.is_of_a_newer_program().await.unwrap());
+    db.store.migrate().await.unwrap();
+    db.store.ready().await.unwrap();
+    let steps = db.count("_sqlx_migrations").await;
+    // Not one of its own steps is done on a schema that another program brought on.
+    db.execute("DELETE FROM _sqlx_migrations WHERE version = 21")
+        .await;
+    db.store.migrate().await.unwrap();
+    assert_eq!(db.count("_sqlx_migrations").await, steps - 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_schema_with_a_fitting_floor_is_left_as_it_is_on_sqlite() {
+    on_sqlite(work_with_newer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_schema_with_a_fitting_floor_is_left_as_it_is_on_postgres() {
+    on_postgres(work_with_newer).await;
 }
 
 async fn columns(db: &TestDb) -> Columns {

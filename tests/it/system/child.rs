@@ -54,6 +54,12 @@ impl Variables {
         self
     }
 
+    /// As the operating system names who runs it.
+    pub(super) fn user(mut self, name: &str) -> Self {
+        self.0.insert("USER".to_owned(), name.to_owned());
+        self
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (String, String)> {
         self.0.clone().into_iter()
     }
@@ -171,6 +177,9 @@ fn command(variables: &Variables) -> Command {
         if name.to_string_lossy().starts_with("SENDTRAIL__") {
             command.env_remove(name);
         }
+    }
+    for name in ["USER", "LOGNAME", "USERNAME"] {
+        command.env_remove(name);
     }
     command.envs(variables.iter());
     command

@@ -10,7 +10,6 @@ use crate::support::db::{TestDb, both, postgres, sqlite};
 both!(
     a_key_is_printed_alone_works_and_stops_working_when_revoked,
     a_worker_alone_serves_no_api,
-    the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused,
     the_doctor_is_content_with_the_sandbox,
     the_reason_of_an_erasure_is_one_line,
 );
@@ -105,19 +104,6 @@ async fn a_worker_alone_serves_no_api(db: &TestDb) {
     child.stop();
     let cook = run(&Variables::of(db), &["serve", "--roles", "worker,cook"]);
     expect(&cook, 2, &["cook", "api, web, webhooks, worker, intake"]);
-}
-
-async fn the_schema_is_brought_up_to_date_once_and_a_newer_one_is_refused(db: &TestDb) {
-    let variables = Variables::of(db);
-    for _ in 0..2 {
-        expect(&run(&variables, &["migrate"]), 0, &["up to date"]);
-    }
-    let newer = "UPDATE _sqlx_migrations SET version = 999 \
-                 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
-    db.execute(newer).await;
-    for command in [&["migrate"][..], &["serve"], &["keys", "list"]] {
-        expect(&run(&variables, command), 1, &["999", "newer"]);
-    }
 }
 
 /// Without the settings of the service, somewhere.

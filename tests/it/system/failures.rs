@@ -171,26 +171,110 @@ async fn mishap(db: &TestDb, count: usize) -> String {
         .remove(0)
 }
 
-async fn the_command_line_sends_a_group_again_and_goes_on_after_an_interrupt(db: &TestDb) {
-    const COUNT: usize = 3_000;
-    let cause = mishap(db, COUNT).await;
-    let variables = Variables::of(db);
-    let listed = run(&variables, &["failures", "--json"]);
+/// Of the group that the command line sends again.
+const COUNT: usize = 3_000;
+
+/// The object that a command answers.
+fn answer(variables: &Variables, command: &[&str]) -> Value {
+    let ran = run(variables, &[&["failures"], command, &["--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+async fn who_dismisses_is_on_record(db: &TestDb, variables: &Variables, cause: &str) {
+    let dismiss = ["dismiss", cause, "--note", "settled"];
+    for (variables, by, expected) in [
+        (variables.clone(), Some(" Ben Ruiz "), "Ben Ruiz"),
+        (variables.clone(), None, "ana"),
+        // No name of anybody.
+        (variables.clone().user("a\nb"), None, "command line"),
+    ] {
+        let by = by.map_or(Vec::new(), |by| vec!["--by", by]);
+        let done = answer(&variables, &[&dismiss, &by[..]].concat());
+        assert_eq!(done, json!({"dismissed": [cause], "by": expected}));
+        let kept = db.texts("SELECT dismissed_by FROM failure_causes").await;
+        assert_eq!(kept, [expected]);
+    }
+    let wrong = run(
+        variables,
+        &[&["failures"], &dismiss[..], &["--by", " "]].concat(),
+    );
+    assert!(
+        wrong.code == Some(1) && wrong.errors.contains("--by: one line"),
+        "{wrong:?}"
+    );
+}
+
+async fn what_is_told_before_it_is_sent(db: &TestDb, variables: &Variables, cause: &str) {
+    let listed = run(variables, &["failures", "--json"]);
     let line: Value = serde_json::from_str(&listed.out).unwrap();
     assert_eq!(
         (line["id"].as_str(), &line["open"]),
-        (Some(&*cause), &json!(COUNT))
+        (Some(cause), &json!(COUNT))
     );
     assert_eq!(line["dismissed"], Value::Null, "{line}");
     let points = line["trend"]["points"].as_array().unwrap();
     let counts = points.iter().filter_map(|point| point["count"].as_u64());
     assert_eq!(counts.sum::<u64>(), 3_000, "{line}");
     assert_eq!(line["trend"]["per"], "hour");
-    let listed = run(&variables, &["failures", "--since", "2d"]);
+    let listed = run(variables, &["failures", "--since", "2d"]);
     assert!(listed.out.contains("3000 (100%), 3000 open"), "{listed:?}");
-    let dry = run(&variables, &["failures", "resend", &cause, "--dry-run"]);
+    let dry = run(variables, &["failures", "resend", cause, "--dry-run"]);
     assert!(dry.errors.contains("3000 will be sent again"), "{dry:?}");
     assert_eq!((dry.code, resends(db).await.0), (Some(0), 0));
+    let dry = answer(variables, &["resend", cause, "--dry-run"]);
+    assert_eq!(
+        dry,
+        json!({
+            "dry_run": true, "causes": [cause], "matching": COUNT, "more": false, "resend": COUNT,
+            "left_out": {"sent_again_before": 0, "suppressed": 0, "not_resendable": 0},
+        })
+    );
+}
+
+async fn what_is_told_afterwards(db: &TestDb, variables: &Variables, cause: &str, open: &str) {
+    let none = run(variables, &["failures", "resend", cause]);
+    assert!(
+        none.out.contains("there is nothing to send again"),
+        "{none:?}"
+    );
+    let none = answer(variables, &["resend", cause]);
+    assert_eq!(
+        (&none["dry_run"], &none["resend"]),
+        (&json!(false), &json!(0))
+    );
+    let stopped = run(variables, &["failures", "stop", open]);
+    assert!(stopped.out.contains("at its end"), "{stopped:?}");
+    let stopped = answer(variables, &["stop", open]);
+    assert_eq!(
+        (&stopped["id"], &stopped["state"]),
+        (&json!(open), &json!("done"))
+    );
+    who_dismisses_is_on_record(db, variables, cause).await;
+
+    let wrong = run(variables, &["failures", "dismiss", cause, "--note", " "]);
+    assert!(
+        wrong.code == Some(1) && wrong.errors.contains("--note"),
+        "{wrong:?}"
+    );
+    let dismissed = run(
+        variables,
+        &["failures", "dismiss", cause, "--note", "settled"],
+    );
+    assert!(dismissed.out.contains("dismissed"), "{dismissed:?}");
+    let unknown = run(variables, &["failures", "dismiss", open, "--note", "x"]);
+    assert!(
+        unknown.errors.contains("see `sendtrail failures`"),
+        "{unknown:?}"
+    );
+    let listed = run(variables, &["failures", "--all"]);
+    assert!(listed.out.contains("0 open  dismissed"), "{listed:?}");
+}
+
+async fn the_command_line_sends_a_group_again_and_goes_on_after_an_interrupt(db: &TestDb) {
+    let cause = mishap(db, COUNT).await;
+    let variables = Variables::of(db).user("ana");
+    what_is_told_before_it_is_sent(db, &variables, &cause).await;
 
     let mut child = start_child(&variables, &["failures", "resend", &cause]);
     let started = Instant::now();
@@ -205,35 +289,15 @@ async fn the_command_line_sends_a_group_again_and_goes_on_after_an_interrupt(db:
     assert_eq!(status.code(), Some(130));
     let ids = "SELECT CAST(id AS TEXT) FROM resend_runs WHERE finished_at IS NULL";
     let open = db.texts(ids).await.remove(0);
+    let rest = answer(&variables, &["resend", "--run", &open]);
+    let told = (&rest["id"], &rest["state"], &rest["by"]);
+    assert_eq!(told, (&json!(open), &json!("done"), &json!("ana")));
+    assert_eq!(rest["sent"], COUNT, "{rest}");
     let rest = run(&variables, &["failures", "resend", "--run", &open]);
     assert!(
         rest.out.starts_with("3000 sent again, 0 left out"),
         "{rest:?}"
     );
     assert_eq!(resends(db).await, (COUNT, COUNT), "each once");
-    let none = run(&variables, &["failures", "resend", &cause]);
-    assert!(
-        none.out.contains("there is nothing to send again"),
-        "{none:?}"
-    );
-    let stopped = run(&variables, &["failures", "stop", &open]);
-    assert!(stopped.out.contains("at its end"), "{stopped:?}");
-
-    let wrong = run(&variables, &["failures", "dismiss", &cause, "--note", " "]);
-    assert!(
-        wrong.code == Some(1) && wrong.errors.contains("--note"),
-        "{wrong:?}"
-    );
-    let dismissed = run(
-        &variables,
-        &["failures", "dismiss", &cause, "--note", "settled"],
-    );
-    assert!(dismissed.out.contains("dismissed"), "{dismissed:?}");
-    let unknown = run(&variables, &["failures", "dismiss", &open, "--note", "x"]);
-    assert!(
-        unknown.errors.contains("see `sendtrail failures`"),
-        "{unknown:?}"
-    );
-    let listed = run(&variables, &["failures", "--all"]);
-    assert!(listed.out.contains("0 open  dismissed"), "{listed:?}");
+    what_is_told_afterwards(db, &variables, &cause, &open).await;
 }

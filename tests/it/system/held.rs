@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::child::{Child, Variables};
+use super::child::{Child, Variables, run};
 use super::client::{Client, text};
 use super::program::Program;
 use super::queue::{all_done, fill, sent, statuses, unknown};
@@ -20,6 +20,7 @@ both!(
     what_is_held_waits_for_a_decision_or_for_feedback,
     the_providers_own_report_settles_what_is_held,
     a_kill_holds_what_was_in_flight_and_repeats_nothing,
+    who_lifts_a_brake_at_the_command_line_is_on_record,
 );
 
 /// For all messages on a busy machine, with a debug build.
@@ -215,4 +216,33 @@ async fn a_kill_holds_what_was_in_flight_and_repeats_nothing(db: &TestDb) {
     assert_eq!(statuses(db).await, [format!("Sent {COUNT}")]);
     assert!(sink.ids() == enqueued && sink.repeated().is_empty());
     assert_eq!(db.count("held_jobs").await, 0);
+}
+
+async fn who_lifts_a_brake_at_the_command_line_is_on_record(db: &TestDb) {
+    let variables = Variables::of(db).user("ana");
+    let lift = [
+        "brakes", "lift", "--kind", "bounce", "--reason", "cleaned", "--json",
+    ];
+    for (by, expected) in [(None, "ana"), (Some("Ben Ruiz"), "Ben Ruiz")] {
+        db.execute("DELETE FROM brakes").await;
+        db.execute(
+            "INSERT INTO brakes (business_id, kind, state, sent, returned, why, changed_at) \
+             SELECT id, 'bounce', 'held', 1000, 120, 'x', created_at FROM businesses",
+        )
+        .await;
+        let by = by.map_or(Vec::new(), |by| vec!["--by", by]);
+        let lifted = run(&variables, &[&lift[..], &by].concat());
+        let told: Value = serde_json::from_str(&lifted.out).unwrap();
+        assert_eq!(
+            told,
+            json!({"kind": "bounce", "changed": true, "by": expected})
+        );
+        let changes = db.store.brake_changes("default").await.unwrap();
+        assert!(
+            changes.iter().any(|it| it.by.as_deref() == Some(expected)),
+            "{changes:?}"
+        );
+    }
+    let wrong = run(&variables, &[&lift[..], &["--by", "a\nb"]].concat());
+    assert!(wrong.errors.contains("--by: one line"), "{wrong:?}");
 }

@@ -86,8 +86,12 @@ async fn the_pages_are_whole(db: &TestDb, role: &str) {
             has_body,
             "{method} {path}"
         );
+        let example = match path.as_str() {
+            "/webhooks/twilio" => "--data-urlencode &#39;MessageSid=",
+            _ => "-d &#39;{",
+        };
         assert_eq!(
-            section.contains("-d &#39;{"),
+            section.contains(example),
             has_body,
             "{method} {path}: an example"
         );
@@ -97,6 +101,60 @@ async fn the_pages_are_whole(db: &TestDb, role: &str) {
         }
     }
     assert!(app.stop().await);
+}
+
+/// Of what is answered beside the API, without a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_beside_the_api_is_answered_as_the_document_says() {
+    on_sqlite(async |db| {
+        let settings = Settings::load(None, Some(Variables::of(db).iter().collect())).unwrap();
+        let app = App::start_with(settings, Roles::ALL, Overrides::default())
+            .await
+            .unwrap();
+        let base = format!("http://{}", app.address());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let document: Value = http
+            .get(format!("{base}/openapi.json"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let mut paths = BTreeSet::new();
+        for (method, path, operation) in operations(&document) {
+            if operation["tags"][0] != "operations" {
+                continue;
+            }
+            assert_eq!(operation.get("security"), None, "{path}");
+            let ask = async |method: &str| {
+                let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+                let request = http.request(method, format!("{base}{path}"));
+                request.body("nothing").send().await.unwrap()
+            };
+            let status = ask(&method).await.status().as_u16();
+            let told = operation["responses"].get(status.to_string());
+            assert!(told.is_some() && status != 503, "{method} {path}: {status}");
+            let refused = ask("TRACE").await;
+            assert_eq!(refused.status().as_u16(), 405, "{path}");
+            let allowed = refused.headers()["allow"].to_str().unwrap();
+            let others = allowed
+                .split(',')
+                .filter(|it| *it != method && *it != "HEAD");
+            assert_eq!(others.count(), 0, "{path}: {allowed}");
+            paths.insert(path);
+        }
+        let expected = [
+            "/healthz",
+            "/metrics",
+            "/readyz",
+            "/webhooks/sns",
+            "/webhooks/twilio",
+        ];
+        assert!(paths.iter().eq(expected.iter()), "{paths:?}");
+        assert!(app.stop().await);
+    })
+    .await;
 }
 
 /// Nothing of them is refused as wrong. What they are about need not exist.
