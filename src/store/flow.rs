@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::db::Tx;
 use super::entries::Staged;
 use super::feedback::{Incoming, Kept};
-use super::stmt::{Arg, Kind as Column, Rows, Stmt, sql};
+use super::stmt::{Arg, Dialect, Kind as Column, Rows, Stmt, sql};
 use super::{Error, Store};
 use crate::clock::Clock;
 use crate::domain::facts::Facts;
@@ -32,8 +32,8 @@ const NO_PROVIDERS: [&str; 6] = [
 /// Counts that are not folded yet and are read beside the sums: the newest. So many are some tenths of
 /// a second's traffic of a busy installation; more wait only where no process of ours runs.
 const UNFOLDED_READ: i64 = 20_000;
-/// Sums of one range: more than all kinds, two of them with all buckets, of each minute of six hours.
-const SUMS_MAX: i64 = 100_000;
+/// Sums of one range: more than all kinds, two of them with all buckets, of each bin of a chart.
+const SUMS_MAX: i64 = 50_000;
 
 /// What a count is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -228,8 +228,8 @@ impl Store {
     pub async fn flow(&self, business: &str, range: Range) -> Result<Flow, Error> {
         let now = self.clock.now();
         let mut tx = self.db.read().await?;
-        let stmt = sql(
-            "SELECT at, kind, CASE WHEN kind IN ('sent', 'delivered') THEN bucket ELSE 0 END AS took, \
+        let stmt = bin(sql("SELECT "), range, now, tx.dialect()).push(
+            " AS bin, kind, CASE WHEN kind IN ('sent', 'delivered') THEN bucket ELSE 0 END AS took, \
              CAST(SUM(amount) AS bigint) AS amount FROM (SELECT c.at, c.kind, c.bucket, c.amount \
              FROM flow_counts c WHERE ",
         );
@@ -237,12 +237,12 @@ impl Store {
             " UNION ALL SELECT unfolded.at, unfolded.kind, unfolded.bucket, unfolded.amount FROM ",
         );
         let stmt = unfolded(stmt, business, range, now)
-            .push(") AS counted GROUP BY at, kind, took ORDER BY at LIMIT ")
+            .push(") AS counted GROUP BY bin, kind, took ORDER BY bin LIMIT ")
             .bind(SUMS_MAX);
         let mut sums = Vec::new();
         for row in tx.all(stmt).await? {
             sums.push(Sum {
-                at: row.time("at")?,
+                at: row.time("bin")?,
                 kind: row.word("kind", Kind::parse)?,
                 bucket: row.int("took")?,
                 amount: row.int("amount")?,
@@ -286,6 +286,25 @@ impl Store {
             });
         }
         Ok(tally)
+    }
+}
+
+/// The beginning of the bin of the chart in which `at` is: so much less comes out of the database.
+fn bin(stmt: Stmt, range: Range, now: Timestamp, dialect: Dialect) -> Stmt {
+    let (length, _) = range.bins();
+    let from = range.from(now);
+    match dialect {
+        Dialect::Sqlite => stmt
+            .push("at - (at - ")
+            .bind(from)
+            .push(") % ")
+            .bind(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)),
+        Dialect::Postgres => stmt
+            .push("date_bin(make_interval(secs => ")
+            .bind(i64::try_from(length.as_secs()).unwrap_or(i64::MAX))
+            .push("), at, ")
+            .bind(from)
+            .push(")"),
     }
 }
 
