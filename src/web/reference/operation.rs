@@ -18,7 +18,7 @@ pub(super) struct Operation {
     /// A call for the command line.
     pub(super) example: String,
     pub(super) answers: Vec<Answer>,
-    /// Problem documents.
+    /// Problem documents, where there are any bodies.
     pub(super) errors: Vec<Answer>,
     /// The names of the shapes that it takes and answers.
     pub(super) shapes: Vec<String>,
@@ -36,6 +36,8 @@ pub(super) struct Parameter {
 
 #[derive(Debug)]
 pub(super) struct Body {
+    /// `JSON`, or the media type.
+    pub(super) media: String,
     pub(super) kind: Vec<Piece>,
     pub(super) is_required: bool,
 }
@@ -93,6 +95,7 @@ fn of(document: &Json, path: &str, method: &str, operation: &Json) -> Operation 
         about: words(about.trim()),
         example: example(document, path, method, operation, &parameters),
         body: body.map(|body| Body {
+            media: media(body),
             kind: schema_of(body).map(kind).unwrap_or_default(),
             is_required: body
                 .get("required")
@@ -139,6 +142,14 @@ fn parameter(parameter: &Json) -> Parameter {
 fn schema_of(body: &Json) -> Option<&Json> {
     let content = body.get("content")?.as_object()?;
     content.values().next()?.get("schema")
+}
+
+fn media(body: &Json) -> String {
+    let content = body.get("content").and_then(Json::as_object);
+    match content.and_then(|content| content.keys().next()) {
+        Some(other) if other != "application/json" => other.clone(),
+        _ => "JSON".to_owned(),
+    }
 }
 
 fn answers(operation: &Json) -> (Vec<Answer>, Vec<Answer>) {
