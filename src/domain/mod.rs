@@ -31,6 +31,7 @@ pub mod reason;
 pub mod role;
 pub mod seal;
 pub mod sms_sender;
+pub mod spread;
 pub mod status;
 pub mod suppression;
 pub mod tags;

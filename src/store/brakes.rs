@@ -7,6 +7,7 @@ use super::stmt::{Stmt, sql};
 use super::{Error, Store, WAKE_CHANNEL};
 use crate::domain::brake::{Count, Kind, Rules, State};
 use crate::domain::flow::{self, Step};
+use crate::domain::spread;
 use crate::domain::time::Timestamp;
 
 /// What is counted: a day.
@@ -180,13 +181,13 @@ impl Store {
                     continue;
                 }
                 let (at, bucket) = (row.time("at")?, row.int("bucket")?);
-                let took = flow::middle(bucket);
+                let took = spread::middle(bucket);
                 let counts = match lifted {
                     // What was sent before the lifting is judged already.
                     Some(lifted) => at.minus(took) >= lifted,
                     None => at.plus(step.length()).minus(took) > since,
                 };
-                if bucket != flow::NO_TIME && counts {
+                if bucket != spread::NO_TIME && counts {
                     count.returned += amount;
                 }
             }

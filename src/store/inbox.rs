@@ -107,7 +107,27 @@ impl Message {
 
 const COLUMNS: &str = "SELECT source, message_id, topic, received_at, kind, result, ";
 
+/// The latest messages among which the last of each source is looked for.
+const LAST_AMONG: i64 = 5_000;
+
 impl Store {
+    /// When the last message of each source came, as far as it is among the latest of all.
+    pub async fn last_feedback(&self) -> Result<Vec<(String, Timestamp)>, Error> {
+        let mut tx = self.db.read().await?;
+        let stmt = sql(
+            "SELECT source, MAX(received_at) AS last_at FROM (SELECT source, received_at \
+             FROM feedback_inbox WHERE received_at >= ",
+        )
+        .bind(Timestamp::EPOCH)
+        .push(" ORDER BY received_at DESC LIMIT ")
+        .bind(LAST_AMONG)
+        .push(") AS latest GROUP BY source ORDER BY source LIMIT ")
+        .bind(LAST_AMONG);
+        let rows = tx.all(stmt).await?;
+        let last = |row: &Row| Ok((row.text("source")?, row.time("last_at")?));
+        rows.iter().map(last).collect()
+    }
+
     /// Messages without their bodies, the oldest first.
     pub async fn feedback_messages(&self, wanted: &Wanted) -> Result<Vec<Message>, Error> {
         self.messages(wanted, "'' AS body").await

@@ -124,8 +124,14 @@ impl Chart {
         self.bins.first().map(|at| When::new(*at))
     }
 
+    /// Of one of these: the word alone.
     pub(super) fn bin_text(&self) -> String {
-        took(self.bin)
+        match self.bin.as_secs() {
+            60 => "minute".to_owned(),
+            3_600 => "hour".to_owned(),
+            86_400 => "day".to_owned(),
+            _ => took(self.bin),
+        }
     }
 
     /// Bins and their figures, the newest first.
@@ -246,6 +252,15 @@ mod tests {
         let rows = chart.rows();
         assert_eq!(rows[0].1, ["5"]);
         assert_eq!(rows[1].1, ["–"]);
+        let named = [60, 300, 3_600, 7_200, 86_400].map(|seconds| {
+            let bin = Duration::from_secs(seconds);
+            Chart {
+                bin,
+                ..chart.clone()
+            }
+            .bin_text()
+        });
+        assert_eq!(named, ["minute", "5 min", "hour", "2 h", "day"]);
     }
 
     #[test]

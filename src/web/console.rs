@@ -88,6 +88,8 @@ pub struct Installation {
     pub providers: Vec<ProviderLine>,
     pub workers: Vec<WorkerLine>,
     pub intake: Chart,
+    /// Sources, and when each told something last.
+    pub last: Vec<LastLine>,
     /// Reasons, and how often.
     pub refused: Vec<(String, i64)>,
     /// Events that wait for their message, and messages that could not be enqueued.
@@ -95,6 +97,15 @@ pub struct Installation {
     pub buried: i64,
     /// Both are counted up to here.
     pub counted_max: i64,
+}
+
+/// When feedback of a source came last.
+#[derive(Clone, Debug)]
+pub struct LastLine {
+    pub source: String,
+    /// None: it told something in this time, and of the latest messages none is its own.
+    pub at: Option<Timestamp>,
+    pub now: Timestamp,
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +208,14 @@ impl TimeLine {
 impl AlarmLine {
     fn when(&self) -> When {
         When::new(self.since)
+    }
+}
+
+impl LastLine {
+    /// The time, and how long that is ago.
+    fn parts(&self) -> Option<(When, String)> {
+        let at = self.at?;
+        Some((When::new(at), took(self.now.since(at))))
     }
 }
 
@@ -310,6 +329,18 @@ mod tests {
             providers: vec![provider("ses", None), provider("smtp", Some(pause))],
             workers: Vec::new(),
             intake: chart("intake", Unit::Count, 3),
+            last: vec![
+                LastLine {
+                    source: "sns".to_owned(),
+                    at: Some(since),
+                    now: since.plus(Duration::from_mins(3)),
+                },
+                LastLine {
+                    source: HOSTILE.to_owned(),
+                    at: None,
+                    now: since,
+                },
+            ],
             refused: vec![("signature".to_owned(), 7)],
             unmatched: 10_000,
             buried: 0,
@@ -373,6 +404,8 @@ mod tests {
             "<title id=\"of-flow\">Title: enqueued 50000000, sent 50000000",
             "aria-current=\"page\">90 days</a>",
             "10000</data> or more",
+            "Last from <code>sns</code></dt><dd>3 min ago, <time datetime=\"1970-01-01T00:00:00.000Z\" title",
+            "not among the latest messages",
             "Limit learnt</dt><dd>20/s",
             "no limit known",
             "aria-label=\"Resume Email smtp\"",

@@ -28,7 +28,7 @@ pub use assets::assets;
 pub use chart::{Chart, Series, Unit, took};
 pub use clients::{Card, Clients, client_path};
 pub use console::{
-    AlarmLine, BrakeCard, BrakeLine, Console, Installation, PauseLine, ProviderCounts,
+    AlarmLine, BrakeCard, BrakeLine, Console, Installation, LastLine, PauseLine, ProviderCounts,
     ProviderLine, QueueLine, Tile, TimeLine, WorkerLine, render_console, render_console_live,
 };
 pub use contact_form::{ContactForm, Typed as TypedContact, as_typed, render_contact_form};

@@ -23,6 +23,22 @@ test("what is enqueued shows by itself, in the chart and in the table behind it"
   calm(page);
 });
 
+test("each source of feedback says when it told something last, and a table what its lines are of", async () => {
+  const page = await signedIn(browser, demo);
+  await page.goto("/console?range=1h");
+  await anEmail(demo);
+  await until(async () => await page.locator("#intake dt", { hasText: /^Last from/ }).count(), "a source is named");
+  const last = page.locator("#intake dl div", { hasText: /^Last from/ }).first();
+  assert.match(await last.locator("dd").textContent(), /^[\d.]+ (ms|s|min) ago, /);
+  const time = last.locator("time");
+  assert.equal(await time.getAttribute("title"), await time.getAttribute("datetime"));
+  for (const [range, word] of [["1h", "minute"], ["24h", "hour"], ["30d", "day"]]) {
+    await page.goto(`/console?range=${range}`);
+    assert.equal(await page.locator("#figures-flow summary").textContent(), `Figures for each ${word}`);
+  }
+  calm(page);
+});
+
 test("a provider is paused with a reason and resumed, and what is being written is left alone", async () => {
   const page = await signedIn(browser, demo);
   await page.goto("/console");

@@ -6,10 +6,12 @@ use super::Pages;
 use super::console::{chart, counted};
 use crate::domain::flow::{Kind, Range, Tally};
 use crate::domain::method::Method;
+use crate::domain::time::Timestamp;
 use crate::store::Error;
 use crate::store::flow::INSTALLATION;
 use crate::store::providers::{Health, Pause, per_second};
-use crate::web::{AlarmLine, Installation, PauseLine, ProviderLine, Unit, WorkerLine};
+use crate::store::shares::Share;
+use crate::web::{AlarmLine, Installation, LastLine, PauseLine, ProviderLine, Unit, WorkerLine};
 
 /// Events that wait and messages that are buried are counted up to here: the number is an alarm, not an
 /// account.
@@ -38,6 +40,7 @@ pub(super) async fn view(pages: &Pages, range: Range) -> Result<Installation, Er
             tally.of(Kind::FeedbackRefused)
         }),
     ];
+    let last = last(store.last_feedback().await?, &shares, pages.clock.now());
     let refused = shares
         .into_iter()
         .filter(|it| it.kind == Kind::FeedbackRefused);
@@ -57,11 +60,30 @@ pub(super) async fn view(pages: &Pages, range: Range) -> Result<Installation, Er
             Unit::Count,
             lines,
         ),
+        last,
         refused: refused.map(|it| (it.subject, it.amount)).collect(),
         unmatched: store.count_unmatched(COUNTED_MAX).await?,
         buried: store.count_buried(COUNTED_MAX).await?,
         counted_max: COUNTED_MAX,
     })
+}
+
+/// Of those that told something lately, and of those that did in the range.
+fn last(latest: Vec<(String, Timestamp)>, shares: &[Share], now: Timestamp) -> Vec<LastLine> {
+    let told = shares.iter().filter(|it| {
+        matches!(
+            it.kind,
+            Kind::FeedbackApplied
+                | Kind::FeedbackUnmatched
+                | Kind::FeedbackNoted
+                | Kind::FeedbackDuplicate
+        )
+    });
+    let mut sources: BTreeMap<String, Option<Timestamp>> =
+        told.map(|it| (it.subject.clone(), None)).collect();
+    sources.extend(latest.into_iter().map(|(source, at)| (source, Some(at))));
+    let line = |(source, at)| LastLine { source, at, now };
+    sources.into_iter().map(line).collect()
 }
 
 /// Those of the settings, and those that workers with other settings have; a method that is paused as a

@@ -18,6 +18,29 @@ both! {
     the_list_goes_page_by_page_through_a_time,
     applying_everything_again_changes_nothing,
     what_is_understood_by_now_is_applied,
+    the_last_message_of_each_source_is_told,
+}
+
+async fn the_last_message_of_each_source_is_told(db: &TestDb) {
+    let last = async || db.store.last_feedback().await.unwrap();
+    assert_eq!(last().await, []);
+    let now = db.clock.now();
+    let later = now.plus(Duration::from_mins(3));
+    for (source, name, received_at) in [
+        ("twilio", "a", now),
+        ("sns", "b", later),
+        ("sns", "c", now),
+        ("sns", "d", now.minus(Duration::from_mins(1))),
+    ] {
+        let message = Incoming {
+            source,
+            received_at,
+            ..without_report(name, "test")
+        };
+        db.store.keep_feedback(message).await.unwrap();
+    }
+    let expected = [("sns".to_owned(), later), ("twilio".to_owned(), now)];
+    assert_eq!(last().await, expected);
 }
 
 /// The result of each message, by its id.

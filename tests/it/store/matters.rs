@@ -158,5 +158,6 @@ pub(super) async fn everything(db: &TestDb) {
     note(db, &[Matter::Buried]).await;
     told(db).await;
     note(db, &[]).await;
+    db.store.last_feedback().await.unwrap();
     db.store.sent_since(db.clock.now()).await.unwrap();
 }
