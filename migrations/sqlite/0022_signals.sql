@@ -4,9 +4,9 @@
 -- It rests because it refused our credentials, or what is set up there for us.
 ALTER TABLE provider_health ADD COLUMN broken INTEGER NOT NULL DEFAULT 0 CHECK (broken IN (0, 1));
 
--- From steps that double to four steps for each doubling: 1 up to 50 ms, each next one up to a fourth root
--- of two longer, 98 all that is longer than nine days; 0 no time is known. By way of numbers that nobody has.
-UPDATE flow_increments SET bucket = -CASE WHEN bucket < 26 THEN 4 * bucket - 3 ELSE 98 END WHERE bucket > 1;
+-- From steps that double to two steps for each doubling: 1 up to 50 ms, each next one up to a root of two
+-- longer, 50 all that is longer than nine days; 0 no time is known. By way of numbers that nobody has.
+UPDATE flow_increments SET bucket = -CASE WHEN bucket < 26 THEN 2 * bucket - 1 ELSE 50 END WHERE bucket > 1;
 UPDATE flow_increments SET bucket = -bucket WHERE bucket < 0;
-UPDATE flow_counts SET bucket = -CASE WHEN bucket < 26 THEN 4 * bucket - 3 ELSE 98 END WHERE bucket > 1;
+UPDATE flow_counts SET bucket = -CASE WHEN bucket < 26 THEN 2 * bucket - 1 ELSE 50 END WHERE bucket > 1;
 UPDATE flow_counts SET bucket = -bucket WHERE bucket < 0;

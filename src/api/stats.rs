@@ -76,7 +76,7 @@ struct ProviderCountsJson {
     counts: CountsJson,
 }
 
-/// Right to a fifth at worst; absent: there were none.
+/// Right to two fifths at worst; absent: there were none.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatsQuantiles)]
 struct QuantilesJson {

@@ -38,7 +38,7 @@ async fn count(db: &TestDb, business: &str, at: Timestamp, kind: &str, amount: i
     // Two seconds after the send.
     db.execute(&format!(
         "INSERT INTO flow_increments (id, business_id, at, kind, method, subject, bucket, amount) \
-         VALUES ({id}, '{business}', {at}, '{kind}', 'email', 'ses', 23, {amount})"
+         VALUES ({id}, '{business}', {at}, '{kind}', 'email', 'ses', 13, {amount})"
     ))
     .await;
     while db.store.fold_flow().await.unwrap() {}
@@ -183,7 +183,7 @@ async fn however_many_are_in_trouble_the_last_of_them_is_judged(db: &TestDb) {
     } else {
         at.as_millis().to_string()
     };
-    let row = |n| format!("(3600, 'b{n:04}', {at}, 'bounced_for_good', 'email', 'ses', 23, 1)");
+    let row = |n| format!("(3600, 'b{n:04}', {at}, 'bounced_for_good', 'email', 'ses', 13, 1)");
     let rows: Vec<String> = (0..1_001).map(row).collect();
     db.execute(&format!(
         "INSERT INTO flow_counts (step_seconds, business_id, at, kind, method, subject, bucket, \
