@@ -30,20 +30,24 @@ pub(super) async fn among(
     Ok(erased)
 }
 
-/// The events as they may be kept. Only those that hold something personal are looked up: the acceptance
-/// of a message, which is what most are, does not.
-pub(super) async fn forget<'a>(
-    tx: &mut Tx,
-    events: &'a [Event],
-) -> Result<Cow<'a, [Event]>, Error> {
+/// Those that these events are about. Only events that hold something personal are looked up: the
+/// acceptance of a message, which is what most are, does not.
+pub(super) async fn of(tx: &mut Tx, events: &[Event]) -> Result<BTreeSet<NotificationId>, Error> {
     let personal = events.iter().filter(|event| {
         let mut what = event.what.clone();
         what.forget();
         what != event.what
     });
-    let erased = among(tx, personal.map(|event| event.notification).collect()).await?;
+    among(tx, personal.map(|event| event.notification).collect()).await
+}
+
+/// The events as they may be kept.
+pub(super) fn forget<'a>(
+    events: &'a [Event],
+    erased: &BTreeSet<NotificationId>,
+) -> Cow<'a, [Event]> {
     if erased.is_empty() {
-        return Ok(Cow::Borrowed(events));
+        return Cow::Borrowed(events);
     }
     let mut events = events.to_vec();
     for event in &mut events {
@@ -51,5 +55,5 @@ pub(super) async fn forget<'a>(
             event.what.forget();
         }
     }
-    Ok(Cow::Owned(events))
+    Cow::Owned(events)
 }

@@ -33,7 +33,18 @@ pub(super) async fn merge(
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
-    let events = erased::forget(tx, events).await?;
+    let erased = erased::of(tx, events).await?;
+    merge_beside(tx, clock, (events, &erased), now).await
+}
+
+/// The same for who has looked already whose client was forgotten.
+pub(super) async fn merge_beside(
+    tx: &mut Tx,
+    clock: &Clock,
+    (events, erased): (&[Event], &BTreeSet<NotificationId>),
+    now: Timestamp,
+) -> Result<BTreeSet<Happened>, Error> {
+    let events = erased::forget(events, erased);
     let mut new = append(tx, &events, now).await?;
     for event in new.values().flatten() {
         tx.tell(event.notification, || Step::of_event(event, now));

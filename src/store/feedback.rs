@@ -127,7 +127,9 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     // A provider's word that it took a message over is a send that some may have waited for.
     let waiting = unmatched::take(&mut tx, &sorted.events).await?;
     sorted.events.extend(waiting);
-    let new = facts::merge(&mut tx, clock, &sorted.events, now).await?;
+    // What waited is about messages that are named here.
+    let events = (&sorted.events[..], &erased);
+    let new = facts::merge_beside(&mut tx, clock, events, now).await?;
     sorted.count_new(new);
     let mut kept = sorted.kept.into_iter();
     let answers = (0..batch.len()).map(|i| {
