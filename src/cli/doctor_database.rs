@@ -1,13 +1,13 @@
 //! The part of `sendtrail doctor` that looks at how the database is set.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::doctor::{CLOCK, Finding};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::condition::{Condition, PostgresSettings};
+use crate::transport::ses_condition::SKEW_MAX;
 
 /// The oldest PostgreSQL that is tested.
 const POSTGRES_OLDEST: i64 = 140_000;
@@ -25,9 +25,6 @@ const OVER_A_NETWORK: [&str; 10] = [
     "fuse.sshfs",
     "fuse.glusterfs",
 ];
-
-/// As far off the clock of AWS may be found (`transport::ses_condition`).
-const SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// Whether this machine and that of PostgreSQL have the same time; SQLite's is this one's.
 pub(super) async fn clock(store: Option<&Store>) -> Option<Finding> {

@@ -78,21 +78,20 @@ pub(super) async fn runs(tx: &mut Tx, work: &Work, now: Timestamp) -> Result<Fou
             named.push(row.id("id")?);
         }
     }
-    let mut writes = Vec::new();
-    if !named.is_empty() {
-        let stmt = sql("UPDATE resend_runs SET filter = ")
+    let moved = after_ids(&rows)?;
+    let write = (!named.is_empty()).then(|| {
+        sql("UPDATE resend_runs SET filter = ")
             .bind(json!({}))
             .push(", stopped_at = CASE WHEN finished_at IS NULL THEN coalesce(stopped_at, ")
             .bind(now)
             .push(") ELSE stopped_at END, finished_at = coalesce(finished_at, ")
             .bind(now)
             .push(") WHERE id IN ")
-            .bind_list(named);
-        writes.push(stmt);
-    }
+            .bind_list(named)
+    });
     Ok(Found {
-        writes,
-        ..Found::to(after_ids(&rows)?)
+        write,
+        ..Found::to(moved)
     })
 }
 
@@ -147,17 +146,15 @@ pub(super) async fn unmatched(tx: &mut Tx, work: &Work) -> Result<Found, Error> 
             named.push(row.id("event_key")?);
         }
     }
-    let mut writes = Vec::new();
-    if !named.is_empty() {
-        let stmt = sql("DELETE FROM unmatched_events WHERE event_key IN ").bind_list(named);
-        writes.push(stmt);
-    }
+    let moved = Moved::To(json!([
+        last.time("recorded_at")?.as_millis(),
+        last.id("event_key")?.to_string()
+    ]));
+    let write = (!named.is_empty())
+        .then(|| sql("DELETE FROM unmatched_events WHERE event_key IN ").bind_list(named));
     Ok(Found {
-        writes,
-        ..Found::to(Moved::To(json!([
-            last.time("recorded_at")?.as_millis(),
-            last.id("event_key")?.to_string()
-        ])))
+        write,
+        ..Found::to(moved)
     })
 }
 
@@ -174,14 +171,12 @@ pub(super) async fn buried(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
             named.push(row.id("id")?);
         }
     }
-    let mut writes = Vec::new();
-    if !named.is_empty() {
-        let stmt = sql("DELETE FROM buried_messages WHERE id IN ").bind_list(named);
-        writes.push(stmt);
-    }
+    let moved = after_ids(&rows)?;
+    let write = (!named.is_empty())
+        .then(|| sql("DELETE FROM buried_messages WHERE id IN ").bind_list(named));
     Ok(Found {
-        writes,
-        ..Found::to(after_ids(&rows)?)
+        write,
+        ..Found::to(moved)
     })
 }
 
@@ -210,17 +205,16 @@ pub(super) async fn keys(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
             own.add([(&work.business).into(), row.text("key")?.into()]);
         }
     }
-    let mut writes = Vec::new();
-    if !own.is_empty() {
-        let stmt = sql("DELETE FROM idempotency_keys WHERE (business_id, key) IN \
+    let moved = Moved::To(json!([last.text("key")?]));
+    let write = (!own.is_empty()).then(|| {
+        sql("DELETE FROM idempotency_keys WHERE (business_id, key) IN \
              (SELECT b.business_id, b.key FROM ")
         .rows(own)
-        .push(")");
-        writes.push(stmt);
-    }
+        .push(")")
+    });
     Ok(Found {
-        writes,
-        ..Found::to(Moved::To(json!([last.text("key")?])))
+        write,
+        ..Found::to(moved)
     })
 }
 
@@ -263,25 +257,24 @@ pub(super) async fn inbox(tx: &mut Tx, work: &Work) -> Result<Found, Error> {
             named.add([row.text("source")?.into(), row.text("message_id")?.into()]);
         }
     }
-    let mut writes = Vec::new();
-    if !named.is_empty() {
-        let stmt = sql(
+    let moved = Moved::To(json!([
+        last.time("received_at")?.as_millis(),
+        last.text("source")?,
+        last.text("message_id")?
+    ]));
+    let write = (!named.is_empty()).then(|| {
+        sql(
             "UPDATE feedback_inbox SET body = '', result = CASE WHEN result = 'applied' \
              THEN result ELSE 'noted' END FROM ",
         )
         .rows(named)
         .push(
             " WHERE feedback_inbox.source = b.source AND feedback_inbox.message_id = b.message_id",
-        );
-        writes.push(stmt);
-    }
+        )
+    });
     Ok(Found {
-        writes,
-        ..Found::to(Moved::To(json!([
-            last.time("received_at")?.as_millis(),
-            last.text("source")?,
-            last.text("message_id")?
-        ])))
+        write,
+        ..Found::to(moved)
     })
 }
 
@@ -358,7 +351,7 @@ impl Found {
     const fn to(moved: Moved) -> Self {
         Self {
             moved,
-            writes: Vec::new(),
+            write: None,
             files: None,
         }
     }

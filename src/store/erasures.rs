@@ -97,7 +97,7 @@ pub(super) struct Work {
 /// What a batch of a part that names no client found, outside of any transaction that writes.
 pub(super) struct Found {
     pub(super) moved: Moved,
-    pub(super) writes: Vec<Stmt>,
+    pub(super) write: Option<Stmt>,
     /// Files that nobody else was seen to have.
     pub(super) files: Option<BTreeSet<String>>,
 }
@@ -277,7 +277,7 @@ impl Store {
 }
 
 async fn apply(tx: &mut Tx, work: &mut Work, found: Found) -> Result<Moved, Error> {
-    for stmt in found.writes {
+    if let Some(stmt) = found.write {
         tx.execute(stmt).await?;
     }
     if let Some(files) = found.files {

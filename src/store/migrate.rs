@@ -83,10 +83,9 @@ pub(super) async fn run(db: &Db) -> Result<(), Error> {
         // Found before the first step: applied by a program that knows more steps than this one.
         Err(MigrateError::VersionMissing(found)) => {
             if is_newer_and_fit(db).await? {
-                Ok(())
-            } else {
-                Err(newer(found))
+                return Ok(());
             }
+            Err(newer(found))
         }
         other => other.map_err(failed),
     }
@@ -158,7 +157,7 @@ fn migrator(text: impl Fn(&Pair) -> &'static str) -> Migrator {
 pub(super) async fn check(db: &Db) -> Result<(), Error> {
     let found = applied(db).await?;
     if found > newest() {
-        if !is_newer_and_fit(db).await? {
+        if !is_fit(db).await? {
             return Err(newer(found));
         }
         warn!(
@@ -168,14 +167,16 @@ pub(super) async fn check(db: &Db) -> Result<(), Error> {
              replace the program by the newer one"
         );
     }
-    check_at_least(db).await
+    at_least(found)
 }
 
 /// A later program brought the schema on, and left what this one uses.
 pub(super) async fn is_newer_and_fit(db: &Db) -> Result<bool, Error> {
-    if applied(db).await? <= newest() {
-        return Ok(false);
-    }
+    Ok(applied(db).await? > newest() && is_fit(db).await?)
+}
+
+/// Of a newer schema: it has all that this program uses.
+async fn is_fit(db: &Db) -> Result<bool, Error> {
     let mut tx = db.read().await?;
     let floor = tx
         .optional(sql("SELECT MAX(oldest) AS oldest FROM schema_floor"))
@@ -187,7 +188,11 @@ pub(super) async fn is_newer_and_fit(db: &Db) -> Result<bool, Error> {
 
 /// It is that or a newer one.
 pub(super) async fn check_at_least(db: &Db) -> Result<(), Error> {
-    let (found, known) = (applied(db).await?, newest());
+    at_least(applied(db).await?)
+}
+
+fn at_least(found: i64) -> Result<(), Error> {
+    let known = newest();
     if found < known {
         return Err(Error::Schema(format!(
             "the schema is at version {found}, this program needs {known}: run `sendtrail migrate`"

@@ -41,7 +41,7 @@ impl Store {
         .into_iter()
         .flatten()
         {
-            more |= self.prune(stmt).await? >= PRUNED_MAX;
+            more |= self.prune(stmt, PRUNED_MAX).await? >= PRUNED_MAX;
         }
         Ok(more)
     }
@@ -54,19 +54,7 @@ impl Store {
         if self.db.read().await?.optional(any).await?.is_none() {
             return Ok(Pruned::default());
         }
-        let mut tx = self.db.write().await?;
-        tx.overwrite(true).await?;
-        let stmt = sql(
-            "DELETE FROM buried_messages WHERE id IN (SELECT m.id FROM buried_messages m WHERE m.id < ",
-        )
-        .bind(old.uuid())
-        .push(" ORDER BY m.id LIMIT ")
-        .bind(i64::try_from(BURIED_MAX).unwrap_or(i64::MAX))
-        .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
-        .push(")");
-        let buried = tx.execute(stmt).await?;
-        tx.overwrite(false).await?;
-        tx.commit().await?;
+        let buried = self.prune(old_buried(old), BURIED_MAX).await?;
         Ok(Pruned {
             buried,
             more: buried >= BURIED_MAX,
@@ -74,11 +62,11 @@ impl Store {
         })
     }
 
-    async fn prune(&self, stmt: Stmt) -> Result<u64, Error> {
+    async fn prune(&self, stmt: Stmt, limit: u64) -> Result<u64, Error> {
         let mut tx = self.db.write().await?;
         tx.overwrite(true).await?;
         let stmt = stmt
-            .bind(i64::try_from(PRUNED_MAX).unwrap_or(i64::MAX))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             // Several workers prune; none waits for another.
             .push(tx.dialect().lock(" FOR UPDATE SKIP LOCKED"))
             .push(")");
@@ -87,6 +75,12 @@ impl Store {
         tx.commit().await?;
         Ok(deleted)
     }
+}
+
+fn old_buried(before: NotificationId) -> Stmt {
+    sql("DELETE FROM buried_messages WHERE id IN (SELECT m.id FROM buried_messages m WHERE m.id < ")
+        .bind(before.uuid())
+        .push(" ORDER BY m.id LIMIT ")
 }
 
 fn old_messages(before: Timestamp) -> Stmt {

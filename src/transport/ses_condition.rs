@@ -49,7 +49,7 @@ pub struct Wanted<'a> {
 }
 
 /// AWS refuses signatures that are five minutes off (AWS Signature Version 4); this leaves time to mend it.
-const SKEW_MAX: Duration = Duration::from_mins(1);
+pub const SKEW_MAX: Duration = Duration::from_mins(1);
 
 /// What our statuses are made of. SES reports each only if its event destination names it.
 const EVENTS: [EventType; 6] = [
