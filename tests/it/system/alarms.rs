@@ -71,12 +71,12 @@ async fn each_alarm(good: &TestDb, bad: &TestDb) {
     for name in last {
         assert!(!fired.contains(name), "{name} has no cause yet");
     }
-    troubled.proxy.become_now(State::Down);
+    troubled.proxy.become_now(State::Down).await;
     let unreadable = BTreeSet::from([last[0].to_owned()]);
     prometheus
         .until_fired(&unreadable, &mut fired, TIMEOUT)
         .await;
-    troubled.proxy.become_now(State::Up);
+    troubled.proxy.become_now(State::Up).await;
     troubled.program.app.stop().await;
     prometheus.until_fired(&names(), &mut fired, TIMEOUT).await;
     assert!(program.app.stop().await);

@@ -329,13 +329,13 @@ async fn what_cannot_be_kept_now_is_to_be_brought_again() {
         let mail = report(&sender, &id, "failed", "5.1.1");
         let mail_text = String::from_utf8(mail.clone()).unwrap();
         let mut dialogue = Dialogue::open(program.app.bounce_address().unwrap()).await;
-        proxy.become_now(State::Down);
+        proxy.become_now(State::Down).await;
         let answers = dialogue.send(&[&sender], &mail_text).await;
         assert_eq!(answers, ["451 4.3.0 It could not be kept at the moment"]);
         let ran = run_with(&variables, &["bounce", "--recipient", &sender], &mail);
         assert_eq!(ran.code, Some(75), "{ran:?}");
         assert!(!ran.errors.contains(&sender), "{ran:?}");
-        proxy.become_now(State::Up);
+        proxy.become_now(State::Up).await;
         let answers = dialogue.send(&[&sender], &mail_text).await;
         assert_eq!(answers, ["250 2.0.0 Kept"]);
         let entry = program.client.entry(&id).await;

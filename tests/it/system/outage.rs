@@ -55,13 +55,13 @@ async fn told_of_it(db: &TestDb, outage: State) {
     let program = Program::start_with(&variables(db, &proxy, &sink), trust()).await;
     let client = &program.client;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.become_now(outage);
+    proxy.become_now(outage).await;
     let opened = enqueued.first().unwrap();
     let feedback = envelope(&open_of(opened)).to_string();
     while_it_is_down(client, &feedback).await;
     let before = sent(db).await.len();
     assert!(before < sink.count(), "nothing was sent meanwhile");
-    proxy.become_now(State::Up);
+    proxy.become_now(State::Up).await;
 
     each_is_sent_once(db, &sink, &enqueued).await;
     // SNS and the application try again, and now it works.
@@ -119,9 +119,9 @@ async fn longer_than_the_lease(db: &TestDb) {
     let variables = variables(db, &proxy, &sink).with("DELIVERY__LEASE_SECONDS", "1");
     let program = Program::start(&variables).await;
     sink.until(COUNT / 5, TIMEOUT).await;
-    proxy.become_now(State::Down);
+    proxy.become_now(State::Down).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    proxy.become_now(State::Up);
+    proxy.become_now(State::Up).await;
     each_is_sent_once(db, &sink, &enqueued).await;
     program.stop().await;
 }

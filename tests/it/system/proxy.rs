@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::support::db::TestDb;
@@ -13,6 +13,8 @@ use crate::support::db::TestDb;
 pub(super) struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
+    /// Keeps the port ours while nobody listens at it: connections are refused then.
+    _port: TcpSocket,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +26,21 @@ pub(super) enum State {
     Down,
 }
 
-const BIND_PAUSE: Duration = Duration::from_millis(50);
+const BACKLOG: u32 = 128;
+const BREAK_PAUSE: Duration = Duration::from_millis(1);
+const BREAK_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Proxy {
     pub(super) async fn start(db: &TestDb) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = port.local_addr().unwrap();
         let state = watch::Sender::new(State::Up);
-        tokio::spawn(relay(listener, server(db), state.subscribe()));
-        Self { address, state }
+        tokio::spawn(relay(listen(address), server(db), state.subscribe()));
+        Self {
+            address,
+            state,
+            _port: port,
+        }
     }
 
     /// The database's URL by way of here.
@@ -40,8 +48,18 @@ impl Proxy {
         db.url.replacen(&server(db), &self.address.to_string(), 1)
     }
 
-    pub(super) fn become_now(&self, state: State) {
+    /// Once this returns nothing more comes through of what was connected before, if it is down.
+    pub(super) async fn become_now(&self, state: State) {
         self.state.send_replace(state);
+        let broken = async {
+            // The relay itself is one; each connection, and the open port, another.
+            while self.state.receiver_count() > 1 {
+                tokio::time::sleep(BREAK_PAUSE).await;
+            }
+        };
+        if state == State::Down {
+            tokio::time::timeout(BREAK_TIMEOUT, broken).await.unwrap();
+        }
     }
 }
 
@@ -56,28 +74,29 @@ async fn relay(listener: TcpListener, server: String, mut state: watch::Receiver
     let mut first = Some(listener);
     // Until the test is over.
     while state.wait_for(|now| *now != State::Down).await.is_ok() {
-        let listener = match first.take() {
-            Some(listener) => listener,
-            None => bind(address).await,
-        };
+        let listener = first.take().unwrap_or_else(|| listen(address));
+        let mut open = state.clone();
         loop {
             let stream = tokio::select! {
                 accepted = listener.accept() => accepted.unwrap().0,
-                _down = state.wait_for(|now| *now == State::Down) => break,
+                _down = open.wait_for(|now| *now == State::Down) => break,
             };
             tokio::spawn(join(stream, server.clone(), state.clone()));
         }
+        drop(listener);
     }
 }
 
-/// The port may be in use for a moment longer.
-async fn bind(address: SocketAddr) -> TcpListener {
-    loop {
-        if let Ok(listener) = TcpListener::bind(address).await {
-            return listener;
-        }
-        tokio::time::sleep(BIND_PAUSE).await;
-    }
+/// Others of ours may be bound to it as well, as long as one listens at most.
+fn bind(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+fn listen(address: SocketAddr) -> TcpListener {
+    bind(address).listen(BACKLOG).unwrap()
 }
 
 async fn join(mut client: TcpStream, server: String, mut state: watch::Receiver<State>) {

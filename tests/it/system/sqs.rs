@@ -372,7 +372,7 @@ async fn nothing_is_received_while_the_database_is_away() {
         let running = consumer.start();
         queue.send(&[email("before").to_string()]).await;
         queue.emptied().await;
-        proxy.become_now(Line::Down);
+        proxy.become_now(Line::Down).await;
         let bodies: Vec<String> = (0..30)
             .map(|i| email(&format!("{i:02}")).to_string())
             .collect();
@@ -390,7 +390,7 @@ async fn nothing_is_received_while_the_database_is_away() {
         tokio::time::sleep(A_WHILE * 4).await;
         assert_eq!(relay.asked.load(Ordering::SeqCst), asked);
         assert_eq!(types(db).await, ["before"]);
-        proxy.become_now(Line::Up);
+        proxy.become_now(Line::Up).await;
         queue.emptied().await;
         assert!(running.stop().await);
         assert_eq!(types(db).await.len(), 31);

@@ -306,7 +306,7 @@ async fn during_an_outage_a_click_leads_on_and_is_recorded_afterwards() {
         post.track("opens,clicks");
         let (id, mail) = post.send(TYPE, 1).await;
         let (picture, link) = (post.address(&mail, "/t/o/"), post.address(&mail, "/t/c/"));
-        proxy.become_now(State::Down);
+        proxy.become_now(State::Down).await;
         let begun = Instant::now();
         let reader = browser(MAIL_PROGRAM);
         assert_eq!(reader.get(&picture).send().await.unwrap().status(), 200);
@@ -317,7 +317,7 @@ async fn during_an_outage_a_click_leads_on_and_is_recorded_afterwards() {
             "nobody waits for the database"
         );
         tokio::time::sleep(Duration::from_secs(2)).await;
-        proxy.become_now(State::Up);
+        proxy.become_now(State::Up).await;
         let give_up = Instant::now() + Duration::from_secs(30);
         for kind in ["opened", "clicked"] {
             while post.visits(kind, "recorded").await < 1.0 {
