@@ -189,7 +189,7 @@ const SLOW: Duration = Duration::from_millis(5_500);
 impl Troubled {
     async fn start(db: &TestDb) -> Self {
         an_hour_ago(db).await;
-        let (proxy, sandbox) = (Proxy::start(db).await, sandbox().await);
+        let (proxy, sandbox) = (Proxy::start(db), sandbox().await);
         let variables = Variables::of(db)
             .with("DATABASE__URL", &proxy.url(db))
             .by_ses(&sandbox)

@@ -322,7 +322,7 @@ async fn who_sends_by_smtp_alone_is_asked_for_a_bounce_address_and_for_no_topic(
 async fn what_cannot_be_kept_now_is_to_be_brought_again() {
     on_postgres(async |db: &TestDb| {
         let sink = Sink::start(Duration::ZERO).await;
-        let proxy = Proxy::start(db).await;
+        let proxy = Proxy::start(db);
         let variables = variables(db, &sink).with("DATABASE__URL", &proxy.url(db));
         let program = Program::start(&variables).await;
         let (id, sender) = sent(&program, &sink).await;

@@ -50,7 +50,7 @@ fn variables(db: &TestDb, proxy: &Proxy, sink: &Sink) -> Variables {
 }
 
 async fn told_of_it(db: &TestDb, outage: State) {
-    let (proxy, sink) = (Proxy::start(db).await, Sink::start(DELAY).await);
+    let (proxy, sink) = (Proxy::start(db), Sink::start(DELAY).await);
     let enqueued = fill(db, COUNT).await;
     let program = Program::start_with(&variables(db, &proxy, &sink), trust()).await;
     let client = &program.client;
@@ -114,7 +114,7 @@ async fn while_it_is_down(client: &Client, feedback: &str) {
 }
 
 async fn longer_than_the_lease(db: &TestDb) {
-    let (proxy, sink) = (Proxy::start(db).await, Sink::start(DELAY).await);
+    let (proxy, sink) = (Proxy::start(db), Sink::start(DELAY).await);
     let enqueued = fill(db, COUNT).await;
     let variables = variables(db, &proxy, &sink).with("DELIVERY__LEASE_SECONDS", "1");
     let program = Program::start(&variables).await;

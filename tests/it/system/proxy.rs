@@ -31,7 +31,7 @@ const BREAK_PAUSE: Duration = Duration::from_millis(1);
 const BREAK_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Proxy {
-    pub(super) async fn start(db: &TestDb) -> Self {
+    pub(super) fn start(db: &TestDb) -> Self {
         let port = bind(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = port.local_addr().unwrap();
         let state = watch::Sender::new(State::Up);

@@ -361,7 +361,7 @@ async fn a_queue_belongs_to_its_business(db: &TestDb) {
 async fn nothing_is_received_while_the_database_is_away() {
     on_postgres(async |db| {
         let queue = Queue::at_localstack().await;
-        let proxy = Proxy::start(db).await;
+        let proxy = Proxy::start(db);
         let store = Store::open(&proxy.url(db), 4, Clock::system())
             .await
             .unwrap();

@@ -301,7 +301,7 @@ async fn machines_are_told_apart_and_a_flood_fills_nothing(db: &TestDb) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn during_an_outage_a_click_leads_on_and_is_recorded_afterwards() {
     on_postgres(async |db: &TestDb| {
-        let proxy = Proxy::start(db).await;
+        let proxy = Proxy::start(db);
         let post = Post::start_on(db, &proxy.url(db)).await;
         post.track("opens,clicks");
         let (id, mail) = post.send(TYPE, 1).await;
