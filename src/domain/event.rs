@@ -264,6 +264,13 @@ impl What {
         }
     }
 
+    /// Whether there is anything to forget.
+    pub fn is_personal(&self) -> bool {
+        let mut forgotten = self.clone();
+        forgotten.forget();
+        forgotten != *self
+    }
+
     /// What a person decided.
     pub const fn decision(&self) -> Option<Decision> {
         if let Self::Decided { decision, .. } = self {

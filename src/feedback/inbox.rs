@@ -48,7 +48,8 @@ pub(super) async fn keep(
         kind,
     } = message;
     let kept = match text {
-        Some(text) => store.keep_text(incoming, &text).await,
+        // Rare, and so large that each request would pay for its room.
+        Some(text) => Box::pin(store.keep_text(incoming, &text)).await,
         None => store.keep_feedback(incoming).await,
     };
     let result = kept.as_ref().map_or("not_kept", |kept| kept.as_str());

@@ -93,7 +93,7 @@ impl Webhook {
     /// Keeps the verified message, applies it, and confirms a subscription.
     async fn keep(&self, envelope: Envelope, body: &str) -> Response {
         if let Kind::SubscriptionConfirmation(handshake) = &envelope.kind
-            && let Err(response) = self.confirm(&envelope, handshake).await
+            && let Err(response) = Box::pin(self.confirm(&envelope, handshake)).await
         {
             return response;
         }

@@ -28,7 +28,7 @@ impl Store {
     /// Writes all that is committed now to a new file, without holding up who writes. The file is whole
     /// once it has its name.
     pub async fn backup(&self, to: &Path) -> Result<(), NoBackup> {
-        if let Pools::Postgres(_) = self.db.pools {
+        if let Pools::Postgres { .. } = self.db.pools {
             return Err(NoBackup::Postgres);
         }
         let shown = || to.display().to_string();

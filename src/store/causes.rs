@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::db::Tx;
+use super::flow::Changed;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
 use crate::domain::cause::{Cause, Told};
@@ -93,7 +94,11 @@ const fn is_evidence(what: &What) -> bool {
 }
 
 /// Notes new events, whose facts are written and locked by this transaction.
-pub(super) async fn note(tx: &mut Tx, concerning: &[&Event]) -> Result<(), Error> {
+pub(super) async fn note(
+    tx: &mut Tx,
+    concerning: &[&Event],
+    changed: &[Changed],
+) -> Result<(), Error> {
     let mut deltas = Deltas::default();
     let failing = concerning
         .iter()
@@ -105,7 +110,12 @@ pub(super) async fn note(tx: &mut Tx, concerning: &[&Event]) -> Result<(), Error
         reopen(tx, causes.keys().copied()).await?;
         insert_entries(tx, &causes, &entries, &mut deltas).await?;
     }
-    arrivals(tx, concerning, &mut deltas).await?;
+    // Only what failed has a cause.
+    let healthy = changed.iter().filter(|change| !change.failed);
+    let healthy: BTreeSet<NotificationId> = healthy.map(|change| change.id).collect();
+    let arrived = concerning.iter().copied();
+    let arrived = arrived.filter(|event| !healthy.contains(&event.notification));
+    arrivals(tx, arrived, &mut deltas).await?;
     count(tx, deltas).await
 }
 
@@ -313,7 +323,11 @@ pub(super) async fn insert_entries(
 }
 
 /// Marks what failed before and is now shown to have arrived.
-async fn arrivals(tx: &mut Tx, events: &[&Event], deltas: &mut Deltas) -> Result<(), Error> {
+async fn arrivals(
+    tx: &mut Tx,
+    events: impl Iterator<Item = &Event>,
+    deltas: &mut Deltas,
+) -> Result<(), Error> {
     // When each message first showed up at all, and when last other than by coming back.
     let mut seen: BTreeMap<NotificationId, (Timestamp, Option<Timestamp>)> = BTreeMap::new();
     for event in events {

@@ -57,7 +57,7 @@ impl Store {
                     path: text(&mut tx, file, "file").await?,
                 })
             }
-            Pools::Postgres(_) => {
+            Pools::Postgres { .. } => {
                 let stmt = sql(
                     "SELECT CAST(current_setting('server_version_num') AS bigint) AS version, \
                      current_setting('fsync') AS fsync, \

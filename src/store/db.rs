@@ -39,7 +39,9 @@ pub(crate) enum Pools {
         writer: SqlitePool,
         reader: SqlitePool,
     },
-    Postgres(PgPool),
+    /// Those of group commits have connections of their own: a connection is served by the runtime that
+    /// opened it. Where there are few in all, both are the same pool.
+    Postgres { pool: PgPool, commits: PgPool },
 }
 
 /// One transaction. Dropped without `commit`, it is rolled back.
@@ -74,6 +76,10 @@ const IDLE_TRANSACTION_TIMEOUT_MILLIS: &str = "30000";
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this a database that does not answer at all is taken for gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of group commits: two kinds, two batches of each at the same time.
+const COMMIT_CONNECTIONS: u32 = 4;
+/// With fewer connections in all than this, group commits share them with everybody.
+const CONNECTIONS_FOR_TWO_POOLS: u32 = 3 * COMMIT_CONNECTIONS;
 /// Readers of the embedded database: pages and the API; more gain nothing on few cores.
 const SQLITE_READERS: u32 = 8;
 
@@ -112,15 +118,29 @@ impl Db {
                 ),
             ]);
         let pool = PgPoolOptions::new()
-            .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // Both with a limit of time, which sqlx's own tests do not have: a connection whose
             // line went dead would hold its place in the pool for as long as TCP tries.
             .test_before_acquire(false)
             .before_acquire(|connection, _| Box::pin(alive(connection)))
-            .after_release(|connection, _| Box::pin(alive(connection)))
-            .connect_lazy_with(options);
-        Ok(Self::of(Pools::Postgres(pool)))
+            .after_release(|connection, _| Box::pin(alive(connection)));
+        let of = |connections: u32| {
+            let pool = pool.clone().max_connections(connections);
+            pool.connect_lazy_with(options.clone())
+        };
+        let pools = if connections_max >= CONNECTIONS_FOR_TWO_POOLS {
+            Pools::Postgres {
+                pool: of(connections_max - COMMIT_CONNECTIONS),
+                commits: of(COMMIT_CONNECTIONS),
+            }
+        } else {
+            let pool = of(connections_max);
+            Pools::Postgres {
+                commits: pool.clone(),
+                pool,
+            }
+        };
+        Ok(Self::of(pools))
     }
 
     async fn open_sqlite(path: &str) -> Result<Self, Error> {
@@ -137,6 +157,8 @@ impl Db {
             .pragma("temp_store", "memory");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            // It is a file: there is no line that could be dead.
+            .test_before_acquire(false)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.clone().row_buffer_size(ROWS_BUFFERED))
             .await?;
@@ -155,11 +177,22 @@ impl Db {
         }
     }
 
+    /// The same database for group commits.
+    pub(crate) fn for_commits(&self) -> Self {
+        let mut db = self.clone();
+        if let Pools::Postgres { pool, commits } = &mut db.pools {
+            *pool = commits.clone();
+        }
+        db
+    }
+
     /// A snapshot to read from.
     pub(crate) async fn read(&self) -> Result<Tx, Error> {
         Ok(self.transaction(match &self.pools {
             Pools::Sqlite { reader, .. } => Open::Sqlite(in_time(reader.begin()).await?),
-            Pools::Postgres(pool) => Open::Postgres(in_time(pool.begin_with(SNAPSHOT)).await?),
+            Pools::Postgres { pool, .. } => {
+                Open::Postgres(in_time(pool.begin_with(SNAPSHOT)).await?)
+            }
         }))
     }
 
@@ -168,7 +201,7 @@ impl Db {
             Pools::Sqlite { writer, .. } => {
                 Open::Sqlite(in_time(writer.begin_with("BEGIN IMMEDIATE")).await?)
             }
-            Pools::Postgres(pool) => Open::Postgres(in_time(pool.begin()).await?),
+            Pools::Postgres { pool, .. } => Open::Postgres(in_time(pool.begin()).await?),
         });
         if self.overwrites.load(Ordering::Relaxed) {
             tx.overwrite(false).await?;
@@ -205,7 +238,10 @@ impl Db {
                 reader.close().await;
                 writer.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, commits } => {
+                commits.close().await;
+                pool.close().await;
+            }
         }
     }
 }

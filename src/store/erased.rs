@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Error;
 use super::db::Tx;
+use super::owners::Owners;
 use super::stmt::{Rows, sql};
 use crate::domain::event::Event;
 use crate::domain::id::NotificationId;
@@ -30,28 +31,19 @@ pub(super) async fn among(
     Ok(erased)
 }
 
-/// Those that these events are about. Only events that hold something personal are looked up: the
-/// acceptance of a message, which is what most are, does not.
-pub(super) async fn of(tx: &mut Tx, events: &[Event]) -> Result<BTreeSet<NotificationId>, Error> {
-    let personal = events.iter().filter(|event| {
-        let mut what = event.what.clone();
-        what.forget();
-        what != event.what
-    });
-    among(tx, personal.map(|event| event.notification).collect()).await
-}
-
 /// The events as they may be kept.
-pub(super) fn forget<'a>(
-    events: &'a [Event],
-    erased: &BTreeSet<NotificationId>,
-) -> Cow<'a, [Event]> {
-    if erased.is_empty() {
+pub(super) fn forget<'a>(events: &'a [Event], owners: &Owners) -> Cow<'a, [Event]> {
+    let is_erased = |event: &Event| {
+        owners
+            .get(&event.notification)
+            .is_some_and(|owner| owner.erased)
+    };
+    if !events.iter().any(is_erased) {
         return Cow::Borrowed(events);
     }
     let mut events = events.to_vec();
     for event in &mut events {
-        if erased.contains(&event.notification) {
+        if is_erased(event) {
             event.what.forget();
         }
     }

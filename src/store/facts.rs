@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::Tx;
 use super::fact_parts::{self, PARTS, Part};
-use super::flow::Changed;
+use super::flow::{Changed, Counted};
+use super::owners::{self, Owners};
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql};
 use super::{Error, causes, erased, flow, lessons, receipts, webhook_queue};
@@ -33,18 +34,21 @@ pub(super) async fn merge(
     events: &[Event],
     now: Timestamp,
 ) -> Result<BTreeSet<Happened>, Error> {
-    let erased = erased::of(tx, events).await?;
-    merge_beside(tx, clock, (events, &erased), now).await
+    let owners = owners::of_events(tx, events).await?;
+    let (new, counted) = merge_known(tx, clock, (events, &owners), now).await?;
+    counted.write(tx, clock, now).await?;
+    Ok(new)
 }
 
-/// The same for who has looked already whose client was forgotten.
-pub(super) async fn merge_beside(
+/// The same for who knows already whose the notifications are, and writes the counts with those of its
+/// own.
+pub(super) async fn merge_known(
     tx: &mut Tx,
     clock: &Clock,
-    (events, erased): (&[Event], &BTreeSet<NotificationId>),
+    (events, owners): (&[Event], &Owners),
     now: Timestamp,
-) -> Result<BTreeSet<Happened>, Error> {
-    let events = erased::forget(events, erased);
+) -> Result<(BTreeSet<Happened>, Counted), Error> {
+    let events = erased::forget(events, owners);
     let mut new = append(tx, &events, now).await?;
     for event in new.values().flatten() {
         tx.tell(event.notification, || Step::of_event(event, now));
@@ -58,16 +62,15 @@ pub(super) async fn merge_beside(
     webhook_queue::queue(tx, clock, new.values().flatten().copied(), now).await?;
     let concerning = causes::concerning(new.values().flatten().copied());
     let awaited = receipts::of(new.values().flatten().copied());
-    let mut changed = insert(tx, &new).await?;
+    let mut changed = insert(tx, &new, owners).await?;
     for whole in &changed {
         new.remove(&whole.id);
     }
     changed.append(&mut update(tx, &new).await?);
-    flow::changed(tx, clock, &changed, now).await?;
     receipts::expect(tx, awaited).await?;
     lessons::learn(tx, clock, &teaching, now).await?;
-    causes::note(tx, &concerning).await?;
-    Ok(happened)
+    causes::note(tx, &concerning, &changed).await?;
+    Ok((happened, flow::changed(&changed, owners, now)))
 }
 
 /// The events that were not in the ledger yet, by notification in ascending order.
@@ -133,6 +136,7 @@ async fn append<'a>(
 async fn insert(
     tx: &mut Tx,
     new: &BTreeMap<NotificationId, Vec<&Event>>,
+    owners: &Owners,
 ) -> Result<Vec<Changed>, Error> {
     let mut accepted: BTreeMap<NotificationId, Sent> = new
         .iter()
@@ -149,7 +153,8 @@ async fn insert(
         ("provider_message_id", Kind::Text),
         ("opens_tracked", Kind::Bool),
     ]);
-    for id in new.keys() {
+    let is_there = |id: &&NotificationId| owners.get(id).is_some_and(|owner| owner.has_facts);
+    for id in new.keys().filter(|id| !is_there(id)) {
         let sent = accepted.get(id);
         rows.add([
             id.uuid().into(),
@@ -178,6 +183,7 @@ async fn insert(
             whole.push(Changed {
                 id,
                 source: sent.provider.clone(),
+                failed: false,
                 before: Facts::default(),
                 after: Facts {
                     sent: Some(sent),
@@ -188,6 +194,9 @@ async fn insert(
     }
     Ok(whole)
 }
+
+const SELECT: &str = "SELECT f.notification_id, \
+    (f.failed_at IS NOT NULL OR f.bounced_at IS NOT NULL) AS has_failed";
 
 /// Merges events that were just appended into rows that are there; each is merged exactly once.
 async fn update(
@@ -210,9 +219,7 @@ async fn update(
     let read = fact_parts::to_count_by(&parts);
     let selected = read
         .iter()
-        .fold(sql("SELECT f.notification_id"), |stmt, part| {
-            stmt.push(part.select)
-        });
+        .fold(sql(SELECT), |stmt, part| stmt.push(part.select));
     let stmt = selected
         .push(" FROM ")
         .rows(Rows::of_ids(new.keys().map(|id| id.uuid())))
@@ -234,11 +241,13 @@ async fn update(
         for event in events {
             after.apply(event);
         }
+        let fails = after.failed.is_some() || after.bounced.is_some();
         merged.push(Changed {
             id,
             before,
             after,
             source: source.unwrap_or_default(),
+            failed: fails || row.bool("has_failed")?,
         });
     }
     for part in parts {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::db::{Db, Tx};
 use super::facts::Happened;
+use super::owners::Owners;
 use super::row::Row;
 use super::stmt::{Arg, Kind, Rows, sql, storable};
-use super::{Error, erased, facts, flow, inbox, unmatched};
+use super::{Error, facts, flow, inbox, owners, unmatched};
 use crate::clock::Clock;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -116,10 +117,8 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     let mut tx = db.write().await?;
     let now = clock.now();
     let reports = batch.iter().filter_map(|message| message.report.as_ref());
-    let known = known(&mut tx, reports.clone().map(Report::names)).await?;
-    let named = reports.filter_map(|report| known.resolve(report.names()));
-    let erased = erased::among(&mut tx, named.collect()).await?;
-    let fresh = keep_raw(&mut tx, batch, &known, &erased).await?;
+    let known = known(&mut tx, reports.map(Report::names)).await?;
+    let fresh = keep_raw(&mut tx, batch, &known).await?;
     let told = batch.iter().enumerate().filter(|(i, _)| fresh.contains(i));
     let told = told.map(|(_, message)| (message.name(), message.report.as_ref()));
     let mut sorted = sort(told, &known);
@@ -128,8 +127,8 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     let waiting = unmatched::take(&mut tx, &sorted.events).await?;
     sorted.events.extend(waiting);
     // What waited is about messages that are named here.
-    let events = (&sorted.events[..], &erased);
-    let new = facts::merge_beside(&mut tx, clock, events, now).await?;
+    let events = (&sorted.events[..], &known.owners);
+    let (new, mut counted) = facts::merge_known(&mut tx, clock, events, now).await?;
     sorted.count_new(new);
     let mut kept = sorted.kept.into_iter();
     let answers = (0..batch.len()).map(|i| {
@@ -138,7 +137,8 @@ pub(super) async fn commit(db: &Db, clock: &Clock, batch: &[Incoming]) -> Result
     });
     let answers: Vec<Kept> = answers.collect();
     let told = batch.iter().zip(answers.iter().copied());
-    flow::taken_in(&mut tx, clock, told, now).await?;
+    flow::taken_in(&mut counted, told);
+    counted.write(&mut tx, clock, now).await?;
     tx.commit().await?;
     Ok(answers)
 }
@@ -214,7 +214,6 @@ pub(super) async fn keep_raw(
     tx: &mut Tx,
     batch: &[Incoming],
     known: &Known,
-    erased: &BTreeSet<NotificationId>,
 ) -> Result<BTreeSet<usize>, Error> {
     let mut rows = Rows::new(&[
         ("source", Kind::Text),
@@ -233,7 +232,8 @@ pub(super) async fn keep_raw(
     let of_erased = |message: &Incoming| {
         let report = message.report.as_ref();
         let of = report.and_then(|report| known.resolve(report.names()));
-        of.is_some_and(|id| erased.contains(&id))
+        let owner = of.and_then(|id| known.owners.get(&id));
+        owner.is_some_and(|owner| owner.erased)
     };
     for message in positions.values().filter_map(|i| batch.get(*i)) {
         rows.add([
@@ -293,8 +293,7 @@ impl Report {
 /// Which of the named notifications and provider messages we know.
 #[derive(Default)]
 pub(super) struct Known {
-    /// The others that were named are known: there are more of them.
-    unknown: BTreeSet<NotificationId>,
+    pub(super) owners: Owners,
     by_provider_message_id: BTreeMap<String, NotificationId>,
 }
 
@@ -313,7 +312,7 @@ impl Known {
         &self,
         (notification, provider_message_id): Names<'_>,
     ) -> Option<NotificationId> {
-        let ours = notification.filter(|id| !self.unknown.contains(id));
+        let ours = notification.filter(|id| self.owners.contains_key(id));
         ours.or_else(|| {
             self.by_provider_message_id
                 .get(provider_message_id?)
@@ -326,16 +325,11 @@ pub(super) async fn known<'a>(
     tx: &mut Tx,
     named: impl Iterator<Item = Names<'a>> + Clone,
 ) -> Result<Known, Error> {
-    let mut known = Known::default();
-    let ids: BTreeSet<NotificationId> = named.clone().filter_map(|(id, _)| id).collect();
-    if !ids.is_empty() {
-        let stmt = sql("SELECT b.id FROM ")
-            .rows(Rows::of_ids(ids.into_iter().map(NotificationId::uuid)))
-            .push(" WHERE NOT EXISTS (SELECT 1 FROM contact_log l WHERE l.id = b.id)");
-        for row in tx.all(stmt).await? {
-            known.unknown.insert(NotificationId::new(row.id("id")?));
-        }
-    }
+    let ids = named.clone().filter_map(|(id, _)| id).collect();
+    let mut known = Known {
+        owners: owners::of(tx, ids).await?,
+        by_provider_message_id: BTreeMap::new(),
+    };
     // The provider's id is looked up only where ours did not decide.
     let provider_ids: BTreeSet<&str> = named
         .filter(|names| known.resolve(*names).is_none())
@@ -346,11 +340,18 @@ pub(super) async fn known<'a>(
         rows.add([id.into()]);
     }
     if !rows.is_empty() {
-        let stmt = sql("SELECT f.provider_message_id, f.notification_id FROM ")
+        let stmt = sql("SELECT f.provider_message_id, ")
+            .push(owners::COLUMNS)
+            .push(" FROM ")
             .rows(rows)
-            .push(" JOIN delivery_facts f ON f.provider_message_id = b.provider_message_id");
+            .push(
+                " JOIN delivery_facts f ON f.provider_message_id = b.provider_message_id \
+                 JOIN contact_log l ON l.id = f.notification_id",
+            )
+            .push(owners::CLIENT);
         for row in tx.all(stmt).await? {
-            let id = NotificationId::new(row.id("notification_id")?);
+            let (id, owner) = owners::read(&row)?;
+            known.owners.insert(id, owner);
             known
                 .by_provider_message_id
                 .insert(row.text("provider_message_id")?, id);

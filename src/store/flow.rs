@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::db::Tx;
 use super::entries::Staged;
 use super::feedback::{Incoming, Kept};
+use super::owners::Owners;
 use super::stmt::{Arg, Dialect, Kind as Column, Rows, Stmt, sql};
 use super::{Error, Store};
 use crate::clock::Clock;
@@ -51,11 +52,16 @@ pub(super) struct Key {
 pub(super) struct Counted(BTreeMap<Key, i64>);
 
 impl Counted {
-    fn add(&mut self, key: Key, amount: i64) {
+    pub(super) fn add(&mut self, key: Key, amount: i64) {
         *self.0.entry(key).or_default() += amount;
     }
 
-    async fn write(self, tx: &mut Tx, clock: &Clock, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn write(
+        self,
+        tx: &mut Tx,
+        clock: &Clock,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let mut rows = Rows::new(&[
             ("id", Column::Id),
             ("business_id", Column::Text),
@@ -120,47 +126,29 @@ pub(super) struct Changed {
     pub(super) after: Facts,
     /// Who told of the first of these events.
     pub(super) source: String,
+    /// It failed or came back, before or now.
+    pub(super) failed: bool,
 }
 
-/// Counts what has become known of notifications.
-pub(super) async fn changed(
-    tx: &mut Tx,
-    clock: &Clock,
-    changed: &[Changed],
-    now: Timestamp,
-) -> Result<(), Error> {
-    let counting = changed.iter().filter_map(|change| {
-        let kinds: Vec<Kind> = flow::newly(&change.before, &change.after).collect();
-        (!kinds.is_empty()).then_some((change.id, (change, kinds)))
-    });
-    let counting: BTreeMap<NotificationId, (&Changed, Vec<Kind>)> = counting.collect();
-    if counting.is_empty() {
-        return Ok(());
-    }
-    let stmt = sql("SELECT l.id, l.business_id, l.method, l.send_at FROM ")
-        .rows(Rows::of_ids(counting.keys().map(|id| id.uuid())))
-        .push(" JOIN contact_log l ON l.id = b.id");
+/// What has become known of notifications.
+pub(super) fn changed(changed: &[Changed], owners: &Owners, now: Timestamp) -> Counted {
     let mut counted = Counted::default();
-    for row in tx.all(stmt).await? {
-        let id = NotificationId::new(row.id("id")?);
-        let Some((change, kinds)) = counting.get(&id) else {
+    for change in changed {
+        let Some(owner) = owners.get(&change.id) else {
             continue;
         };
-        let business = row.text("business_id")?;
-        let method = row.word("method", Method::parse)?.as_str();
-        let due_at = row.opt_time("send_at")?.unwrap_or(id.date()).max(id.date());
-        for kind in kinds {
+        for kind in flow::newly(&change.before, &change.after) {
             let key = Key {
-                business: business.clone(),
-                kind: *kind,
-                method,
+                business: owner.business.clone(),
+                kind,
+                method: owner.method.as_str(),
                 subject: change.provider().to_owned(),
-                bucket: flow::bucket_of(*kind, &change.after, due_at, now),
+                bucket: flow::bucket_of(kind, &change.after, owner.due_at, now),
             };
             counted.add(key, 1);
         }
     }
-    counted.write(tx, clock, now).await
+    counted
 }
 
 impl Changed {
@@ -180,14 +168,11 @@ impl Changed {
     }
 }
 
-/// Counts what became of feedback messages.
-pub(super) async fn taken_in<'a>(
-    tx: &mut Tx,
-    clock: &Clock,
+/// Adds what became of feedback messages.
+pub(super) fn taken_in<'a>(
+    counted: &mut Counted,
     messages: impl Iterator<Item = (&'a Incoming, Kept)>,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let mut counted = Counted::default();
+) {
     for (message, kept) in messages {
         let kind = match kept {
             Kept::Applied { .. } => Kind::FeedbackApplied,
@@ -197,7 +182,6 @@ pub(super) async fn taken_in<'a>(
         };
         counted.add(of_installation(kind, message.source), 1);
     }
-    counted.write(tx, clock, now).await
 }
 
 fn of_installation(kind: Kind, subject: &str) -> Key {

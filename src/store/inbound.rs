@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::db::Tx;
 use super::feedback::{Incoming, Kept, Known, indexed, keep_raw};
+use super::flow::{self, Counted};
 use super::row::Row;
 use super::stmt::sql;
 use super::suppressions::{self, Details, Key, Lifting, RECIPIENT};
-use super::{Error, Store, facts, flow};
+use super::{Error, Store, facts};
 use crate::domain::address::Address;
 use crate::domain::event::{Event, EventKey, What};
 use crate::domain::id::NotificationId;
@@ -85,7 +86,9 @@ impl Store {
         let now = self.clock.now();
         let kept = self.take_text(&mut tx, message, text, now).await?;
         let told = std::iter::once((message, kept));
-        flow::taken_in(&mut tx, &self.clock, told, now).await?;
+        let mut counted = Counted::default();
+        flow::taken_in(&mut counted, told);
+        counted.write(&mut tx, &self.clock, now).await?;
         tx.commit().await?;
         Ok(kept)
     }
@@ -99,7 +102,7 @@ impl Store {
     ) -> Result<Kept, Error> {
         let names_nobody = Known::default();
         let batch = std::slice::from_ref(message);
-        let fresh = keep_raw(tx, batch, &names_nobody, &BTreeSet::new()).await?;
+        let fresh = keep_raw(tx, batch, &names_nobody).await?;
         if fresh.is_empty() {
             return Ok(Kept::Duplicate);
         }

@@ -214,7 +214,9 @@ impl Store {
         let waiting = unmatched::take(&mut tx, &sorted.events).await?;
         sorted.events.extend(waiting);
         mark(&mut tx, batch, &sorted.kept).await?;
-        let new = facts::merge(&mut tx, &self.clock, &sorted.events, now).await?;
+        let events = (&sorted.events[..], &known.owners);
+        let (new, counted) = facts::merge_known(&mut tx, &self.clock, events, now).await?;
+        counted.write(&mut tx, &self.clock, now).await?;
         tx.commit().await?;
         sorted.count_new(new);
         Ok(sorted.kept)

@@ -69,7 +69,7 @@ pub(super) async fn run(db: &Db) -> Result<(), Error> {
             }
             done
         }
-        Pools::Postgres(pool) => {
+        Pools::Postgres { pool, .. } => {
             // On a connection of its own: a step may take longer than a statement may elsewhere.
             let options = pool.connect_options();
             let options = (*options).clone().options([("statement_timeout", "0")]);

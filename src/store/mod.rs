@@ -54,6 +54,7 @@ pub mod matters;
 mod migrate;
 pub mod old_causes;
 pub mod opt_outs;
+mod owners;
 mod pg_json;
 mod pg_time;
 pub mod providers;
@@ -136,9 +137,10 @@ impl Store {
         let db = Db::open(url, connections_max).await?;
         let committers = match &db.pools {
             Pools::Sqlite { .. } => 1,
-            Pools::Postgres(_) => 2,
+            Pools::Postgres { .. } => 2,
         };
-        let (a, b) = ((db.clone(), clock.clone()), (db.clone(), clock.clone()));
+        let a = (db.for_commits(), clock.clone());
+        let b = a.clone();
         let enqueues = Group::start(
             Gather {
                 weight: Enqueue::weight,
@@ -217,7 +219,7 @@ impl Store {
     pub async fn listen(&self) -> Result<Option<Wakes>, Error> {
         match &self.db.pools {
             Pools::Sqlite { .. } => Ok(None),
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, .. } => {
                 let mut listener = PgListener::connect_with(pool).await?;
                 let channels = [WAKE_CHANNEL, PROVIDERS_CHANNEL];
                 listener.listen_all(channels).await?;
