@@ -31,15 +31,18 @@ impl Store {
     /// clients wrote.
     pub async fn untagged(&self, limit: usize) -> Result<Vec<Untagged>, Error> {
         let mut tx = self.db.read().await?;
-        // The beginnings of texts alone, so that a batch of long messages does not fill the memory.
+        // The beginnings of texts alone, so that a batch of long messages does not fill the memory. Which
+        // entries first: after a load of many PostgreSQL would join all of them, and sort the texts.
         let stmt = sql(
             "SELECT l.id, m.subject, substr(coalesce(m.text, l.description), 1, 4096) AS text, \
-             substr(m.html, 1, 16384) AS html, c.name, c.email, c.phone FROM contact_log l \
-             JOIN clients c ON c.uid = l.client_uid \
-             LEFT JOIN message_content m ON m.id = l.content_id \
-             WHERE l.tags IS NULL ORDER BY l.id LIMIT ",
+             substr(m.html, 1, 16384) AS html, c.name, c.email, c.phone \
+             FROM (SELECT id FROM contact_log WHERE tags IS NULL ORDER BY id LIMIT ",
         )
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .push(
+            ") AS few JOIN contact_log l ON l.id = few.id JOIN clients c ON c.uid = l.client_uid \
+             LEFT JOIN message_content m ON m.id = l.content_id ORDER BY l.id",
+        );
         let rows = tx.all(stmt).await?;
         rows.iter().map(untagged).collect()
     }
