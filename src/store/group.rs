@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::instrument::WithSubscriber as _;
 
 use super::Error;
 
@@ -75,11 +76,13 @@ where
         for _ in 0..gather.committers {
             let (waiting, commit) = (Arc::clone(&waiting), commit.clone());
             let callers = Handle::current();
-            COMMITTING.spawn(async move {
+            let committing = async move {
                 while let Some((batch, answers)) = take(&waiting, gather).await {
                     settle(&commit, batch.into(), (answers, &callers)).await;
                 }
-            });
+            };
+            // Whoever hears the thread that this is started on hears this one.
+            COMMITTING.spawn(committing.with_current_subscriber());
         }
         Self { queue }
     }

@@ -40,8 +40,9 @@ impl Store {
         )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .push(
-            ") AS few JOIN contact_log l ON l.id = few.id JOIN clients c ON c.uid = l.client_uid \
-             LEFT JOIN message_content m ON m.id = l.content_id ORDER BY l.id",
+            ") AS few CROSS JOIN contact_log l JOIN clients c ON c.uid = l.client_uid \
+             LEFT JOIN message_content m ON m.id = l.content_id WHERE l.id = few.id \
+             ORDER BY few.id",
         );
         let rows = tx.all(stmt).await?;
         rows.iter().map(untagged).collect()

@@ -1,7 +1,7 @@
 //! The steps of SQLite's plans: which of them go through a table that grows.
 
 /// Table functions, tables whose rows are few, and names of what a statement has at hand.
-const SMALL: [&str; 30] = [
+const SMALL: [&str; 31] = [
     "json_each",
     "CONSTANT ROW",
     "VALUES CLAUSE",
@@ -24,7 +24,8 @@ const SMALL: [&str; 30] = [
     // The first of those of which something is tracked.
     "SCAN contact_types USING INDEX contact_types_tracked",
     // The first of those that nobody has looked at.
-    "SCAN l USING INDEX contact_log_untagged",
+    "SCAN contact_log USING INDEX contact_log_untagged",
+    "SCAN few",
     // Counts of causes, each added up; what was sent again in the last second.
     "SCAN sums",
     "SCAN resent_marks",

@@ -70,7 +70,7 @@ impl Session {
 }
 
 impl TestDb {
-    async fn open(url: String) -> Self {
+    pub(crate) async fn open(url: String) -> Self {
         let clock = Clock::manual(Timestamp::parse(START).unwrap());
         let store = Store::open(&url, CONNECTIONS, clock.clone()).await.unwrap();
         let raw = if let Some(path) = url.strip_prefix("sqlite:") {
@@ -177,7 +177,7 @@ impl TestDb {
         counts[0].parse().unwrap()
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.store.close().await;
         match &self.raw {
             Raw::Sqlite(pool) => pool.close().await,

@@ -77,8 +77,9 @@ async fn a_notification_is_one_trace_from_its_enqueue_to_the_feedback(db: &TestD
         .iter()
         .map(|span| span["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names[..4], ["enqueue", "attempt", "attempt", "attempt"]);
-    assert!(names[4..].contains(&"delivered"), "{names:?}");
+    assert_eq!(names[..3], ["enqueue", "attempt", "attempt"]);
+    // Feedback may be on record before the attempt that it is about.
+    assert!(names[3..].contains(&"delivered"), "{names:?}");
     let root = &spans[0];
     assert_eq!(
         (&root["parent"], &root["service"]),
@@ -90,8 +91,8 @@ async fn a_notification_is_one_trace_from_its_enqueue_to_the_feedback(db: &TestD
         assert!(span["began"].as_u64() <= span["ended"].as_u64());
         assert!(root["began"].as_u64() <= span["began"].as_u64());
     }
-    let outcomes: Vec<&Value> = spans[1..4]
-        .iter()
+    let attempts = spans.iter().filter(|span| span["name"] == "attempt");
+    let outcomes: Vec<&Value> = attempts
         .map(|span| &span["attributes"]["sendtrail.outcome"])
         .collect();
     assert_eq!(outcomes, ["throttled", "throttled", "accepted"]);
