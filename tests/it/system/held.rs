@@ -115,7 +115,7 @@ async fn what_is_held_waits_for_a_decision_or_for_feedback(db: &TestDb) {
 
     // Sent again, its answer is lost again; seen by then, it is not sent a third time.
     let entry = decided(client, &resent, "resend").await;
-    assert_eq!(happened(&entry), ["queued", "attempt", "decided"]);
+    assert_eq!(happened(&entry)[..3], ["queued", "attempt", "decided"]);
     client
         .until(&resent, |e| e["attempts"] == 2 && e["undecided"] == true)
         .await;
