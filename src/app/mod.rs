@@ -318,11 +318,11 @@ async fn api(
     }
 }
 
-/// A third of the connections at most for what may take long.
+/// A quarter of the connections at most for what may take long: a third of those that are for everybody.
 fn limits(settings: &Settings) -> Limits {
-    let third = usize::try_from(settings.database.connections / 3).unwrap_or(usize::MAX);
+    let quarter = usize::try_from(settings.database.connections / 4).unwrap_or(usize::MAX);
     Limits {
-        histories_max: third.max(1),
+        histories_max: quarter.max(1),
         ..Limits::default()
     }
 }

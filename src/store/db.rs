@@ -39,8 +39,7 @@ pub(crate) enum Pools {
         writer: SqlitePool,
         reader: SqlitePool,
     },
-    /// Those of group commits have connections of their own: a connection is served by the runtime that
-    /// opened it. Where there are few in all, both are the same pool.
+    /// Group commits have connections of their own: a connection is served by the runtime that opened it. Where there are few in all, both are the same pool.
     Postgres { pool: PgPool, commits: PgPool },
 }
 
@@ -239,8 +238,7 @@ impl Db {
                 writer.close().await;
             }
             Pools::Postgres { pool, commits } => {
-                commits.close().await;
-                pool.close().await;
+                tokio::join!(commits.close(), pool.close());
             }
         }
     }

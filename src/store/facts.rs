@@ -25,9 +25,9 @@ pub(super) const HAS_GONE: &str = "coalesce(f.sent_at, f.delivered_at, f.opened_
 pub(super) type Happened = (NotificationId, EventKey);
 
 /// Appends events to the ledger, merges those that are new into the facts, counts what they make known,
-/// keeps what they teach of their recipients' addresses and of causes, and writes them out for webhooks. Returns which were new. The
-/// notifications must exist. A transaction calls this once, so that every writer locks the ledger
-/// before the facts and these before the suppression list, each in one order.
+/// keeps what they teach of their recipients' addresses and of causes, and writes them out for webhooks.
+/// Returns which were new. The notifications must exist. A transaction calls this once, so that every
+/// writer locks the ledger before the facts and these before the suppression list, each in one order.
 pub(super) async fn merge(
     tx: &mut Tx,
     clock: &Clock,
@@ -198,7 +198,8 @@ async fn insert(
 const SELECT: &str = "SELECT f.notification_id, \
     (f.failed_at IS NOT NULL OR f.bounced_at IS NOT NULL) AS has_failed";
 
-/// Merges events that were just appended into rows that are there; each is merged exactly once.
+/// Merges events that were just appended into rows that are there; each is merged exactly once. The rows
+/// are locked whether the events change them or not: what events teach is learned one after the other.
 async fn update(
     tx: &mut Tx,
     new: &BTreeMap<NotificationId, Vec<&Event>>,
@@ -213,7 +214,7 @@ async fn update(
     let parts: Vec<&Part> = parts
         .filter(|part| new.values().any(|events| touch(part, events)))
         .collect();
-    if parts.is_empty() {
+    if new.is_empty() {
         return Ok(Vec::new());
     }
     let read = fact_parts::to_count_by(&parts);

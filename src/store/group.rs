@@ -16,7 +16,7 @@ const WAITING_MAX: usize = 1024;
 
 /// The thread of all group commits of the process. Among the tasks of a busy server each answer of the
 /// database would wait behind the requests that came meanwhile: milliseconds in which a transaction is
-/// open and nothing is committed. Apart, a quarter more is committed in the same time (docs/scaling.md).
+/// open and nothing is committed. Apart, more is committed in the same time (decision 26).
 static COMMITTING: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(1)

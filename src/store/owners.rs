@@ -29,7 +29,7 @@ pub(super) struct Owner {
 /// What [`read`] reads, of an entry `l`, its client `c` and its facts `f`.
 pub(super) const COLUMNS: &str = "l.id, l.business_id, l.method, l.send_at, \
     c.erased_at IS NOT NULL AS erased, f.notification_id IS NOT NULL AS has_facts";
-/// The same of what was just sent: nothing is looked up beside the entry.
+/// The same where nothing is personal: nothing is looked up beside the entry.
 const COLUMNS_OF_ENTRY: &str =
     "l.id, l.business_id, l.method, l.send_at, FALSE AS erased, FALSE AS has_facts";
 pub(super) const CLIENT: &str = " LEFT JOIN clients c ON c.uid = l.client_uid";
