@@ -2,9 +2,9 @@
 //! arrived nevertheless.
 //!
 //! Causes and entries are insert-only where writers meet. The counts are added to in place, in the order
-//! of their keys and as the last step of a commit that waits for anybody: whoever waits there holds nothing that anybody before
-//! it waits for, and a batch of hundreds waits once. Counts that are only inserted would need a job that
-//! folds them, and a page would lag behind it.
+//! of their keys and as the last step of a commit that waits for anybody: whoever waits there holds
+//! nothing that anybody before it waits for, and a batch of hundreds waits once. Counts that are only
+//! inserted would need a job that folds them, and a page would lag behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

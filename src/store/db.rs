@@ -39,7 +39,8 @@ pub(crate) enum Pools {
         writer: SqlitePool,
         reader: SqlitePool,
     },
-    /// Group commits have connections of their own: a connection is served by the runtime that opened it. Where there are few in all, both are the same pool.
+    /// Group commits have connections of their own: a connection is served by the runtime that opened it.
+    /// Where there are few in all, both are the same pool.
     Postgres { pool: PgPool, commits: PgPool },
 }
 

@@ -33,8 +33,7 @@ pub(super) const COLUMNS: &str = "l.id, l.business_id, l.method, l.send_at, \
 const COLUMNS_OF_ENTRY: &str =
     "l.id, l.business_id, l.method, l.send_at, FALSE AS erased, FALSE AS has_facts";
 pub(super) const CLIENT: &str = " LEFT JOIN clients c ON c.uid = l.client_uid";
-const CLIENT_AND_FACTS: &str = " LEFT JOIN clients c ON c.uid = l.client_uid \
-    LEFT JOIN delivery_facts f ON f.notification_id = l.id";
+const FACTS: &str = " LEFT JOIN delivery_facts f ON f.notification_id = l.id";
 
 pub(super) async fn of(tx: &mut Tx, ids: BTreeSet<NotificationId>) -> Result<Owners, Error> {
     look_up(tx, ids, true).await
@@ -57,17 +56,15 @@ async fn look_up(
         return Ok(Owners::new());
     }
     let ids = Rows::of_ids(ids.into_iter().map(NotificationId::uuid));
-    let (columns, client) = if clients {
-        (COLUMNS, CLIENT_AND_FACTS)
-    } else {
-        (COLUMNS_OF_ENTRY, "")
-    };
-    let stmt = sql("SELECT ")
+    let columns = if clients { COLUMNS } else { COLUMNS_OF_ENTRY };
+    let mut stmt = sql("SELECT ")
         .push(columns)
         .push(" FROM ")
         .rows(ids)
-        .push(" JOIN contact_log l ON l.id = b.id")
-        .push(client);
+        .push(" JOIN contact_log l ON l.id = b.id");
+    if clients {
+        stmt = stmt.push(CLIENT).push(FACTS);
+    }
     tx.all(stmt).await?.iter().map(read).collect()
 }
 
